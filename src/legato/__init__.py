@@ -1,0 +1,1 @@
+"""Legato: a data orchestrator that keeps the promises your data makes."""

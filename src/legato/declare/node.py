@@ -1,0 +1,114 @@
+"""The records of a project: nodes, their inputs, their checks. Data only; the functions live in the faces."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from legato.declare.contract import Contract
+from legato.declare.partitions import Mapping, Partitions
+from legato.terms.errors import Place
+from legato.terms.fact import Severity
+
+Kind = Literal["asset", "task", "source"]
+Backoff = Literal["fixed", "linear", "exponential"]
+OnFailure = Literal["skip", "halt", "rollback"]
+
+DEFAULT_POOL = "default"
+LOST_RETRIES = 2
+"""How often a step is tried again after its worker died, on the platform's own account."""
+
+
+class Retry(Struct, frozen=True):
+    """How often and when a failed step is tried again: `times` more tries, `delay_s` before the first of them.
+
+    `backoff` lets the delay stay (`fixed`), grow by itself (`linear`) or double (`exponential`), up to `max_delay_s`; `jitter` moves
+    each delay to a point between half of it and all of it. `on` limits retries to exception classes (and their subclasses).
+    """
+
+    times: int = 0
+    backoff: Backoff = "exponential"
+    delay_s: float = 1.0
+    max_delay_s: float = 300.0
+    jitter: bool = True
+    on: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = tuple(kind if isinstance(kind, str) else qualified(kind) for kind in self.on)
+        msgspec.structs.force_setattr(self, "on", names)
+
+
+def qualified(kind: type) -> str:
+    """A class's name as errors carry it: `builtins.TimeoutError`."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+class Dep(Struct, frozen=True):
+    """An edge: this node needs `node` (an asset or a task), as parameter `param` or, where that is empty, only before it."""
+
+    node: str
+    param: str = ""
+    mapping: Mapping | None = None
+
+
+class Check(Struct, frozen=True):
+    """A verdict to be given on each version of `asset`: built in (`kind` and `args`), or a function with inputs of its own."""
+
+    name: str
+    asset: str
+    severity: Severity = "block"
+    kind: str = "function"
+    args: dict[str, Any] = {}
+    deps: tuple[Dep, ...] = ()
+    code: str = ""
+    place: Place | None = None
+
+
+class Node(Struct, frozen=True, kw_only=True):
+    """One declared unit: what it makes, from what, and how it is tried.
+
+    `outputs` are the assets it makes (an asset's own name; several for a multi-asset; none for a task). `code` is the
+    fingerprint of its function and all project code that it uses, or of `version` where that is given.
+    """
+
+    name: str
+    kind: Kind
+    outputs: tuple[str, ...] = ()
+    deps: tuple[Dep, ...] = ()
+    checks: tuple[Check, ...] = ()
+    contracts: dict[str, Contract] = {}
+    partitions: Partitions | None = None
+    retry: Retry = Retry()
+    lost_retries: int = LOST_RETRIES
+    timeout_s: float | None = None
+    pool: str = DEFAULT_POOL
+    priority: int = 0
+    on_failure: OnFailure = "skip"
+    fallback: str = ""
+    undo: bool = False
+    when: bool = False
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    domain: str = ""
+    storage: str = ""
+    version: str = ""
+    description: str = ""
+    code: str = ""
+    place: Place | None = None
+
+
+class Project(Struct, frozen=True, kw_only=True):
+    """The closed, validated, fingerprinted set of a code location's declarations, in topological order."""
+
+    name: str
+    nodes: dict[str, Node]
+    makers: dict[str, str]
+    """Asset or task name -> the node that makes it."""
+    pools: dict[str, int] = {}
+    fingerprint: str = ""
+
+    def maker(self, name: str) -> Node:
+        """The node that makes an asset (or is the task) of this name; KeyError if none does."""
+        return self.nodes[self.makers[name]]

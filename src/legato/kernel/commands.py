@@ -1,0 +1,31 @@
+"""What the shell is asked to do, imperative, after the events that say so are committed."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from legato.terms.attempt import Mode, Ref
+
+
+class StartAttempts(Struct, frozen=True):
+    """Hand these steps out, to one worker, in this order; tokens count up from `token`."""
+
+    steps: tuple[int, ...]
+    token: int
+    mode: Mode = "run"
+
+
+class KillAttempt(Struct, frozen=True):
+    """Stop the attempt and all that it started, at once."""
+
+    step: int
+    token: int
+
+
+class DiscardStaged(Struct, frozen=True):
+    """Forget what an attempt staged that will never be published."""
+
+    refs: tuple[Ref, ...]
+
+
+Command = StartAttempts | KillAttempt | DiscardStaged

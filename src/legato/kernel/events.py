@@ -1,0 +1,140 @@
+"""What happened to a run, in past tense. A run's state is the fold of its events; nothing else changes it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from legato.terms.attempt import LogSpan, Mode, Output, Ref
+from legato.terms.fact import Error
+from legato.terms.instant import Instant
+
+Then = Literal["retry", "fallback", "fail", "again", "cancel", "stuck"]
+"""What follows a failed attempt: a later try, the fallback, failure, an immediate try, cancellation, or an undo that stays undone."""
+
+Outcome = Literal["succeeded", "failed", "cancelled", "rolled_back", "partly_undone"]
+SkipKind = Literal["upstream", "halted", "condition", "blocked"]
+
+
+class Event(Struct, frozen=True, array_like=True, omit_defaults=True, tag=str.lower):
+    """Anything that happened, at an instant."""
+
+    at: Instant
+
+
+class AttemptsStarted(Event, frozen=True):
+    """These steps were handed out; the first has token `token`, each further one the next number."""
+
+    steps: tuple[int, ...]
+    token: int
+    mode: Mode = "run"
+
+
+class StepSucceeded(Event, frozen=True):
+    """The step's result is recorded, its outputs are published by the same commit. `previous` are the versions they replace."""
+
+    step: int
+    token: int
+    seconds: float
+    value: bytes | None = None
+    kept: Ref | None = None
+    outputs: tuple[Output, ...] = ()
+    previous: tuple[str, ...] = ()
+    log: LogSpan | None = None
+
+
+class AttemptFailed(Event, frozen=True):
+    """The attempt failed; `then` says what follows, at `due` where it waits (after `delay_s`). `outputs` are quarantined."""
+
+    step: int
+    token: int
+    error: Error
+    then: Then
+    seconds: float = 0.0
+    due: Instant = Instant(0)
+    delay_s: float = 0.0
+    outputs: tuple[Output, ...] = ()
+    log: LogSpan | None = None
+
+
+class AttemptStopping(Event, frozen=True):
+    """The attempt is being stopped with its whole process group; its end is awaited."""
+
+    step: int
+    token: int
+    why: Literal["timeout", "cancel"]
+
+
+class AttemptsReturned(Event, frozen=True):
+    """These steps are ready again at no cost: their attempts never began, or their conductor is gone."""
+
+    steps: tuple[int, ...]
+
+
+class StepDeclined(Event, frozen=True):
+    """The step's own condition said no."""
+
+    step: int
+    token: int
+
+
+class StepsSkipped(Event, frozen=True):
+    """These steps will not run; `root` is the step that decided it (-1: none)."""
+
+    steps: tuple[int, ...]
+    kind: SkipKind
+    root: int = -1
+
+
+class StepsCancelled(Event, frozen=True):
+    """These steps had not started when the run was cancelled."""
+
+    steps: tuple[int, ...]
+
+
+class RunHalted(Event, frozen=True):
+    """A step failed that halts the run: no new step starts. With `rollback` what was completed is undone next."""
+
+    root: int
+    rollback: bool = False
+
+
+class CancelRequested(Event, frozen=True):
+    """Somebody asked to stop the run."""
+
+    actor: str
+    reason: str = ""
+
+
+class StepUndone(Event, frozen=True):
+    """What the step did is undone: by its own undo, and by publishing again what its outputs had replaced."""
+
+    step: int
+    token: int = 0
+    log: LogSpan | None = None
+
+
+class RunResumed(Event, frozen=True):
+    """An ended run goes on: these steps, which failed, were skipped or cancelled, wait again."""
+
+    actor: str
+    steps: tuple[int, ...]
+
+
+class RunEnded(Event, frozen=True):
+    """Every step has its outcome."""
+
+    outcome: Outcome
+
+
+AnyEvent = (
+    AttemptsStarted | StepSucceeded | AttemptFailed | AttemptStopping | AttemptsReturned | StepDeclined | StepsSkipped
+    | StepsCancelled | RunHalted | CancelRequested | StepUndone | RunResumed | RunEnded
+)  # fmt: skip
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[AnyEvent] = msgspec.msgpack.Decoder(AnyEvent)
+encode = _encoder.encode
+decode = _decoder.decode

@@ -1,0 +1,196 @@
+"""The only mutator of a run's state: total over events and states, and the same for a live run and for its replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappush
+from typing import Any
+
+from legato.kernel import events as ev
+from legato.kernel.state import (
+    BACKOFF, CANCELLED, FAILED, READY, RUNNING, SKIPPED, SUCCEEDED, UNDONE, WAITING, Attempt, RunState,
+)  # fmt: skip
+from legato.terms.instant import after
+
+RETRY_DUE, DEADLINE_DUE = 0, 1
+
+
+def fold(state: RunState, event: ev.AnyEvent) -> None:
+    """Apply one event."""
+    _FOLDS[type(event)](state, event)
+
+
+def _started(state: RunState, event: ev.AttemptsStarted) -> None:
+    steps, handlings, board = state.plan.steps, state.plan.handling, state.board
+    token, mode, at, run_id = event.token, event.mode, event.at, state.run_id
+    for index in event.steps:
+        step = steps[index]
+        handling = handlings[step.node]
+        deadline = None
+        if handling.timeout_s is not None:
+            deadline = after(at, handling.timeout_s)
+            heappush(state.due, (deadline, index, DEADLINE_DUE))
+        state.running[index] = Attempt(token, mode, at, deadline)
+        state.attempts[index] += 1
+        if mode != "undo":
+            state.set_status(index, RUNNING)
+        claims = tuple((asset, step.partition) for asset in handling.outputs) if handling.outputs else ()
+        board.take(handling.pool, claims, (run_id, index))
+        token += 1
+    state.next_token = token
+
+
+def _end_attempt(state: RunState, index: int, token: int) -> bool:
+    """Take the attempt off the list; whether it was there under this token."""
+    attempt = state.running.get(index)
+    if attempt is None or attempt.token != token:
+        return False
+    del state.running[index]
+    handling = state.plan.handling[state.plan.steps[index].node]
+    state.board.give_back(handling.pool, state.claims(index) if handling.outputs else (), (state.run_id, index))
+    return True
+
+
+def _succeeded(state: RunState, event: ev.StepSucceeded) -> None:
+    index = event.step
+    if not _end_attempt(state, index, event.token):
+        return
+    state.set_status(index, SUCCEEDED)
+    state.done_order.append(index)
+    if event.kept is not None:
+        state.kept[index] = event.kept
+    elif event.value is not None and state.wanted[index]:
+        state.values[index] = event.value
+    if event.outputs:
+        state.previous[index] = event.previous
+    if state.errors:
+        state.errors.pop(index, None)
+    state.release(index)
+
+
+def _failed(state: RunState, event: ev.AttemptFailed) -> None:
+    index, then = event.step, event.then
+    if not _end_attempt(state, index, event.token):
+        return
+    state.errors[index] = event.error
+    if event.error.kind == "lost":
+        state.losses[index] = min(255, state.losses[index] + 1)
+    else:
+        state.fails[index] = min(255, state.fails[index] + 1)
+    if then == "retry":
+        if state.status[index] == RUNNING:
+            state.set_status(index, BACKOFF)
+        heappush(state.due, (event.due, index, RETRY_DUE))
+    elif then in ("again", "fallback"):
+        if then == "fallback":
+            state.fallback_due.add(index)
+        if state.status[index] == RUNNING:
+            state.make_ready(index)
+    elif then == "cancel":
+        state.set_status(index, CANCELLED)
+    elif then == "stuck":
+        state.stuck.add(index)
+        if state.undo_queue and state.undo_queue[-1] == index:
+            state.undo_queue.pop()
+    else:
+        state.set_status(index, FAILED)
+        state.fallen.append(index)
+
+
+def _stopping(state: RunState, event: ev.AttemptStopping) -> None:
+    attempt = state.running.get(event.step)
+    if attempt is not None and attempt.token == event.token:
+        attempt.stopping = event.why
+
+
+def _returned(state: RunState, event: ev.AttemptsReturned) -> None:
+    for index in event.steps:
+        attempt = state.running.get(index)
+        if attempt is None:
+            continue
+        _end_attempt(state, index, attempt.token)
+        state.attempts[index] -= 1
+        if attempt.mode != "undo":
+            state.make_ready(index)
+
+
+def _declined(state: RunState, event: ev.StepDeclined) -> None:
+    if _end_attempt(state, event.step, event.token):
+        state.set_status(event.step, SKIPPED)
+        state.causes[event.step] = ("condition", event.step)
+        state.fallen.append(event.step)
+
+
+def _skipped(state: RunState, event: ev.StepsSkipped) -> None:
+    for index in event.steps:
+        if state.status[index] in (WAITING, READY, BACKOFF):
+            state.set_status(index, SKIPPED)
+            state.causes[index] = (event.kind, event.root)
+
+
+def _cancelled(state: RunState, event: ev.StepsCancelled) -> None:
+    for index in event.steps:
+        if state.status[index] in (WAITING, READY, BACKOFF):
+            state.set_status(index, CANCELLED)
+
+
+def _halted(state: RunState, event: ev.RunHalted) -> None:
+    state.halted = True
+    if event.rollback and not state.rolling:
+        state.rolling = True
+        state.undo_queue = [index for index in state.done_order if state.status[index] == SUCCEEDED]
+
+
+def _cancel_requested(state: RunState, event: ev.CancelRequested) -> None:
+    state.cancelling = True
+
+
+def _undone(state: RunState, event: ev.StepUndone) -> None:
+    index = event.step
+    _end_attempt(state, index, event.token)
+    if state.status[index] == SUCCEEDED:
+        state.set_status(index, UNDONE)
+    if state.undo_queue and state.undo_queue[-1] == index:
+        state.undo_queue.pop()
+
+
+def _resumed(state: RunState, event: ev.RunResumed) -> None:
+    state.halted = state.rolling = state.cancelling = False
+    state.ended = None
+    state.fallen.clear()
+    state.undo_queue.clear()
+    state.stuck.clear()
+    for index in event.steps:
+        if state.status[index] in (FAILED, SKIPPED, CANCELLED, UNDONE):
+            if state.status[index] == UNDONE:
+                state.unrelease(index)
+            state.set_status(index, WAITING)
+            state.causes.pop(index, None)
+            state.errors.pop(index, None)
+            state.fallback_due.discard(index)
+            state.fails[index] = state.losses[index] = 0
+    for index in event.steps:
+        if state.status[index] == WAITING and state.left[index] == 0:
+            state.make_ready(index)
+    state.fallen.extend(index for index, code in enumerate(state.status) if code == SKIPPED)
+
+
+def _ended(state: RunState, event: ev.RunEnded) -> None:
+    state.ended = event.outcome
+
+
+_FOLDS: dict[type, Callable[[RunState, Any], None]] = {
+    ev.AttemptsStarted: _started,
+    ev.StepSucceeded: _succeeded,
+    ev.AttemptFailed: _failed,
+    ev.AttemptStopping: _stopping,
+    ev.AttemptsReturned: _returned,
+    ev.StepDeclined: _declined,
+    ev.StepsSkipped: _skipped,
+    ev.StepsCancelled: _cancelled,
+    ev.RunHalted: _halted,
+    ev.CancelRequested: _cancel_requested,
+    ev.StepUndone: _undone,
+    ev.RunResumed: _resumed,
+    ev.RunEnded: _ended,
+}

@@ -1,0 +1,44 @@
+"""What the kernel is told, besides the reports of attempts (`terms/attempt`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from legato.terms.attempt import Begun, Declined, Done, Lost, Raised, Returned
+
+
+class Offer(Struct, frozen=True):
+    """A worker can take about `room_s` seconds of work, at most `most` attempts.
+
+    `cost_s` is the expected time of one attempt by node; a node that is not there, or has a time limit, travels alone.
+    """
+
+    room_s: float
+    most: int
+    cost_s: Mapping[str, float]
+
+
+class Tick(Struct, frozen=True):
+    """Time has passed: what is due is done."""
+
+
+class Cancel(Struct, frozen=True):
+    """Somebody wants the run stopped."""
+
+    actor: str
+    reason: str = ""
+
+
+class Resume(Struct, frozen=True):
+    """Somebody wants an ended run to go on with the steps that did not succeed."""
+
+    actor: str
+
+
+class TakeOver(Struct, frozen=True):
+    """A new conductor owns the run: no attempt of the former one can report any more."""
+
+
+Input = Done | Raised | Declined | Lost | Returned | Begun | Offer | Tick | Cancel | Resume | TakeOver

@@ -1,0 +1,62 @@
+"""What people and conductors ask of a run: cancel, resume, take over."""
+
+from __future__ import annotations
+
+from heapq import heapify
+
+from legato.kernel.commands import KillAttempt
+from legato.kernel.events import AttemptsReturned, AttemptStopping, CancelRequested, RunResumed, StepsCancelled
+from legato.kernel.inputs import Cancel, Resume, TakeOver
+from legato.kernel.state import BACKOFF, CANCELLED, FAILED, READY, SKIPPED, UNDONE, WAITING, RunState
+from legato.kernel.turn import Turn
+from legato.terms.instant import Instant, after
+
+
+def cancel(turn: Turn, asked: Cancel) -> None:
+    """No new attempt starts, running ones are stopped with their process groups. A rollback under way goes on."""
+    state = turn.state
+    if state.ended is not None or state.cancelling or state.rolling:
+        return
+    turn.emit(CancelRequested(turn.now, asked.actor, asked.reason))
+    waiting = tuple(index for index, code in enumerate(state.status) if code in (WAITING, READY, BACKOFF))
+    if waiting:
+        turn.emit(StepsCancelled(turn.now, waiting))
+    for index, attempt in list(state.running.items()):
+        if not attempt.stopping:
+            turn.emit(AttemptStopping(turn.now, index, attempt.token, "cancel"))
+        turn.ask(KillAttempt(index, attempt.token))
+
+
+def resume(turn: Turn, asked: Resume) -> None:
+    """An ended run waits again for everything that did not succeed; what is recorded stays."""
+    state = turn.state
+    if state.ended is None:
+        return
+    again = tuple(index for index in range(len(state.status)) if _unfinished(state, index))
+    if again:
+        turn.emit(RunResumed(turn.now, asked.actor, again))
+
+
+def _unfinished(state: RunState, index: int) -> bool:
+    """Whether a resumed run should try the step again: not if its own condition or a missing input decided that it is skipped."""
+    code = state.status[index]
+    if code != SKIPPED:
+        return code in (FAILED, CANCELLED, UNDONE)
+    kind, root = state.causes[index]
+    return kind == "halted" or (kind == "upstream" and state.status[root] in (FAILED, CANCELLED))
+
+
+def take_over(turn: Turn, asked: TakeOver) -> None:
+    """The attempts of the former conductor are void: they are handed out again, with new tokens, at no cost."""
+    state = turn.state
+    if state.running:
+        turn.emit(AttemptsReturned(turn.now, tuple(sorted(state.running))))
+    state.due = [(_not_beyond(state, index, turn.now, due), index, kind) for due, index, kind in state.due]
+    heapify(state.due)
+
+
+def _not_beyond(state: RunState, index: int, now: Instant, due: Instant) -> Instant:
+    """The instant, unless the clock was set back since it was recorded and it now lies further off than any delay could be."""
+    error = state.errors.get(index)
+    longest_s = max(state.handling(index).retry.max_delay_s, (error.retry_after_s or 0.0) if error else 0.0)
+    return min(due, after(now, longest_s))

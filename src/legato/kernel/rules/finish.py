@@ -1,0 +1,35 @@
+"""When a run is over, and how it ended."""
+
+from __future__ import annotations
+
+from legato.kernel.events import Outcome, RunEnded, StepsSkipped
+from legato.kernel.state import BACKOFF, CANCELLED, FAILED, READY, SKIPPED, WAITING, RunState
+from legato.kernel.turn import Turn
+
+
+def skip_halted(turn: Turn) -> None:
+    """In a halted run what has not started is skipped, once nothing runs any more."""
+    state = turn.state
+    if state.halted and not state.running and state.open:
+        waiting = tuple(index for index, code in enumerate(state.status) if code in (WAITING, READY, BACKOFF))
+        turn.emit(StepsSkipped(turn.now, waiting, "halted"))
+
+
+def finish(turn: Turn) -> None:
+    """End the run when every step has its outcome and nothing is left to undo."""
+    state = turn.state
+    if state.ended is None and not state.open and not state.running and not state.undo_queue:
+        turn.emit(RunEnded(turn.now, _outcome(state)))
+
+
+def _outcome(state: RunState) -> Outcome:
+    if state.rolling:
+        return "partly_undone" if state.stuck else "rolled_back"
+    if state.cancelling and state.counts[CANCELLED]:
+        return "cancelled"
+    failed = state.counts[FAILED] or any(state.causes[index][0] == "blocked" for index in _skipped(state))
+    return "failed" if failed else "succeeded"
+
+
+def _skipped(state: RunState) -> list[int]:
+    return [index for index, code in enumerate(state.status) if code == SKIPPED] if state.counts[SKIPPED] else []

@@ -1,0 +1,98 @@
+"""What follows the end of an attempt: publish, close the gate, refuse a late word."""
+
+from __future__ import annotations
+
+from legato.kernel.commands import DiscardStaged
+from legato.kernel.events import AttemptsReturned, StepDeclined, StepSucceeded, StepUndone
+from legato.kernel.rules.failure import fail_attempt
+from legato.kernel.state import Attempt
+from legato.kernel.turn import Turn
+from legato.terms.attempt import Begun, Declined, Done, Lost, Output, Raised, Ref, Returned
+from legato.terms.fact import Error
+
+
+def _current(turn: Turn, step: int, token: int) -> Attempt | None:
+    """The attempt that this report may speak for: fenced by its token."""
+    attempt = turn.state.running.get(step)
+    return attempt if attempt is not None and attempt.token == token else None
+
+
+def take_done(turn: Turn, done: Done) -> None:
+    """A finished attempt publishes, unless its token is stale or a blocking check failed."""
+    attempt = _current(turn, done.step, done.token)
+    if attempt is None or attempt.stopping:
+        refs = _staged(done)
+        if refs:
+            turn.ask(DiscardStaged(refs))
+        if attempt is not None:
+            fail_attempt(turn, done, _stopped(attempt.stopping), seconds=done.seconds, log=done.log)
+        return
+    if attempt.mode == "undo":
+        turn.emit(StepUndone(turn.now, done.step, done.token, done.log))
+        return
+    if done.outputs and (error := _gate(done.outputs)) is not None:
+        fail_attempt(turn, done, error, seconds=done.seconds, log=done.log, outputs=done.outputs)
+        return
+    turn.emit(
+        StepSucceeded(
+            turn.now, done.step, done.token, done.seconds, done.value, done.kept, done.outputs, done.replaces, done.log
+        )
+    )
+
+
+def take_raised(turn: Turn, raised: Raised) -> None:
+    """A failed attempt is tried again, replaced or final, as its node says."""
+    attempt = _current(turn, raised.step, raised.token)
+    if attempt is not None:
+        error = _stopped(attempt.stopping) if attempt.stopping else raised.error
+        fail_attempt(turn, raised, error, seconds=raised.seconds, log=raised.log)
+
+
+def take_lost(turn: Turn, lost: Lost) -> None:
+    """A lost worker costs the platform's budget; one that was stopped on purpose ends as that purpose says."""
+    attempt = _current(turn, lost.step, lost.token)
+    if attempt is None:
+        return
+    error = _stopped(attempt.stopping) if attempt.stopping else Error("lost", lost.reason)
+    fail_attempt(turn, lost, error, log=lost.log)
+
+
+def take_declined(turn: Turn, declined: Declined) -> None:
+    """A step whose condition says no is skipped."""
+    if _current(turn, declined.step, declined.token) is not None:
+        turn.emit(StepDeclined(turn.now, declined.step, declined.token))
+
+
+def take_returned(turn: Turn, returned: Returned) -> None:
+    """An attempt that never began is handed out again, at no cost."""
+    attempt = _current(turn, returned.step, returned.token)
+    if attempt is None:
+        return
+    if attempt.stopping == "cancel":
+        fail_attempt(turn, returned, _stopped("cancel"))
+    else:
+        turn.emit(AttemptsReturned(turn.now, (returned.step,)))
+
+
+def take_begun(turn: Turn, begun: Begun) -> None:
+    """That an attempt reached user code changes nothing: it was counted when it was handed out."""
+
+
+def _stopped(why: str) -> Error:
+    return Error("timeout", "ran longer than its time limit") if why == "timeout" else Error("cancelled", "cancelled")
+
+
+def _staged(done: Done) -> tuple[Ref, ...]:
+    refs = tuple(output.ref for output in done.outputs)
+    return (*refs, done.kept) if done.kept is not None else refs
+
+
+def _gate(outputs: tuple[Output, ...]) -> Error | None:
+    """The error of a closed gate: every blocking verdict that failed, in words."""
+    closed = [
+        (output.ref.asset, verdict) for output in outputs for verdict in output.verdicts if verdict.blocks
+    ]
+    if not closed:
+        return None
+    words = "; ".join(f"{verdict.check} of {asset}: {verdict.message or 'failed'}" for asset, verdict in closed)
+    return Error("gate", words)

@@ -1,0 +1,231 @@
+"""The state of one run, in columns: about 40 bytes a step besides its plan, and counters instead of scans.
+
+Steps wait for *joints*. A joint is one range of steps that somebody waits for; steps with the same range share it, so
+"all of A before any of B" costs |A| + |B|, not |A| x |B|.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from enum import IntEnum
+from heapq import heapify, heappop, heappush
+
+from legato.kernel.board import Board
+from legato.kernel.events import Outcome, SkipKind
+from legato.plan.records import Handling, Plan
+from legato.terms.attempt import Mode, Ref
+from legato.terms.fact import Error
+from legato.terms.instant import Instant
+
+_PRIORITY_BITS, _STEP_BITS = 20, 32
+
+
+class Status(IntEnum):
+    """Where a step stands. Everything from FRESH on is an outcome."""
+
+    WAITING = 0
+    READY = 1
+    RUNNING = 2
+    BACKOFF = 3
+    FRESH = 4
+    SUCCEEDED = 5
+    SKIPPED = 6
+    FAILED = 7
+    CANCELLED = 8
+    UNDONE = 9
+
+
+WAITING, READY, RUNNING, BACKOFF, FRESH, SUCCEEDED, SKIPPED, FAILED, CANCELLED, UNDONE = map(int, Status)
+
+
+class Attempt:
+    """An attempt under way."""
+
+    __slots__ = ("deadline", "mode", "started", "stopping", "token")
+
+    def __init__(self, token: int, mode: Mode, started: Instant, deadline: Instant | None) -> None:
+        self.token, self.mode, self.started, self.deadline = token, mode, started, deadline
+        self.stopping = ""
+
+
+class RunState:
+    """One run. Only `fold` changes it (and the heaps of what is ready, from which a decision takes).
+
+    `left` counts the joints a step still waits for; `ready` holds, by pool, numbers that sort by priority, then by step;
+    `values` and `kept` are results of tasks that other steps read; `fallen` are failures whose consequences are not decided yet.
+    """
+
+    __slots__ = (
+        "attempts", "board", "cancelling", "causes", "counts", "done_order", "due", "ended", "errors", "fails", "fallback_due", "fallen",
+        "halted", "joint_left", "joint_lists", "joint_steps", "joints_of", "kept", "left", "losses", "next_token", "plan", "previous", "ready",
+        "rolling", "run_id", "running", "status", "stuck", "undo_queue", "values", "wanted",
+    )  # fmt: skip
+
+    def __init__(self, run_id: str, plan: Plan, board: Board | None = None) -> None:
+        size = len(plan.steps)
+        self.run_id, self.plan, self.board = run_id, plan, board or Board()
+        self.status = bytearray(size)
+        self.left = array("I", bytes(4 * size))
+        self.attempts = array("H", bytes(2 * size))
+        self.fails, self.losses = bytearray(size), bytearray(size)
+        self.running: dict[int, Attempt] = {}
+        self.due: list[tuple[Instant, int, int]] = []
+        self.ready: dict[str, list[int]] = {}
+        self.values: dict[int, bytes] = {}
+        self.kept: dict[int, Ref] = {}
+        self.errors: dict[int, Error] = {}
+        self.causes: dict[int, tuple[SkipKind, int]] = {}
+        self.previous: dict[int, tuple[str, ...]] = {}
+        self.fallback_due: set[int] = set()
+        self.fallen: list[int] = []
+        self.done_order = array("I")
+        self.undo_queue: list[int] = []
+        self.stuck: set[int] = set()
+        self.next_token = 1
+        self.halted = self.rolling = self.cancelling = False
+        self.ended: Outcome | None = None
+        self.counts = [0] * len(Status)
+        self._wire()
+
+    # -- wiring: who waits for whom --
+
+    def _wire(self) -> None:
+        steps, status, left = self.plan.steps, self.status, self.left
+        joints: dict[tuple[int, int], int] = {}
+        self.joint_steps: list[array[int]] = []
+        spans: list[tuple[int, int]] = []
+        for index, step in enumerate(steps):
+            if not step.run:
+                status[index] = SKIPPED if step.reason.kind == "blocked" else FRESH
+                if step.reason.kind == "blocked":
+                    self.causes[index] = ("blocked", -1)
+                continue
+            deps = step.deps
+            for at in range(0, len(deps), 2):
+                span = (deps[at], deps[at + 1])
+                joint = joints.get(span)
+                if joint is None:
+                    joint = joints[span] = len(spans)
+                    spans.append(span)
+                    self.joint_steps.append(array("I"))
+                self.joint_steps[joint].append(index)
+                left[index] += 1
+        self._fill_joints(spans)
+        self.counts = [status.count(code) for code in Status]
+        self.wanted = bytearray(len(steps))
+        for low, high in spans:
+            for index in range(low, high):
+                self.wanted[index] = 1
+        for index, code in enumerate(status):
+            if code == WAITING and left[index] == 0:
+                self.set_status(index, READY)
+                self.ready.setdefault(self.handling(index).pool, []).append(self.sort_key(index))
+        for heap in self.ready.values():
+            heapify(heap)
+
+    def _fill_joints(self, spans: list[tuple[int, int]]) -> None:
+        """Count what each joint waits for; a joint whose steps are all done already opens at once."""
+        status = self.status
+        self.joint_left = array("I", bytes(4 * len(spans)))
+        self.joint_lists: list[tuple[int, ...]] = []
+        self.joints_of: dict[int, int | tuple[int, ...]] = {}
+        for joint, (low, high) in enumerate(spans):
+            pending = 0
+            for index in range(low, high):
+                if status[index] != FRESH:
+                    pending += 1
+                    known = self.joints_of.get(index)
+                    if known is None:
+                        self.joints_of[index] = joint
+                    else:
+                        self.joints_of[index] = (known, joint) if isinstance(known, int) else (*known, joint)
+            self.joint_left[joint] = pending
+            if not pending:
+                for waiter in self.joint_steps[joint]:
+                    self.left[waiter] -= 1
+
+    # -- reading --
+
+    def handling(self, index: int) -> Handling:
+        """How the step's node is to be treated."""
+        return self.plan.handling[self.plan.steps[index].node]
+
+    def sort_key(self, index: int) -> int:
+        """A number that sorts the step among the ready ones: higher priority first, then plan order."""
+        priority = self.handling(index).priority
+        return ((1 << (_PRIORITY_BITS - 1)) - priority) << _STEP_BITS | index
+
+    def joints(self, index: int) -> tuple[int, ...]:
+        """The joints that this step is part of."""
+        found = self.joints_of.get(index)
+        if found is None:
+            return ()
+        return (found,) if isinstance(found, int) else found
+
+    def dependents(self, index: int) -> Iterator[int]:
+        """The steps that wait for this one directly."""
+        for joint in self.joints(index):
+            yield from self.joint_steps[joint]
+
+    @property
+    def open(self) -> int:
+        """How many steps have no outcome yet."""
+        counts = self.counts
+        return counts[WAITING] + counts[READY] + counts[RUNNING] + counts[BACKOFF]
+
+    def claims(self, index: int) -> tuple[tuple[str, str], ...]:
+        """The asset partitions that an attempt of this step would write."""
+        step = self.plan.steps[index]
+        outputs = self.plan.handling[step.node].outputs
+        return tuple((asset, step.partition) for asset in outputs)
+
+    # -- changing: for `fold` alone --
+
+    def set_status(self, index: int, status: int) -> None:
+        """Move a step to another status, keeping the counts."""
+        counts = self.counts
+        counts[self.status[index]] -= 1
+        counts[status] += 1
+        self.status[index] = status
+
+    def make_ready(self, index: int) -> None:
+        """Let the step be handed out."""
+        self.set_status(index, READY)
+        self.push(index)
+
+    def push(self, index: int) -> None:
+        """Put a ready step into its pool's heap."""
+        heap = self.ready.get(pool := self.handling(index).pool)
+        if heap is None:
+            heap = self.ready[pool] = []
+        heappush(heap, self.sort_key(index))
+
+    def pop(self, pool: str) -> int | None:
+        """Take the next step of a pool that is still ready."""
+        heap = self.ready[pool]
+        while heap:
+            index = heappop(heap) & ((1 << _STEP_BITS) - 1)
+            if self.status[index] == READY and index not in self.running:
+                return index
+        return None
+
+    def release(self, index: int) -> None:
+        """Tell everybody who waits for this step that it is done."""
+        left, joint_left, status = self.left, self.joint_left, self.status
+        for joint in self.joints(index):
+            joint_left[joint] -= 1
+            if joint_left[joint] == 0:
+                for waiter in self.joint_steps[joint]:
+                    left[waiter] -= 1
+                    if left[waiter] == 0 and status[waiter] == WAITING:
+                        self.make_ready(waiter)
+
+    def unrelease(self, index: int) -> None:
+        """Take back a release: what waits for this step waits again."""
+        for joint in self.joints(index):
+            if self.joint_left[joint] == 0:
+                for waiter in self.joint_steps[joint]:
+                    self.left[waiter] += 1
+            self.joint_left[joint] += 1
+

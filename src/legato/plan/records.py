@@ -1,0 +1,83 @@
+"""A plan as plain records: what is printed is what is run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from legato.declare.node import DEFAULT_POOL, LOST_RETRIES, OnFailure, Retry
+
+ReasonKind = Literal[
+    "missing", "code", "input", "contract", "forced", "failed", "requested", "needed", "fresh", "observed", "unneeded", "blocked"
+]
+
+PHRASES: dict[ReasonKind, str] = {
+    "missing": "never made",
+    "code": "code changed",
+    "input": "input changed",
+    "contract": "contract or checks changed",
+    "forced": "forced",
+    "failed": "failed before",
+    "requested": "requested",
+    "needed": "needed by",
+    "fresh": "fresh",
+    "observed": "observed",
+    "unneeded": "nothing that runs needs it",
+    "blocked": "input missing",
+}
+
+
+class Reason(Struct, frozen=True, array_like=True):
+    """Why a step runs or is skipped; `detail` names the input, the asset or the value that decided it."""
+
+    kind: ReasonKind
+    detail: str = ""
+
+    def __str__(self) -> str:
+        phrase = PHRASES[self.kind]
+        if not self.detail:
+            return phrase
+        return f"{phrase} {self.detail}" if self.kind == "needed" else f"{phrase}: {self.detail}"
+
+
+class Step(Struct, frozen=True, array_like=True, gc=False):
+    """One node at one partition. `deps` are the steps it waits for, as index ranges one after the other: (start, stop, start, stop …)."""
+
+    node: str
+    partition: str
+    run: bool
+    reason: Reason
+    deps: tuple[int, ...] = ()
+
+
+class Handling(Struct, frozen=True, kw_only=True):
+    """How the kernel treats the steps of one node: copied from the declaration, so that a run does not change under way."""
+
+    outputs: tuple[str, ...] = ()
+    retry: Retry = Retry()
+    lost_retries: int = LOST_RETRIES
+    timeout_s: float | None = None
+    pool: str = DEFAULT_POOL
+    priority: int = 0
+    on_failure: OnFailure = "skip"
+    fallback: bool = False
+    undo: bool = False
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Ordered steps for one request: every step stands after the steps that it waits for.
+
+    `observed` holds what sources said when the plan was made: asset -> partition -> version token.
+    """
+
+    request: str
+    project: str
+    steps: list[Step]
+    handling: dict[str, Handling]
+    observed: dict[str, dict[str, str]] = {}
+
+    @property
+    def size(self) -> int:
+        """How many steps run."""
+        return sum(step.run for step in self.steps)

@@ -1,0 +1,181 @@
+"""The memory of Legato: runs, their events, and which version of which asset partition is published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+from legato.terms.attempt import Ref
+from legato.terms.fact import Column, Verdict
+from legato.terms.instant import Instant
+
+VersionState = Literal["published", "quarantined", "discarded"]
+RunState = Literal["open", "succeeded", "failed", "cancelled", "rolled_back", "partly_undone"]
+
+
+class Version(Struct, frozen=True, kw_only=True):
+    """One immutable output of an asset partition.
+
+    `code`, `contract` are the fingerprints of what made and judged it; `inputs` maps each input asset to a digest over
+    the versions that were read. `digest` is over its own bytes: two versions with equal digests are the same data.
+    """
+
+    ref: Ref
+    state: VersionState
+    run: str
+    step: int
+    token: int
+    at: Instant
+    code: str = ""
+    contract: str = ""
+    inputs: dict[str, str] = {}
+    columns: tuple[Column, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    note: str = ""
+
+
+class Head(Struct, frozen=True, array_like=True):
+    """The published version of one asset partition, with what a plan needs to judge whether it is still fresh."""
+
+    asset: str
+    partition: str
+    version: str
+    digest: str
+    code: str
+    contract: str
+    inputs: dict[str, str]
+    at: Instant
+    ref: Ref
+
+
+class Trouble(Struct, frozen=True, kw_only=True):
+    """Why the newest try of an asset partition (or a task, by its own name) did not end in a published version."""
+
+    asset: str
+    partition: str
+    run: str
+    step: int
+    kind: str
+    message: str
+    at: Instant
+    version: str = ""
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """One accepted plan. `request` is what was asked, as words; `counts` are steps by outcome, whole when it ended."""
+
+    id: str
+    request: str
+    actor: str
+    project: str
+    at: Instant
+    state: RunState = "open"
+    ended: Instant | None = None
+    steps: int = 0
+    counts: dict[str, int] = {}
+
+
+class Commit(Struct, kw_only=True):
+    """What one decision writes, all or nothing, for one run.
+
+    `events` are encoded and get consecutive numbers. `versions` are added; `heads` become what readers see, `unpublished`
+    loses its head. `troubles` replace older ones of the same key; `settled` are the keys whose trouble is over.
+    `timings` adds, by node, how many attempts succeeded and their seconds. `run` replaces the run's row.
+    """
+
+    run_id: str
+    events: list[bytes] = []
+    versions: list[Version] = []
+    heads: list[Head] = []
+    unpublished: list[tuple[str, str]] = []
+    troubles: list[Trouble] = []
+    settled: list[tuple[str, str]] = []
+    timings: dict[str, tuple[int, float]] = {}
+    run: Run | None = None
+
+
+class Store(Protocol):
+    """A durable store with one writer at a time and any number of readers.
+
+    Holds for every adapter (and is tested by `legato.testing.store`):
+
+    * `accept` and `commit` are atomic and durable: when they return, a kill -9 or power cut loses nothing of them; when
+      they raise, nothing of them is seen by anybody, and the writer must stop acknowledging (DESIGN: guarantee 8).
+    * A writer holds an epoch from `open_writer`; a commit of an older epoch raises `Unreachable` (`store-fenced`).
+    * `Head`s move only by `commit`; readers see a commit whole or not at all.
+    * Cost of `commit` follows its own size, never the history's. Reads by key or by page never scan history.
+    """
+
+    # -- writing (the conductor alone) --
+
+    def open_writer(self, holder: str) -> int:
+        """Become the only writer; the new epoch. `Unreachable` (`store-locked`) names the live holder."""
+        ...
+
+    def accept(self, run: Run, plan: bytes, events: Sequence[bytes]) -> None:
+        """Record a run with its plan and first events."""
+        ...
+
+    def commit(self, commits: Sequence[Commit]) -> None:
+        """Record what was decided, for one or more runs, in one transaction."""
+        ...
+
+    # -- reading (anybody) --
+
+    def run(self, run_id: str) -> Run | None:
+        """The run of exactly this id."""
+        ...
+
+    def runs(self, *, limit: int = 50, before: str | None = None, state: RunState | None = None) -> list[Run]:
+        """Runs, newest first; `before` is the id of the last one of the page before."""
+        ...
+
+    def plan(self, run_id: str) -> bytes:
+        """The accepted plan of a run; `NotFound` (`run`) if there is none."""
+        ...
+
+    def events(self, run_id: str, after: int = 0) -> Iterator[tuple[int, bytes]]:
+        """The run's events in order, with their numbers (rising, one sequence for the whole store), from after the given one."""
+        ...
+
+    def heads(self, assets: Iterable[str]) -> dict[str, dict[str, Head]]:
+        """Published versions of these assets: asset -> partition -> head. An asset with none is there, empty."""
+        ...
+
+    def head(self, asset: str, partition: str) -> Head | None:
+        """The published version of one asset partition."""
+        ...
+
+    def versions(self, asset: str, partition: str | None = None, *, limit: int = 50, before: int = 0) -> list[tuple[int, Version]]:
+        """Versions newest first, each with its number (for paging); of one partition, or of all (None)."""
+        ...
+
+    def version(self, asset: str, partition: str, version: str) -> Version | None:
+        """One version by its name."""
+        ...
+
+    def troubles(self, assets: Iterable[str] | None = None) -> list[Trouble]:
+        """Open troubles of these assets (None: of all)."""
+        ...
+
+    def timings(self) -> dict[str, tuple[int, float]]:
+        """By node: attempts that succeeded, and their seconds in all."""
+        ...
+
+    def dynamic_keys(self, name: str) -> list[str]:
+        """Keys of a dynamic partition set, oldest first."""
+        ...
+
+    def add_dynamic_keys(self, name: str, keys: Sequence[str]) -> None:
+        """Add keys (those already there stay where they are); a writer's call."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """About the store itself, for `doctor`: schema version, path, size in bytes, journal mode, and so on."""
+        ...
+
+    def close(self) -> None:
+        """Give up the writer's place, if held, and all connections. Idempotent."""
+        ...

@@ -1,0 +1,1 @@
+"""Words that every floor above shares: keys, instants, facts, canonical bytes, errors."""

@@ -1,0 +1,134 @@
+"""What travels between the conductor and a worker: orders down, reports up. Nothing else crosses that line."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from legato.terms.fact import Column, Error, Verdict
+
+Mode = Literal["run", "fallback", "undo"]
+
+
+class Ref(Struct, frozen=True, array_like=True):
+    """A stored value: which version of which asset partition it is, and where and how it is stored.
+
+    For a task's value `asset` is the task's name and `version` the run and token that made it. `location` means
+    something to the named storage alone. `digest` is over the stored bytes; `rows` is -1 for values without rows.
+    """
+
+    asset: str
+    partition: str
+    version: str
+    storage: str
+    location: str
+    format: str
+    size_bytes: int = 0
+    rows: int = -1
+    digest: str = ""
+
+
+class Argument(Struct, frozen=True, array_like=True, omit_defaults=True):
+    """One input of an attempt: stored versions to load (in partition order), or a small value inline (MessagePack)."""
+
+    param: str
+    refs: tuple[Ref, ...] = ()
+    value: bytes | None = None
+    many: bool = False
+    """Whether the dependency can name several partitions, however many it names this time."""
+
+
+class Order(Struct, frozen=True, array_like=True, omit_defaults=True):
+    """One attempt to make. `token` fences it: a report with another token is refused."""
+
+    run: str
+    step: int
+    token: int
+    node: str
+    partition: str = ""
+    arguments: tuple[Argument, ...] = ()
+    mode: Mode = "run"
+    attempt: int = 1
+    params: bytes | None = None
+
+
+class LogSpan(Struct, frozen=True, array_like=True):
+    """Where an attempt's output stands: a file below the project's log folder and a byte range; end -1 while it grows."""
+
+    file: str
+    start: int
+    end: int = -1
+
+
+class Output(Struct, frozen=True, array_like=True):
+    """One staged version with what was found out about it while it was in memory."""
+
+    ref: Ref
+    columns: tuple[Column, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+
+
+class Begun(Struct, frozen=True, array_like=True, tag="begun"):
+    """An attempt reached user code. Sent for attempts that last; quick ones may skip it."""
+
+    run: str
+    step: int
+    token: int
+    log: LogSpan | None = None
+
+
+class Done(Struct, frozen=True, array_like=True, tag="done", omit_defaults=True):
+    """An attempt returned. An asset's outputs are staged; a task's value is inline (`value`) or stored (`kept`)."""
+
+    run: str
+    step: int
+    token: int
+    seconds: float
+    value: bytes | None = None
+    kept: Ref | None = None
+    outputs: tuple[Output, ...] = ()
+    log: LogSpan | None = None
+    replaces: tuple[str, ...] = ()
+    """Versions that the outputs replace, in their order; filled in by the conductor, not by the worker."""
+
+
+class Raised(Struct, frozen=True, array_like=True, tag="raised", omit_defaults=True):
+    """An attempt failed in user code, or its value was refused. Nothing it staged will be published."""
+
+    run: str
+    step: int
+    token: int
+    seconds: float
+    error: Error
+    log: LogSpan | None = None
+
+
+class Declined(Struct, frozen=True, array_like=True, tag="declined", omit_defaults=True):
+    """The step's `when=` said no: nothing ran."""
+
+    run: str
+    step: int
+    token: int
+    seconds: float = 0.0
+
+
+class Lost(Struct, frozen=True, array_like=True, tag="lost"):
+    """The worker that held the attempt is gone, with its whole process group. Made by the executor, never by a worker."""
+
+    run: str
+    step: int
+    token: int
+    reason: str
+    log: LogSpan | None = None
+
+
+class Returned(Struct, frozen=True, array_like=True, tag="returned"):
+    """The attempt had not begun and now never will: it may be handed out again at no cost."""
+
+    run: str
+    step: int
+    token: int
+
+
+Report = Begun | Done | Raised | Declined | Lost | Returned

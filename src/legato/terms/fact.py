@@ -1,0 +1,54 @@
+"""Facts: typed observations that an attempt makes about what it produced."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+Severity = Literal["block", "warn"]
+
+
+class Column(Struct, frozen=True):
+    """One column as it was found in a table: its name, its Legato type (`quality/schema`), whether it holds nulls."""
+
+    name: str
+    type: str
+    nulls: bool = False
+
+
+class Verdict(Struct, frozen=True):
+    """What one check said of one version.
+
+    `failed` counts offending rows (0 where the check speaks of the whole), `total` the rows judged; `where` is a SQL
+    predicate that finds the offending rows, `sample` up to five of them as plain values.
+    """
+
+    check: str
+    passed: bool
+    severity: Severity = "block"
+    message: str = ""
+    failed: int = 0
+    total: int = 0
+    where: str = ""
+    sample: list[dict[str, Any]] = []
+
+    @property
+    def blocks(self) -> bool:
+        """Whether this verdict closes the gate."""
+        return not self.passed and self.severity == "block"
+
+
+class Error(Struct, frozen=True):
+    """How an attempt failed.
+
+    `kind` is one of raised, timeout, lost, gate, value, input, undo; `types` lists the exception's class and its bases
+    (qualified names), most derived first; `where` is the user's file and line; `trace` the user's part of the traceback.
+    """
+
+    kind: str
+    message: str
+    types: tuple[str, ...] = ()
+    where: str = ""
+    trace: str = ""
+    retry_after_s: float | None = None
