@@ -32,6 +32,14 @@ class AttemptsStarted(Event, frozen=True):
     mode: Mode = "run"
 
 
+class AttemptBegun(Event, frozen=True):
+    """The attempt reached user code; its output grows from `log` on. Recorded only for attempts that last."""
+
+    step: int
+    token: int
+    log: LogSpan | None = None
+
+
 class StepSucceeded(Event, frozen=True):
     """The step's result is recorded, its outputs are published by the same commit. `previous` are the versions they replace."""
 
@@ -130,7 +138,7 @@ class RunEnded(Event, frozen=True):
 
 
 AnyEvent = (
-    AttemptsStarted | StepSucceeded | AttemptFailed | AttemptStopping | AttemptsReturned | StepDeclined | StepsSkipped
+    AttemptsStarted | AttemptBegun | StepSucceeded | AttemptFailed | AttemptStopping | AttemptsReturned | StepDeclined | StepsSkipped
     | StepsCancelled | RunHalted | CancelRequested | StepUndone | RunResumed | RunEnded
 )  # fmt: skip
 

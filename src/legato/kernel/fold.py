@@ -51,6 +51,12 @@ def _end_attempt(state: RunState, index: int, token: int) -> bool:
     return True
 
 
+def _begun(state: RunState, event: ev.AttemptBegun) -> None:
+    attempt = state.running.get(event.step)
+    if attempt is not None and attempt.token == event.token:
+        attempt.log = event.log
+
+
 def _succeeded(state: RunState, event: ev.StepSucceeded) -> None:
     index = event.step
     if not _end_attempt(state, index, event.token):
@@ -181,6 +187,7 @@ def _ended(state: RunState, event: ev.RunEnded) -> None:
 
 _FOLDS: dict[type, Callable[[RunState, Any], None]] = {
     ev.AttemptsStarted: _started,
+    ev.AttemptBegun: _begun,
     ev.StepSucceeded: _succeeded,
     ev.AttemptFailed: _failed,
     ev.AttemptStopping: _stopping,

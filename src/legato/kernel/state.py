@@ -14,7 +14,7 @@ from heapq import heapify, heappop, heappush
 from legato.kernel.board import Board
 from legato.kernel.events import Outcome, SkipKind
 from legato.plan.records import Handling, Plan
-from legato.terms.attempt import Mode, Ref
+from legato.terms.attempt import LogSpan, Mode, Ref
 from legato.terms.fact import Error
 from legato.terms.instant import Instant
 
@@ -42,11 +42,12 @@ WAITING, READY, RUNNING, BACKOFF, FRESH, SUCCEEDED, SKIPPED, FAILED, CANCELLED, 
 class Attempt:
     """An attempt under way."""
 
-    __slots__ = ("deadline", "mode", "started", "stopping", "token")
+    __slots__ = ("deadline", "log", "mode", "started", "stopping", "token")
 
     def __init__(self, token: int, mode: Mode, started: Instant, deadline: Instant | None) -> None:
         self.token, self.mode, self.started, self.deadline = token, mode, started, deadline
         self.stopping = ""
+        self.log: LogSpan | None = None
 
 
 class RunState:
@@ -228,4 +229,3 @@ class RunState:
                 for waiter in self.joint_steps[joint]:
                     self.left[waiter] += 1
             self.joint_left[joint] += 1
-

@@ -37,7 +37,13 @@ class LegatoError(Exception):
     exit_code = EXIT_FAILED
 
     def __init__(
-        self, code: str, what: str, *, where: Place | str | None = None, why: str = "", next: str = "",
+        self,
+        code: str,
+        what: str,
+        *,
+        where: Place | str | None = None,
+        why: str = "",
+        next: str = "",
         exit_code: int | None = None,
     ) -> None:
         super().__init__(what)

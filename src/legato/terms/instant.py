@@ -42,7 +42,9 @@ def parse_duration(text: str | float | timedelta) -> float:
     matches = list(_DURATION.finditer(compact))
     if not matches or "".join(m.group(0) for m in matches) != compact.replace(",", ""):
         raise LegatoError(
-            "duration", f"{text!r} is not a duration", why="a duration is a number with a unit: ms, s, m, h, d or w",
+            "duration",
+            f"{text!r} is not a duration",
+            why="a duration is a number with a unit: ms, s, m, h, d or w",
             next="write for example 30s, 1h30m or 2d",
         )
     return sum(float(m.group("value")) * _SECONDS[m.group("unit")] for m in matches)

@@ -22,7 +22,8 @@ def grant(turn: Turn, offer: Offer) -> None:
         return
     if state.halted or state.cancelling:
         return
-    batch, room_s = [], offer.room_s
+    batch: list[int] = []
+    room_s = offer.room_s
     while len(batch) < offer.most and room_s > 0:
         index = _next(state, batch)
         if index is None:

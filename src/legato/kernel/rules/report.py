@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from legato.kernel.commands import DiscardStaged
-from legato.kernel.events import AttemptsReturned, StepDeclined, StepSucceeded, StepUndone
+from legato.kernel.events import AttemptBegun, AttemptsReturned, StepDeclined, StepSucceeded, StepUndone
 from legato.kernel.rules.failure import fail_attempt
 from legato.kernel.state import Attempt
 from legato.kernel.turn import Turn
@@ -34,9 +34,7 @@ def take_done(turn: Turn, done: Done) -> None:
         fail_attempt(turn, done, error, seconds=done.seconds, log=done.log, outputs=done.outputs)
         return
     turn.emit(
-        StepSucceeded(
-            turn.now, done.step, done.token, done.seconds, done.value, done.kept, done.outputs, done.replaces, done.log
-        )
+        StepSucceeded(turn.now, done.step, done.token, done.seconds, done.value, done.kept, done.outputs, done.replaces, done.log)
     )
 
 
@@ -75,7 +73,9 @@ def take_returned(turn: Turn, returned: Returned) -> None:
 
 
 def take_begun(turn: Turn, begun: Begun) -> None:
-    """That an attempt reached user code changes nothing: it was counted when it was handed out."""
+    """That an attempt reached user code is recorded only so that its output can be followed."""
+    if _current(turn, begun.step, begun.token) is not None:
+        turn.emit(AttemptBegun(turn.now, begun.step, begun.token, begun.log))
 
 
 def _stopped(why: str) -> Error:
@@ -89,9 +89,7 @@ def _staged(done: Done) -> tuple[Ref, ...]:
 
 def _gate(outputs: tuple[Output, ...]) -> Error | None:
     """The error of a closed gate: every blocking verdict that failed, in words."""
-    closed = [
-        (output.ref.asset, verdict) for output in outputs for verdict in output.verdicts if verdict.blocks
-    ]
+    closed = [(output.ref.asset, verdict) for output in outputs for verdict in output.verdicts if verdict.blocks]
     if not closed:
         return None
     words = "; ".join(f"{verdict.check} of {asset}: {verdict.message or 'failed'}" for asset, verdict in closed)

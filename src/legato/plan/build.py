@@ -1,0 +1,209 @@
+"""From a selection and facts to a plan: forward for what is stale, backward for what is only needed."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from legato.declare.node import Node
+from legato.declare.region import Coord, Region, coords, difference, size, union
+from legato.plan.graph import Edge, Graph
+from legato.plan.records import Handling, Plan, Reason, ReasonKind, Step
+from legato.plan.select import Selection, needs_of
+from legato.plan.spread import Extents
+from legato.plan.stale import Facts, Freshness, Needs, name_missing
+from legato.terms.key import show
+
+_BLOCKED: ReasonKind = "blocked"
+_SKIPPING: frozenset[ReasonKind] = frozenset(("fresh", "observed", "unneeded", "blocked"))
+
+Inputs = list[tuple[Edge, Region]]
+
+
+def make_plan(
+    graph: Graph, extents: Extents, facts: Facts, selection: Selection, *, request: str = "", force: bool = False
+) -> Plan:
+    """The ordered steps for a selection.
+
+    An asset's partition runs if it is stale, or if something it reads runs. A task runs if it was selected, or if something
+    that runs needs it (tasks that are needed are added to the selection). With `force` all selected assets run.
+    """
+    whole = _with_tasks(graph, extents, selection)
+    return _Builder(graph, extents, facts, whole, selection, force).build(request)
+
+
+def _with_tasks(graph: Graph, extents: Extents, selection: Selection) -> Selection:
+    """The selection and every task that it needs: a task's value lives only in its run."""
+    whole = dict(selection)
+    frontier = dict(selection)
+    while frontier:
+        added: Selection = {}
+        for name, region in frontier.items():
+            for edge in graph.needs[name]:
+                if graph.project.nodes[edge.up].kind == "task":
+                    new = difference(needs_of(graph, extents, edge, region), whole.get(edge.up, ()))
+                    if new:
+                        added[edge.up] = union(added.get(edge.up, ()), new)
+        for name, region in added.items():
+            whole[name] = union(whole.get(name, ()), region)
+        frontier = added
+    return {name: whole[name] for name in graph.sorted(whole) if whole[name]}
+
+
+class _Places:
+    """Where the steps of one node stand in the plan: a region's coordinates as ranges of step numbers."""
+
+    def __init__(self, start: int, region: Region) -> None:
+        self.start, self.region = start, region
+        self.flat = not region or len(region[0]) == 1
+        self._lows = [box[0][0] for box in region] if self.flat else []
+        self._offsets = [0]
+        for box in region if self.flat else ():
+            self._offsets.append(self._offsets[-1] + box[0][1] - box[0][0])
+        self._index = {} if self.flat else {coord: start + number for number, coord in enumerate(coords(region))}
+
+    def spans(self, wanted: Region) -> tuple[int, ...]:
+        """The step numbers of what is wanted and planned, as ranges one after the other."""
+        return tuple(self._flat_spans(wanted)) if self.flat else tuple(self._indexed_spans(wanted))
+
+    def _flat_spans(self, wanted: Region) -> Iterable[int]:
+        for ((low, high),) in wanted:
+            at = max(0, bisect_right(self._lows, low) - 1)
+            while at < len(self._lows) and self._lows[at] < high:
+                ((left, right),) = self.region[at]
+                first, last = max(low, left), min(high, right)
+                if first < last:
+                    shift = self.start + self._offsets[at] - left
+                    yield first + shift
+                    yield last + shift
+                at += 1
+
+    def _indexed_spans(self, wanted: Region) -> Iterable[int]:
+        start = stop = -1
+        for coord in coords(wanted):
+            place = self._index.get(coord)
+            if place is None:
+                continue
+            if place == stop:
+                stop += 1
+                continue
+            if stop > start:
+                yield from (start, stop)
+            start, stop = place, place + 1
+        if stop > start:
+            yield from (start, stop)
+
+
+class _Builder:
+    """One plan in the making. `runs` and `reasons` have an entry a step; `dirty` marks steps whose result may change."""
+
+    def __init__(self, graph: Graph, extents: Extents, facts: Facts, whole: Selection, asked: Selection, force: bool) -> None:
+        self.graph, self.facts, self.whole, self.asked, self.force = graph, facts, whole, asked, force
+        self.needs = Needs(graph, extents)
+        self.freshness = Freshness(self.needs, facts)
+        self.places: dict[str, _Places] = {}
+        self.keys: list[str] = []
+        self.owners: list[str] = []
+        self.deps: list[tuple[int, ...]] = []
+        self.reasons: list[Reason] = []
+        self.coming: dict[str, set[str]] = {}
+        self.dirty = bytearray()
+
+    def build(self, request: str) -> Plan:
+        nodes = self.graph.project.nodes
+        for name, region in self.whole.items():
+            self.places[name] = _Places(len(self.keys), region)
+            self._walk_forward(nodes[name], region)
+        self._walk_backward()
+        steps = [
+            Step(owner, key, reason.kind not in _SKIPPING, reason, deps)
+            for owner, key, reason, deps in zip(self.owners, self.keys, self.reasons, self.deps, strict=True)
+        ]
+        observed = {
+            asset: dict(self.facts.observed[asset])
+            for asset in self.facts.observed
+            if self.graph.project.makers[asset] in self.whole
+        }
+        return Plan(
+            request=request,
+            project=self.graph.project.fingerprint,
+            steps=steps,
+            observed=observed,
+            handling={name: _handling(nodes[name]) for name in self.whole},
+        )
+
+    # -- forward: what is stale, and what will change under it --
+
+    def _walk_forward(self, node: Node, region: Region) -> None:
+        edges = self.graph.needs[node.name]
+        plain = not edges
+        names = self.needs.keys(node.name, region) if size(region) else []
+        coming = self.coming.setdefault(node.name, set())
+        for coord, key in zip(coords(region), names, strict=True):
+            regions: Inputs = [] if plain else [(edge, self.needs.region(edge, coord)) for edge in edges]
+            spans = () if plain else self._spans(regions)
+            reason = self._reason(node, coord, key, regions, spans)
+            self.owners.append(node.name)
+            self.keys.append(key)
+            self.deps.append(spans)
+            self.reasons.append(reason)
+            makes = node.kind == "asset" and reason.kind not in _SKIPPING
+            if makes:
+                coming.add(key)
+            self.dirty.append(makes or (node.kind == "task" and self._touched(spans)))
+
+    def _spans(self, regions: Inputs) -> tuple[int, ...]:
+        found: list[tuple[int, int]] = []
+        for edge, region in regions:
+            places = self.places.get(edge.up)
+            if places is not None:
+                flat = places.spans(region)
+                found.extend(zip(flat[::2], flat[1::2], strict=True))
+        return tuple(number for span in sorted(set(found)) for number in span)
+
+    def _touched(self, spans: tuple[int, ...]) -> bool:
+        return any(self.dirty.find(1, spans[at], spans[at + 1]) >= 0 for at in range(0, len(spans), 2))
+
+    def _reason(self, node: Node, coord: Coord, key: str, regions: Inputs, spans: tuple[int, ...]) -> Reason:
+        if node.kind == "source":
+            there = self.facts.observed.get(node.name, {})
+            return Reason("observed", there[key]) if key in there else Reason(_BLOCKED, f"{show(node.name, key)} is not there")
+        for edge, region in regions:
+            coming = self.coming.get(edge.up, ())
+            absent = [gone for gone in self.freshness.missing(edge, region) if gone not in coming]
+            if absent:
+                return Reason(_BLOCKED, name_missing(edge.name, absent))
+        if node.kind == "task":
+            return Reason("requested") if self._was_asked(node.name, coord) else Reason("unneeded")
+        if self.force and self._was_asked(node.name, coord):
+            return Reason("forced")
+        reason = self.freshness.reason(node, coord, key)
+        if reason.kind in ("fresh", "input") and spans and self._touched(spans):
+            changed = next(edge.name for edge, region in regions if self._touched(self._spans([(edge, region)])))
+            return Reason("input", changed) if reason.kind == "fresh" else reason
+        return reason
+
+    def _was_asked(self, name: str, coord: Coord) -> bool:
+        region = self.asked.get(name, ())
+        return any(all(low <= at < high for (low, high), at in zip(box, coord, strict=True)) for box in region)
+
+    # -- backward: tasks that something needs --
+
+    def _walk_backward(self) -> None:
+        nodes = self.graph.project.nodes
+        for index in range(len(self.keys) - 1, -1, -1):
+            if self.reasons[index].kind in _SKIPPING:
+                continue
+            spans = self.deps[index]
+            for at in range(0, len(spans), 2):
+                for above in range(spans[at], spans[at + 1]):
+                    if self.reasons[above].kind == "unneeded" and nodes[self.owners[above]].kind == "task":
+                        self.reasons[above] = Reason("needed", show(self.owners[index], self.keys[index]))
+
+
+def _handling(node: Node) -> Handling:
+    return Handling(
+        outputs=node.outputs if node.kind == "asset" else (),
+        retry=node.retry, lost_retries=node.lost_retries, timeout_s=node.timeout_s, pool=node.pool, priority=node.priority,
+        on_failure=node.on_failure, fallback=bool(node.fallback), undo=node.undo,
+    )  # fmt: skip

@@ -1,0 +1,130 @@
+"""What a run's events write besides themselves: versions, heads, troubles, timings, the run's own row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from msgspec.structs import replace
+
+from legato.declare.project import contract_fingerprint
+from legato.kernel import events as ev
+from legato.kernel.state import RunState, Status
+from legato.ports.store import Commit, Head, Run, Store, Trouble, Version
+from legato.runtime.catalogue import Catalogue
+from legato.runtime.dispatch import Dispatch
+from legato.terms.attempt import Output
+from legato.terms.instant import Instant
+from legato.terms.key import show
+
+
+class Book:
+    """Keeps the books of one run: turns events, once decided, into the rows that the same commit writes."""
+
+    def __init__(self, store: Store, catalogue: Catalogue, dispatch: Dispatch, run: Run, state: RunState) -> None:
+        self._store, self._catalogue, self._dispatch = store, catalogue, dispatch
+        self.run, self.state = run, state
+
+    def write(self, events: Iterable[ev.AnyEvent]) -> Commit:
+        """The commit for these events, which are folded into the state already."""
+        commit = Commit(run_id=self.run.id)
+        for event in events:
+            commit.events.append(ev.encode(event))
+            kind = type(event)
+            if kind is ev.StepSucceeded:
+                self._succeeded(commit, event)  # type: ignore[arg-type]
+            elif kind in _WRITERS:
+                _WRITERS[kind](self, commit, event)
+        return commit
+
+    def _succeeded(self, commit: Commit, event: ev.StepSucceeded) -> None:
+        step = self.state.plan.steps[event.step]
+        count, seconds = commit.timings.get(step.node, (0, 0.0))
+        commit.timings[step.node] = (count + 1, seconds + event.seconds)
+        if event.outputs:
+            for output in event.outputs:
+                version = self._version(event.step, event.token, event.at, output, "published")
+                commit.versions.append(version)
+                commit.heads.append(head_of(version))
+            self._dispatch.forget(self.run.id, event.step)
+        names = self.state.plan.handling[step.node].outputs or (step.node,)
+        commit.settled.extend((name, step.partition) for name in names if self._catalogue.troubled(name, step.partition))
+
+    def _failed(self, commit: Commit, event: ev.AttemptFailed) -> None:
+        for output in event.outputs:
+            commit.versions.append(self._version(event.step, event.token, event.at, output, "quarantined", event.error.message))
+        if event.then == "fail":
+            kept = {output.ref.asset: output.ref.version for output in event.outputs}
+            self._trouble(commit, event.step, event.at, event.error.kind, event.error.message, kept)
+
+    def _skipped(self, commit: Commit, event: ev.StepsSkipped) -> None:
+        for index in event.steps:
+            if event.kind == "upstream":
+                root = self.state.plan.steps[event.root]
+                if event.root in self.state.errors:
+                    words = f"{show(root.node, root.partition)} failed: {self.state.errors[event.root].message}"
+                    self._trouble(commit, index, event.at, "upstream", words, {})
+            else:
+                self._trouble(commit, index, event.at, event.kind, "the run was halted before it", {})
+
+    def _undone(self, commit: Commit, event: ev.StepUndone) -> None:
+        """Publish again what the step's outputs had replaced."""
+        step = self.state.plan.steps[event.step]
+        outputs = self.state.plan.handling[step.node].outputs
+        for asset, former in zip(outputs, self.state.previous.get(event.step, ()), strict=False):
+            version = self._store.version(asset, step.partition, former) if former else None
+            if version is None:
+                commit.unpublished.append((asset, step.partition))
+            else:
+                commit.heads.append(head_of(version))
+
+    def _ended(self, commit: Commit, event: ev.RunEnded) -> None:
+        self.run = commit.run = replace(self.run, state=event.outcome, ended=event.at, counts=self.counts())
+
+    def _resumed(self, commit: Commit, event: ev.RunResumed) -> None:
+        self.run = commit.run = replace(self.run, state="open", ended=None)
+
+    def counts(self) -> dict[str, int]:
+        """Steps by status, in words; only those that occur."""
+        return {code.name.lower(): self.state.counts[code] for code in Status if self.state.counts[code]}
+
+    def _version(self, step: int, token: int, at: Instant, output: Output, state: str, note: str = "") -> Version:
+        node = self._dispatch.node(self.state.plan.steps[step].node)
+        return Version(
+            ref=output.ref, state=state, run=self.run.id, step=step, token=token, at=at, code=node.code,  # type: ignore[arg-type]
+            contract=contract_fingerprint(node, output.ref.asset), inputs=self._dispatch.inputs(self.run.id, step),
+            columns=output.columns, verdicts=output.verdicts, note=note,
+        )  # fmt: skip
+
+    def _trouble(self, commit: Commit, index: int, at: Instant, kind: str, message: str, kept: dict[str, str]) -> None:
+        step = self.state.plan.steps[index]
+        for name in self.state.plan.handling[step.node].outputs or (step.node,):
+            commit.troubles.append(
+                Trouble(
+                    asset=name,
+                    partition=step.partition,
+                    run=self.run.id,
+                    step=index,
+                    kind=kind,
+                    message=message,
+                    at=at,
+                    version=kept.get(name, ""),
+                )  # fmt: skip
+            )
+
+
+_WRITERS: dict[type, Callable[[Book, Commit, Any], None]] = {
+    ev.AttemptFailed: Book._failed,
+    ev.StepsSkipped: Book._skipped,
+    ev.StepUndone: Book._undone,
+    ev.RunEnded: Book._ended,
+    ev.RunResumed: Book._resumed,
+}
+
+
+def head_of(version: Version) -> Head:
+    """The head that publishes this version."""
+    ref = version.ref
+    return Head(
+        ref.asset, ref.partition, ref.version, ref.digest, version.code, version.contract, version.inputs, version.at, ref
+    )

@@ -1,0 +1,277 @@
+"""The conductor: load, decide, commit, then perform. One thread, one loop, one transaction a turn of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from legato.kernel import events as ev
+from legato.kernel.board import Board
+from legato.kernel.commands import Command, DiscardStaged, KillAttempt, StartAttempts
+from legato.kernel.decide import decide
+from legato.kernel.fold import fold
+from legato.kernel.inputs import Cancel, Input, Offer, Resume, TakeOver, Tick
+from legato.kernel.invariants import violations
+from legato.kernel.rules.timing import next_due
+from legato.kernel.state import RunState
+from legato.plan.graph import Graph
+from legato.plan.records import Plan
+from legato.plan.spread import Extents
+from legato.ports.clock import Clock
+from legato.ports.executor import Executor
+from legato.ports.storage import Storage
+from legato.ports.store import Commit, Run, Store
+from legato.runtime.book import Book
+from legato.runtime.catalogue import Catalogue
+from legato.runtime.dispatch import MOST_AT_ONCE, Dispatch, Pace
+from legato.terms.attempt import Begun, Done, Order, Raised, Report
+from legato.terms.codec import pack, unpack
+from legato.terms.errors import LegatoError, NotFound
+from legato.terms.fact import Error
+from legato.terms.instant import Instant
+from legato.terms.key import run_id
+
+Listener = Callable[[RunState, list[ev.AnyEvent]], None]
+"""Told of every run's events, after they are committed."""
+
+_PATIENCE_S = 0.25
+"""How long the loop waits at most before it looks at requests from outside."""
+_BEGUN_AFTER_S = 0.15
+"""Attempts that last this long are recorded as begun, so that others can follow their output."""
+
+
+@dataclass(slots=True)
+class Live:
+    """A run that this conductor owns: its state, its books, and what was decided but not yet committed."""
+
+    state: RunState
+    book: Book
+    events: list[ev.AnyEvent] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
+
+
+class Conductor:
+    """Runs plans. Nothing is acknowledged, handed out or published before the events that say so are committed.
+
+    When a commit fails, whether its durability is known or not, the conductor stops its workers and raises: what is in
+    memory may be ahead of what is stored, so it is thrown away (a new conductor reads it again).
+    """
+
+    def __init__(
+        self, store: Store, executor: Executor, clock: Clock, graph: Graph, extents: Extents, *,
+        storages: Mapping[str, Storage] | None = None, listener: Listener | None = None,
+    ) -> None:  # fmt: skip
+        self.store, self.executor, self.clock = store, executor, clock
+        self.storages = storages or {}
+        self.listener = listener
+        self.runs: dict[str, Live] = {}
+        self.requests: Callable[[], Iterable[tuple[str, Input]]] = tuple
+        self._board = Board(graph.project.pools)
+        self._catalogue = Catalogue(store)
+        self._dispatch = Dispatch(graph, extents, self._catalogue)
+        self._pace = Pace(store.timings())
+        self._begun: dict[tuple[str, int], tuple[Begun, Instant]] = {}
+        self._draining = False
+
+    # -- taking runs on --
+
+    def accept(self, plan: Plan, *, actor: str) -> str:
+        """Record a plan as a run and own it; its id. From here on the run cannot be lost."""
+        now = self.clock.now()
+        run = Run(
+            id=run_id(now // 1_000_000, self.clock.noise(20)), request=plan.request, actor=actor, project=plan.project, at=now,
+            steps=plan.size,
+        )  # fmt: skip
+        self.store.accept(run, pack(plan), [])
+        live = self._own(run, RunState(run.id, plan, self._board))
+        self._tell(live, Tick(), now)
+        return run.id
+
+    def adopt(self, run_id: str) -> RunState:
+        """Own a run that another conductor left: fold its events, void its attempts, go on where it stood."""
+        run = self.store.run(run_id)
+        if run is None:
+            raise NotFound("run", f"there is no run {run_id}", next="legato runs")
+        state = read_state(self.store, run_id, self._board)
+        live = self._own(run, state)
+        self._tell(live, TakeOver(), self.clock.now())
+        return state
+
+    def resume(self, run_id: str, *, actor: str) -> RunState:
+        """Own a run and let what failed, was skipped or was cancelled be tried again."""
+        state = self.adopt(run_id)
+        self._tell(self.runs[run_id], Resume(actor), self.clock.now())
+        return state
+
+    def cancel(self, run_id: str, *, actor: str, reason: str = "") -> None:
+        """Stop a run that this conductor owns."""
+        self._tell(self.runs[run_id], Cancel(actor, reason), self.clock.now())
+
+    def drain(self) -> None:
+        """Start nothing new; `drive` returns when what runs has ended. The runs stay open and can be resumed."""
+        self._draining = True
+        self.executor.wake()
+
+    def _own(self, run: Run, state: RunState) -> Live:
+        self._catalogue.learn(self._dispatch.assets_of(state))
+        live = self.runs[run.id] = Live(state, Book(self.store, self._catalogue, self._dispatch, run, state))
+        return live
+
+    # -- the loop --
+
+    def drive(self) -> None:
+        """Work until every owned run has ended, or, when draining, until nothing runs any more."""
+        self._turn([])
+        while self._busy():
+            self._turn(self.executor.poll(self._patience()))
+            self._refuse_to_wait_for_nothing()
+
+    def _busy(self) -> bool:
+        if self._draining:
+            return any(live.state.running for live in self.runs.values())
+        return any(live.state.ended is None for live in self.runs.values())
+
+    def _refuse_to_wait_for_nothing(self) -> None:
+        """Say so, loudly, if no event could ever move the open runs: that would be a fault of Legato's own."""
+        live = [each for each in self.runs.values() if each.state.ended is None]
+        if self._draining or not live or not self.executor.load():
+            return
+        if any(each.events or each.state.running or next_due(each.state) is not None for each in live):
+            return
+        raise LegatoError(
+            "stuck", f"run {live[0].state.run_id} has {live[0].state.open} open steps, but nothing to wait for",
+            why="; ".join(violations(live[0].state)) or "a pool without slots?", next=f"legato resume {live[0].state.run_id}",
+        )  # fmt: skip
+
+    def _patience(self) -> float:
+        dues = [due for live in self.runs.values() if (due := next_due(live.state)) is not None]
+        return min([_PATIENCE_S, *((due - self.clock.now()) / 1e6 for due in dues)]) if dues else _PATIENCE_S
+
+    def _turn(self, reports: list[Report]) -> None:
+        """One turn: everything that was waiting is decided, committed together, and only then performed."""
+        now = self.clock.now()
+        for report in reports:
+            self._hear(report, now)
+        for run, request in self.requests():
+            if run in self.runs:
+                self._tell(self.runs[run], request, now)
+        for live in self.runs.values():
+            if (due := next_due(live.state)) is not None and due <= now:
+                self._tell(live, Tick(), now)
+        self._record_begun(now)
+        offers = [] if self._draining else self._offer(now)
+        self._commit()
+        self._perform(offers)
+
+    def _hear(self, report: Report, now: Instant) -> None:
+        live = self.runs.get(report.run)
+        if live is None:
+            return
+        if type(report) is Begun:
+            self._begun[report.run, report.step] = (report, now)
+            return
+        if type(report) is Done:
+            self._pace.see(live.state.plan.steps[report.step].node, report.seconds)
+            if report.outputs:
+                report = self._with_replaced(report)
+        self._begun.pop((report.run, report.step), None)
+        self._tell(live, report, now)
+
+    def _with_replaced(self, done: Done) -> Done:
+        heads = [self._catalogue.head(output.ref.asset, output.ref.partition) for output in done.outputs]
+        former = tuple("" if head is None else head.version for head in heads)
+        return Done(
+            done.run, done.step, done.token, done.seconds, done.value, done.kept, done.outputs, done.log, former
+        )  # fmt: skip
+
+    def _record_begun(self, now: Instant) -> None:
+        for key, (begun, since) in list(self._begun.items()):
+            if now - since >= _BEGUN_AFTER_S * 1e6:
+                del self._begun[key]
+                self._tell(self.runs[begun.run], begun, now)
+
+    def _tell(self, live: Live, input: Input, now: Instant) -> None:
+        decision = decide(live.state, input, now)
+        live.events.extend(decision.events)
+        live.commands.extend(decision.commands)
+
+    def _offer(self, now: Instant) -> list[tuple[Live, StartAttempts, int]]:
+        """Offer each worker's room to the runs, the oldest first; who takes it, and which worker."""
+        taken: list[tuple[Live, StartAttempts, int]] = []
+        open_runs = [live for live in self.runs.values() if live.state.ended is None]
+        for worker, load_s in enumerate(self.executor.load()):
+            room_s = self._pace.room(load_s)
+            for live in open_runs:
+                if room_s <= 0:
+                    break
+                decision = decide(live.state, Offer(room_s, MOST_AT_ONCE, self._pace.cost_s), now)
+                live.events.extend(decision.events)
+                for command in decision.commands:
+                    if isinstance(command, StartAttempts):
+                        taken.append((live, command, worker))
+                        room_s -= self._expected_s(live.state, command)
+                    else:
+                        live.commands.append(command)
+        return taken
+
+    def _expected_s(self, state: RunState, command: StartAttempts) -> float:
+        """Seconds of work in these attempts; what is not known fills a worker."""
+        steps, cost_s = state.plan.steps, self._pace.cost_s
+        return sum(cost_s.get(steps[index].node, 1.0) for index in command.steps)
+
+    def _commit(self) -> None:
+        """Write everything that was decided, in one transaction, then tell who listens."""
+        changed = [live for live in self.runs.values() if live.events]
+        if not changed:
+            return
+        commits: list[Commit] = [live.book.write(live.events) for live in changed]
+        try:
+            self.store.commit(commits)
+        except BaseException:
+            self.executor.close()
+            raise
+        for live, commit in zip(changed, commits, strict=True):
+            self._catalogue.follow(commit)
+            events, live.events = live.events, []
+            if self.listener is not None:
+                self.listener(live.state, events)
+
+    def _perform(self, offers: list[tuple[Live, StartAttempts, int]]) -> None:
+        for live, start, worker in offers:
+            orders = self._orders(live, start)
+            if orders:
+                self.executor.start(orders, worker, self._expected_s(live.state, start))
+        for live in self.runs.values():
+            commands, live.commands = live.commands, []
+            for command in commands:
+                if isinstance(command, KillAttempt):
+                    self.executor.kill(live.state.run_id, command.step, command.token)
+                elif isinstance(command, DiscardStaged):
+                    for ref in command.refs:
+                        if (storage := self.storages.get(ref.storage)) is not None:
+                            storage.discard(ref)
+
+    def _orders(self, live: Live, start: StartAttempts) -> list[Order]:
+        """The orders of these attempts; one whose inputs cannot be resolved fails at once, like one that was made."""
+        orders: list[Order] = []
+        for token, index in enumerate(start.steps, start.token):
+            try:
+                orders.append(self._dispatch.order(live.state, index, token, start.mode))
+            except LegatoError as error:
+                told = Error("input", str(error), (f"{type(error).__module__}.{type(error).__qualname__}",))
+                self._tell(live, Raised(live.state.run_id, index, token, 0.0, told), self.clock.now())
+        return orders
+
+
+def read_state(store: Store, run_id: str, board: Board | None = None) -> RunState:
+    """The state of a run as its committed events say. Damaged history is refused, not skipped."""
+    plan = unpack(store.plan(run_id), Plan)
+    state = RunState(run_id, plan, board)
+    for number, body in store.events(run_id):
+        try:
+            fold(state, ev.decode(body))
+        except Exception as error:
+            raise LegatoError(
+                "run-damaged", f"event {number} of run {run_id} cannot be read", why=str(error), next="legato doctor"
+            ) from error
+    return state

@@ -1,0 +1,157 @@
+"""From a step to an order: which published versions and values an attempt gets, and what a worker may hold at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from legato.declare.node import Node
+from legato.declare.mapping import Same
+from legato.declare.partitions import coord_of
+from legato.declare.region import Coord
+from legato.kernel.state import RunState
+from legato.plan.graph import Edge, Graph
+from legato.plan.spread import Extents, default_mapping
+from legato.plan.stale import Facts, Freshness, Needs, digest_inputs
+from legato.runtime.catalogue import Catalogue
+from legato.terms.attempt import Argument, Mode, Order
+from legato.terms.codec import pack
+from legato.terms.errors import LegatoError
+from legato.terms.key import show
+
+
+class Dispatch:
+    """Makes orders. Inputs are resolved when an attempt starts, from what is published then, and remembered for its version."""
+
+    def __init__(self, graph: Graph, extents: Extents, catalogue: Catalogue) -> None:
+        self._graph, self._catalogue = graph, catalogue
+        self._needs = Needs(graph, extents)
+        self._extents = extents
+        self._read: dict[tuple[str, int], dict[str, str]] = {}
+        self._many = {edge: self._may_be_many(edge) for edges in graph.needs.values() for edge in edges}
+
+    def node(self, name: str) -> Node:
+        """The declaration of a node."""
+        return self._graph.project.nodes[name]
+
+    def inputs(self, run_id: str, step: int) -> dict[str, str]:
+        """The digests of what the newest attempt of this step was given, by input."""
+        return self._read.get((run_id, step), {})
+
+    def forget(self, run_id: str, step: int) -> None:
+        """Drop what was remembered for a step that has its outcome."""
+        self._read.pop((run_id, step), None)
+
+    def assets_of(self, state: RunState) -> set[str]:
+        """Every asset that the run's steps read or make."""
+        names: set[str] = set()
+        for name in state.plan.handling:
+            node = self.node(name)
+            names.update(node.outputs if node.kind == "asset" else ())
+            names.update(edge.name for edge in self._graph.needs[name] if self.node(edge.up).kind == "asset")
+        return names
+
+    def order(self, state: RunState, index: int, token: int, mode: Mode) -> Order:
+        """The order for one attempt of a step."""
+        step = state.plan.steps[index]
+        edges = self._graph.needs.get(step.node)
+        if edges is None:
+            raise LegatoError(
+                "run-project", f"{step.node} is a step of run {state.run_id}, but no longer part of the project",
+                why="it was removed or renamed after the run was accepted", next="put it back, or plan anew: legato run",
+            )  # fmt: skip
+        if not edges:
+            return Order(state.run_id, index, token, step.node, step.partition, (), mode, state.attempts[index])
+        node = self.node(step.node)
+        coord = () if node.partitions is None else coord_of(node.partitions, step.partition, self._extents.dynamic)
+        arguments, read = self._arguments(state, index, edges, coord)
+        if node.kind == "asset":
+            self._read[state.run_id, index] = read
+        return Order(state.run_id, index, token, step.node, step.partition, arguments, mode, state.attempts[index])
+
+    def _arguments(
+        self, state: RunState, index: int, edges: tuple[Edge, ...], coord: Coord
+    ) -> tuple[tuple[Argument, ...], dict[str, str]]:
+        arguments: list[Argument] = []
+        read: dict[str, str] = {}
+        for edge in edges:
+            upper = self.node(edge.up)
+            names = self._needs.keys(edge.up, self._needs.region(edge, coord))
+            if upper.kind == "task":
+                if state.plan.handling[edge.down].outputs:
+                    read[edge.key] = self._task_digest(state, edge, coord)
+                argument = self._values(state, index, edge)
+            elif upper.kind == "source":
+                tokens = state.plan.observed.get(edge.name, {})
+                read[edge.key] = digest_inputs((name, tokens.get(name, "")) for name in names)
+                seen: object = {name: tokens[name] for name in names} if self._many[edge] else tokens[names[0]]
+                argument = Argument(edge.param, value=pack(seen), many=self._many[edge])
+            else:
+                argument, read[edge.key] = self._versions(edge, names)
+            if edge.param and not edge.param.endswith(":"):
+                arguments.append(argument)
+        return tuple(arguments), read
+
+    def _versions(self, edge: Edge, names: list[str]) -> tuple[Argument, str]:
+        heads = self._catalogue.heads(edge.name)
+        try:
+            found = [heads[name] for name in names]
+        except KeyError as gone:
+            raise LegatoError(
+                "input-missing", f"{show(edge.name, gone.args[0])} is not published, but {edge.down} needs it",
+                why="it was withdrawn after the plan was made", next=f"legato run +{edge.down}",
+            ) from None  # fmt: skip
+        digest = digest_inputs((head.partition, head.digest) for head in found)
+        return Argument(edge.param, tuple(head.ref for head in found), None, self._many[edge]), digest
+
+    def _values(self, state: RunState, index: int, edge: Edge) -> Argument:
+        """What a task returned in this run: its value, or one by partition."""
+        deps = state.plan.steps[index].deps
+        steps = [
+            above for at in range(0, len(deps), 2) for above in range(deps[at], deps[at + 1])
+            if state.plan.steps[above].node == edge.up
+        ]  # fmt: skip
+        if any(above in state.kept for above in steps):
+            return Argument(edge.param, tuple(state.kept[above] for above in steps), None, self._many[edge])
+        if not self._many[edge]:
+            return Argument(edge.param, value=state.values.get(steps[0], _NIL))
+        raw = {state.plan.steps[above].partition: msgspec.Raw(state.values.get(above, _NIL)) for above in steps}
+        return Argument(edge.param, value=msgspec.msgpack.encode(raw), many=True)
+
+    def _task_digest(self, state: RunState, edge: Edge, coord: Coord) -> str:
+        heads = {asset: self._catalogue.heads(asset) for asset in self.assets_of(state)}
+        fresh = Freshness(self._needs, Facts(heads=heads, observed=state.plan.observed))
+        return fresh.digest(edge, self._needs.region(edge, coord)) or ""
+
+    def _may_be_many(self, edge: Edge) -> bool:
+        down, up = self.node(edge.down).partitions, self.node(edge.up).partitions
+        if up is None:
+            return False
+        mapping = edge.mapping or default_mapping(down, up)
+        return not isinstance(mapping, Same)
+
+
+_NIL = pack(None)
+
+_TARGET_S = 0.02
+_QUICKEST_S = 20e-6
+MOST_AT_ONCE = 256
+
+
+class Pace:
+    """How long attempts of each node take: a moving average in seconds, from history at first."""
+
+    def __init__(self, history: Mapping[str, tuple[int, float]]) -> None:
+        self.cost_s = {node: max(_QUICKEST_S, seconds / count) for node, (count, seconds) in history.items() if count}
+
+    def see(self, node: str, seconds: float) -> None:
+        """Learn from one attempt: slower ones count at once, faster ones bit by bit."""
+        known = self.cost_s.get(node)
+        seconds = max(_QUICKEST_S, seconds)
+        self.cost_s[node] = seconds if known is None or seconds > known else known * 0.8 + seconds * 0.2
+
+    @staticmethod
+    def room(load_s: float) -> float:
+        """Seconds of work to offer a worker that holds so much: none until it is half empty."""
+        return _TARGET_S - load_s if load_s < _TARGET_S / 2 else 0.0
