@@ -1,1 +1,68 @@
-"""Legato: a data orchestrator that keeps the promises your data makes."""
+"""Legato: a data orchestrator that keeps the promises your data makes.
+
+    import legato as lg
+
+Importing this starts nothing and loads nothing: each name is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from legato.declare.faces import Face, Input, asset, assets, check, resource, source, task
+    from legato.declare.mapping import all_partitions, by_dimension, explicit, look_back, overlap, same, subset
+    from legato.declare.node import Retry
+    from legato.declare.options import Pool
+    from legato.declare.partitions import Partition, daily, dynamic, hourly, monthly, product, static, weekly
+    from legato.declare.resource import Context, Secret, secret
+    from legato.declare.rules import (
+        column,
+        contract,
+        expression,
+        in_range,
+        in_set,
+        matches,
+        not_null,
+        row_count,
+        unique,
+    )
+    from legato.terms.errors import LegatoError
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "declare.faces": ("Face", "Input", "asset", "assets", "check", "resource", "source", "task"),
+    "declare.mapping": ("all_partitions", "by_dimension", "explicit", "look_back", "overlap", "same", "subset"),
+    "declare.node": ("Retry",),
+    "declare.options": ("Pool",),
+    "declare.partitions": ("Partition", "daily", "dynamic", "hourly", "monthly", "product", "static", "weekly"),
+    "declare.resource": ("Context", "Secret", "secret"),
+    "declare.rules": (
+        "column", "contract", "expression", "in_range", "in_set", "matches", "not_null", "row_count", "unique",
+    ),
+    "terms.errors": ("LegatoError",),
+}  # fmt: skip
+_HOME_OF = {name: f"legato.{home}" for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - in the order in which one learns them
+    "asset", "assets", "source", "task", "check", "resource", "secret",
+    "Partition", "hourly", "daily", "weekly", "monthly", "static", "dynamic", "product",
+    "Input", "same", "overlap", "look_back", "all_partitions", "subset", "explicit", "by_dimension",
+    "contract", "column", "not_null", "unique", "row_count", "in_range", "in_set", "matches", "expression",
+    "Retry", "Pool", "Context", "Secret", "Face", "LegatoError",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _HOME_OF[name]
+    except KeyError:
+        raise AttributeError(f"module 'legato' has no attribute {name!r}") from None
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from legato.declare.resource import Secret
+
 Source = Literal["input", "partition", "resource", "context", "default"]
 
 
@@ -41,6 +43,7 @@ class Code:
 
     bodies: dict[str, Body] = field(default_factory=dict)
     resources: dict[Any, Body] = field(default_factory=dict)
+    secrets: tuple[Secret, ...] = ()
 
     def body(self, key: str) -> Body:
         """The body under this key; KeyError if the project has none."""

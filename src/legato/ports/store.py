@@ -148,7 +148,9 @@ class Store(Protocol):
         """The published version of one asset partition."""
         ...
 
-    def versions(self, asset: str, partition: str | None = None, *, limit: int = 50, before: int = 0) -> list[tuple[int, Version]]:
+    def versions(
+        self, asset: str, partition: str | None = None, *, limit: int = 50, before: int = 0
+    ) -> list[tuple[int, Version]]:
         """Versions newest first, each with its number (for paging); of one partition, or of all (None)."""
         ...
 

@@ -1,0 +1,44 @@
+# Everything needs only python3 (3.11 to 3.13) with venv, or uv; what is missing is installed into .venv.
+UV := $(shell command -v uv 2>/dev/null || echo .bootstrap/bin/uv)
+BIN := .venv/bin
+FAST := tests/unit tests/plans tests/kernel tests/house
+
+.PHONY: setup demo test check bench format clean
+
+setup: .venv/.ready
+
+.bootstrap/bin/uv:
+	python3 -m venv .bootstrap
+	.bootstrap/bin/pip install --quiet uv
+
+.venv/.ready: pyproject.toml $(if $(findstring .bootstrap,$(UV)),.bootstrap/bin/uv)
+	test -x $(BIN)/python || $(UV) venv --quiet --python ">=3.11,<3.14" .venv
+	$(UV) pip install --quiet --python $(BIN)/python --editable . --group dev
+	touch .venv/.ready
+
+demo: setup  ## the main job on real data: every flight that left New York in 2013
+	$(BIN)/legato --project examples/flights run
+	$(BIN)/legato --project examples/flights query "select airline, sum(flights)::int as flights, \
+	round(100.0 * sum(on_time) / sum(arrived), 1) as \"on time %\", \
+	round(sum(dep_delay_min) / sum(departed), 1) as \"mean departure delay (min)\" \
+	from carrier_performance group by airline order by 3 desc"
+
+check: setup  ## all that is fast: format, lint, types, layers, sizes, unit, kernel and plan tests
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pytest -m "not long" -n 2 $(FAST)
+
+test: check  ## every test, the long rings too
+	$(BIN)/pytest -n 2 --durations=15 tests
+
+bench: setup  ## figures beside their floors, measured in the same run
+	$(BIN)/python -m benchmarks
+
+format: setup
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --quiet --fix .
+
+clean:
+	rm -rf .venv .bootstrap examples/flights/.legato

@@ -1,0 +1,218 @@
+"""A project in the making: everything is resolved as far as it goes, and every fault on the way is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from legato.declare import order
+from legato.declare.body import Body, Code, check_key, undo_key, when_key
+from legato.declare.faces import AnyFace, CheckFace, CheckSet, Declaration, Face, ResourceFace
+from legato.declare.node import DEFAULT_POOL, Check, Node, Project
+from legato.declare.resolve import Names, Resolver, did_you_mean
+from legato.terms.errors import Fault, Place
+from legato.terms.fact import Severity
+from legato.terms.key import NAME_HINT, is_name
+
+BUILT_IN_STORAGES = ("files", "memory")
+
+
+class Site(Struct, frozen=True, kw_only=True):
+    """What a project's declarations are judged against: its name, pools and storages; places are shown from `root`."""
+
+    name: str
+    pools: Mapping[str, int] = {}
+    storages: tuple[str, ...] = BUILT_IN_STORAGES
+    root: str = ""
+
+
+def local(place: Place | None, root: str) -> Place | None:
+    """The place as seen from the project's folder, where it lies below."""
+    return Place(place.file.removeprefix(root.rstrip("/") + "/"), place.line) if place and root else place
+
+
+def shown(place: Place | None, root: str) -> str:
+    """The place as text for people."""
+    return str(local(place, root) or "no file")
+
+
+class Draft:
+    """A project in the making: everything resolved as far as it goes, with the faults found on the way."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.faults: list[Fault] = []
+        self._names = Names()
+        self._resolver = Resolver(self._names, self.faults)
+        self._nodes: dict[str, Node] = {}
+        self._faces: dict[str, AnyFace] = {}
+        self._bodies: dict[str, Body] = {}
+        self._resources: dict[Any, Body] = {}
+
+    def read(self, declared: Sequence[Declaration]) -> None:
+        """Takes in all declarations."""
+        for each in declared:
+            self.faults.extend(each.faults)
+        for face in (each for each in declared if isinstance(each, Face)):
+            self._name(face)
+        self._read_resources([each for each in declared if isinstance(each, ResourceFace)])
+        for name, face in self._faces.items():
+            deps, body = self._resolver.node(face)
+            self._nodes[name] = replace(face.node, deps=deps)
+            self._bodies[name] = body
+        for face in self._faces.values():
+            self._read_beside(face)
+        self._read_checks([each for each in declared if isinstance(each, CheckFace | CheckSet)])
+
+    def _fault(self, code: str, what: str, place: Place | None, hint: str = "") -> None:
+        self.faults.append(Fault(code, what, place, hint))
+
+    def _name(self, face: AnyFace) -> None:
+        """Gives the face its names, unless another has them."""
+        node = face.node
+        for name in dict.fromkeys((node.name, *face.names)):
+            maker = self._names.makers.get(name, name)
+            if maker in self._faces:
+                self._duplicate(name, face, self._faces[maker])
+                return
+        self._faces[node.name] = face
+        self._names.groups[node.name] = face.names
+        self._names.makers.update(dict.fromkeys(face.names, node.name))
+
+    def _duplicate(self, name: str, face: AnyFace, first: AnyFace) -> None:
+        there = shown(first.place, self.site.root)
+        self._fault("duplicate-name", f"`{name}` is declared twice, here and in {there}", face.place, "rename one of them")
+
+    def _read_resources(self, faces: list[ResourceFace[..., Any]]) -> None:
+        types = self._resolver.types
+        for face in faces:
+            kind = self._resolver.made(face)
+            if kind in types:
+                there = shown(types[kind].place, self.site.root)
+                what = f"two resources make {kind.__name__}, here and in {there}"
+                self._fault("duplicate-resource", what, face.place, "give one of them a type of its own")
+            elif kind is not None:
+                types[kind] = face
+        self._resources = {kind: self._resolver.resource(face) for kind, face in types.items()}
+        needs = {kind: [b.kind for b in body.bindings if b.source == "resource"] for kind, body in self._resources.items()}
+        for cycle in order.cycles(needs):
+            path = " -> ".join(kind.__name__ for kind in (*cycle, cycle[0]))
+            self._fault("cycle", f"resources need each other: {path}", types[cycle[0]].place, "cut one of these")
+
+    def _read_beside(self, face: AnyFace) -> None:
+        """The node's undo, condition, fallback, pool and storage."""
+        node = self._nodes[face.node.name]
+        inputs = [dep.param for dep in node.deps if dep.param]
+        if face.undo:
+            self._bodies[undo_key(node.name)] = self._resolver.beside(face, face.undo, "undo", [*inputs, "result"])
+        if face.when:
+            self._bodies[when_key(node.name)] = self._resolver.beside(face, face.when, "when", inputs)
+        if face.fallback is not None:
+            self._nodes[node.name] = replace(node, fallback=self._fallback(face, node))
+        pools = self.site.pools
+        if node.pool != DEFAULT_POOL and node.pool not in pools:
+            hint = did_you_mean(node.pool, pools) or f"add `{node.pool} = 2` under [pools] in the project's configuration"
+            self._fault("pool-unknown", f"{node.name}: there is no pool `{node.pool}`", node.place, hint)
+        if node.storage and node.storage not in self.site.storages:
+            hint = did_you_mean(node.storage, self.site.storages) or f"there are {', '.join(self.site.storages)}"
+            self._fault("storage-unknown", f"{node.name}: there is no storage `{node.storage}`", node.place, hint)
+
+    def _fallback(self, face: AnyFace, node: Node) -> str:
+        found = self._names.expand(face.fallback)
+        other = self._nodes[self._names.makers[found[0]]] if len(found) == 1 else None
+        if other is None or other.kind != "task":
+            wanted = face.fallback.node.name if isinstance(face.fallback, Face) else face.fallback
+            hint = self._names.suggest(wanted) if isinstance(wanted, str) and not found else ""
+            what = f"{node.name}: fallback `{wanted}` is no task of the project"
+            self._fault("fallback", what, node.place, hint or "declare it with @lg.task")
+            return ""
+        if other.name == node.name:
+            self._fault("fallback", f"{node.name}: it cannot be its own fallback", node.place, "name another task")
+        given = {dep.param: dep.node for dep in node.deps if dep.param}
+        for dep in other.deps:
+            if dep.param and given.get(dep.param) != dep.node:
+                what = f"{node.name}: fallback `{other.name}` needs `{dep.param}`, which is no input of `{node.name}`"
+                self._fault("fallback-inputs", what, other.place, "a fallback works with the inputs of what it replaces")
+        return other.name
+
+    # -- checks --
+
+    def _read_checks(self, declared: list[CheckFace[..., Any] | CheckSet]) -> None:
+        by_node: dict[str, list[Check]] = {}
+        places: dict[tuple[str, str], Place | None] = {}
+        for each in declared:
+            asset = self._judged_asset(each)
+            if not asset:
+                continue
+            node = self._nodes[self._names.makers[asset]]
+            for check in self._checks(each, asset, node):
+                key = (asset, check.name)
+                if not is_name(check.name):
+                    self._fault("name", f"{check.name!r} cannot be the name of a check", check.place, NAME_HINT)
+                elif key in places:
+                    there = shown(places[key], self.site.root)
+                    what = f"`{asset}` has two checks `{check.name}`, here and in {there}"
+                    self._fault("duplicate-check", what, check.place, "give one of them a name: name=...")
+                else:
+                    places[key] = check.place
+                    by_node.setdefault(node.name, []).append(check)
+        for name, checks in by_node.items():
+            self._nodes[name] = replace(self._nodes[name], checks=tuple(checks))
+
+    def _checks(self, declared: CheckFace[..., Any] | CheckSet, asset: str, node: Node) -> list[Check]:
+        if isinstance(declared, CheckSet):
+            return [rule.check(asset, declared.place) for rule in declared.rules]
+        deps, body = self._resolver.check(declared, asset, node.partitions is not None)
+        self._bodies[check_key(asset, declared.name)] = body
+        severity: Severity = "warn" if declared.severity == "warn" else "block"
+        return [Check(declared.name, asset, severity, deps=deps, place=declared.place)]
+
+    def _judged_asset(self, declared: CheckFace[..., Any] | CheckSet) -> str:
+        """The one asset that is judged; empty, with a fault, if there is none."""
+        target, place = declared.target, declared.place
+        found = self._names.expand(target)
+        name = target.node.name if isinstance(target, Face) else target
+        if len(found) > 1:
+            self._fault("check-target", f"`{name}` makes {', '.join(found)}", place, f'name one: lg.check("{found[0]}")')
+        elif not found and isinstance(name, str):
+            hint = self._names.suggest(name) or "name an asset of the project"
+            self._fault("check-target", f"the check is on `{name}`, which is no asset of the project", place, hint)
+        elif not found:
+            hint = "write lg.check(delays), with the asset itself or its name"
+            self._fault("check-target", f"the check is on {target!r}, which is no asset", place, hint)
+        elif self._nodes[self._names.makers[found[0]]].kind != "asset":
+            node = self._nodes[self._names.makers[found[0]]]
+            self._fault("check-target", f"the check is on `{name}`, a {node.kind}", place, "checks judge assets")
+        else:
+            return found[0]
+        return ""
+
+    # -- the whole --
+
+    def needs(self) -> dict[str, list[str]]:
+        """Which nodes each node comes after; a check's inputs count, since they are read before its asset is published."""
+        makers = self._names.makers
+        return {
+            name: list(dict.fromkeys(makers[dep.node] for dep in (*node.deps, *(d for c in node.checks for d in c.deps))))
+            for name, node in self._nodes.items()
+        }
+
+    def find_cycles(self, needs: Mapping[str, Sequence[str]]) -> None:
+        """Adds a fault for each knot in the order."""
+        for cycle in order.cycles(needs):
+            path = " -> ".join((*cycle, cycle[0]))
+            places = ", ".join(f"{name} in {shown(self._nodes[name].place, self.site.root)}" for name in cycle)
+            self._fault("cycle", f"inputs in a circle: {path}", self._nodes[cycle[0]].place, f"cut one of these: {places}")
+
+    def project(self, names: Sequence[str]) -> Project:
+        """The nodes in this order, not yet fingerprinted."""
+        nodes = {name: self._nodes[name] for name in names}
+        makers = {made: maker for made, maker in self._names.makers.items() if maker in nodes}
+        return Project(name=self.site.name, nodes=nodes, makers=makers, pools=dict(self.site.pools))
+
+    def code(self) -> Code:
+        """All functions, with how their parameters are filled."""
+        return Code(self._bodies, self._resources, tuple(self._resolver.secrets.values()))

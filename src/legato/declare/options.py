@@ -1,0 +1,190 @@
+"""Reads a decorator's keywords into a node; what is wrong with them is kept as faults, all of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any, get_args
+
+from msgspec import Struct
+
+from legato.declare.contract import Contract
+from legato.declare.node import DEFAULT_POOL, Kind, Node, OnFailure, Retry
+from legato.declare.partitions import Partitions
+from legato.terms.errors import Fault, LegatoError, Place
+from legato.terms.instant import parse_duration
+from legato.terms.key import NAME_HINT, is_name
+
+
+class Pool(Struct, frozen=True):
+    """Slots that steps share, and how urgently this one wants one: the higher priority goes first."""
+
+    name: str
+    priority: int = 0
+
+
+def place_of(fn: Any) -> Place | None:
+    """The file and line where a function is written; None for what was not written in Python."""
+    inner = inspect.unwrap(fn) if hasattr(fn, "__wrapped__") else fn
+    code = getattr(inner, "__code__", None)
+    return None if code is None else Place(code.co_filename, code.co_firstlineno)
+
+
+def read_node(kind: Kind, fn: Any, outputs: tuple[str, ...] | None, keywords: Mapping[str, Any], faults: list[Fault]) -> Node:
+    """The node that these keywords describe, its inputs not yet resolved; faults are added to the list.
+
+    `outputs` are the names of a multi-asset's assets; None for all else.
+    """
+    reader = _Reader(place_of(fn), faults)
+    name = reader.name(fn, keywords["name"])
+    made: tuple[str, ...] = () if kind == "task" else (name,)
+    if outputs is not None:
+        made = reader.outputs(outputs)
+    pool = reader.pool(keywords["pool"])
+    return Node(
+        name=name,
+        kind=kind,
+        outputs=made,
+        contracts=reader.contracts(made, keywords.get("contract")),
+        partitions=reader.partitions(keywords["partitions"]),
+        retry=reader.retries(keywords["retries"]),
+        timeout_s=reader.timeout(keywords["timeout"]),
+        pool=pool.name,
+        priority=pool.priority,
+        on_failure=reader.on_failure(keywords.get("on_failure", "skip")),
+        undo=reader.function("undo", keywords.get("undo")),
+        when=reader.function("when", keywords.get("when")),
+        owner=reader.text("owner", keywords["owner"]),
+        tags=reader.tags(keywords["tags"]),
+        domain=reader.domain(keywords["domain"]),
+        storage=reader.text("storage", keywords.get("storage", "")),
+        version=reader.text("version", keywords.get("version", "")),
+        description=inspect.cleandoc(getattr(fn, "__doc__", None) or ""),
+        place=reader.place,
+    )
+
+
+class _Reader:
+    """Checks one keyword a method: a sound value comes back as its record, anything else as the default and a fault."""
+
+    def __init__(self, place: Place | None, faults: list[Fault]) -> None:
+        self.place, self._faults, self._subject = place, faults, "?"
+
+    def _fault(self, code: str, what: str, hint: str) -> None:
+        self._faults.append(Fault(code, f"{self._subject}: {what}", self.place, hint))
+
+    def name(self, fn: Any, given: Any) -> str:
+        plain = callable(fn) and not isinstance(fn, type)
+        name = given if isinstance(given, str) else str(getattr(fn, "__name__", type(fn).__name__))
+        self._subject = name
+        if not plain:
+            self._fault("declare-function", "only a function can be declared", "put the decorator on a `def`")
+        if given is not None and not isinstance(given, str):
+            self._fault("name", f"name={given!r} is not text", 'write name="flights"')
+        elif not is_name(name):
+            self._fault("name", f"{name!r} cannot be a name", 'give name="..."' if name == "<lambda>" else NAME_HINT)
+        return name
+
+    def outputs(self, outputs: tuple[str, ...]) -> tuple[str, ...]:
+        hint = 'write @lg.assets("flights", "weather")'
+        if not outputs:
+            self._fault("assets", "names no asset", hint)
+        sound = tuple(dict.fromkeys(o for o in outputs if isinstance(o, str)))
+        if len(sound) < len(outputs):
+            self._fault("assets", "asset names must be text, each named once", hint)
+        for output in sound:
+            if not is_name(output):
+                self._fault("name", f"{output!r} cannot be a name", NAME_HINT)
+        return sound
+
+    def contracts(self, outputs: tuple[str, ...], value: Any) -> dict[str, Contract]:
+        if value is None:
+            return {}
+        if isinstance(value, Contract) and len(outputs) == 1:
+            return {outputs[0]: value}
+        if not isinstance(value, Mapping) or not all(isinstance(c, Contract) for c in value.values()):
+            several = len(outputs) > 1
+            hint = f"contract={{{outputs[0]!r}: lg.contract(...)}}" if several else "contract=lg.contract({...})"
+            self._fault("contract", "contract= must hold contracts, by asset where there are several", f"write {hint}")
+            return {}
+        for unknown in [key for key in value if key not in outputs]:
+            known = ", ".join(outputs)
+            self._fault("contract-output", f"the contract on {unknown!r} is on no asset of it", f"it makes {known}")
+        return {key: value[key] for key in value if key in outputs}
+
+    def partitions(self, value: Any) -> Partitions | None:
+        if value is None or isinstance(value, Partitions):
+            return value
+        self._fault("partitions", f"partitions={value!r} is not a set of partitions", "write partitions=lg.daily(...)")
+        return None
+
+    def retries(self, value: Any) -> Retry:
+        retry = Retry(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if not isinstance(retry, Retry) or not isinstance(retry.times, int) or retry.times < 0:
+            self._fault("retries", f"retries={value!r} is not a number of tries", "write retries=3 or lg.Retry(3, ...)")
+            return Retry()
+        if retry.delay_s < 0 or retry.max_delay_s < 0:
+            self._fault("retries", "a delay between tries is negative", "write a delay of 0 or more seconds")
+        if retry.backoff not in ("fixed", "linear", "exponential"):
+            self._fault("retries", f"backoff={retry.backoff!r} is unknown", "write fixed, linear or exponential")
+        return retry
+
+    def timeout(self, value: Any) -> float | None:
+        if value is None:
+            return None
+        try:
+            if isinstance(value, bool) or not isinstance(value, str | int | float | timedelta):
+                raise LegatoError("duration", f"{value!r} is not a duration", next="write for example 30s, 1h30m or 2d")
+            seconds = parse_duration(value)
+        except LegatoError as error:
+            self._fault("timeout", f"timeout={error.what}", error.next)
+            return None
+        if not 0 < seconds < float("inf"):
+            self._fault("timeout", f"timeout={value!r} leaves no time", "write for example 30s, 1h30m or 2d")
+            return None
+        return seconds
+
+    def pool(self, value: Any) -> Pool:
+        pool = Pool(value) if isinstance(value, str) else value
+        if isinstance(pool, Pool) and isinstance(pool.priority, int) and is_name(pool.name):
+            return pool
+        self._fault("pool", f"pool={value!r} is not a pool", 'write pool="crm" or pool=lg.Pool("crm", priority=5)')
+        return Pool(DEFAULT_POOL)
+
+    def on_failure(self, value: Any) -> OnFailure:
+        known = get_args(OnFailure)
+        if value in known:
+            choice: OnFailure = value
+            return choice
+        self._fault("on-failure", f"on_failure={value!r} is unknown", f"write one of {', '.join(known)}")
+        return "skip"
+
+    def function(self, keyword: str, value: Any) -> bool:
+        if value is None:
+            return False
+        if callable(value) and not isinstance(value, type):
+            return True
+        self._fault(keyword, f"{keyword}={value!r} is not a function", f"write {keyword}=a function or a lambda")
+        return False
+
+    def text(self, keyword: str, value: Any) -> str:
+        if isinstance(value, str):
+            return value
+        self._fault(keyword, f"{keyword}={value!r} is not text", f'write {keyword}="..."')
+        return ""
+
+    def tags(self, value: Any) -> tuple[str, ...]:
+        listed = (value,) if isinstance(value, str) else value
+        tags = tuple(listed) if isinstance(listed, Iterable) else (listed,)
+        bad = [tag for tag in tags if not isinstance(tag, str) or not is_name(tag)]
+        if bad:
+            self._fault("tags", f"{bad[0]!r} cannot be a tag", NAME_HINT)
+        return tuple(tag for tag in tags if tag not in bad)
+
+    def domain(self, value: Any) -> str:
+        domain = self.text("domain", value)
+        if domain and not is_name(domain):
+            self._fault("domain", f"{domain!r} cannot be a domain", NAME_HINT)
+            return ""
+        return domain

@@ -1,0 +1,1 @@
+"""Executors: ways to have attempts made, in this process or in warm workers beside it."""

@@ -1,0 +1,182 @@
+"""What an executor knows of one worker process: its pipe, its slate, the orders it holds."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from legato.terms.attempt import Begun, LogSpan, Lost, Order, Report, Returned
+from legato.worker import kin
+from legato.worker.capture import remove_empty, trim
+from legato.worker.duty import log_name
+from legato.worker.pipe import Splitter, decode_reports, drop_frame, join_reports, orders_frame
+from legato.worker.preload import WorkerSettings
+from legato.worker.slate import Slate
+
+Key = tuple[str, int, int]
+_CHUNK = 1 << 18
+
+
+class Worker:
+    """One incarnation of a worker, from the moment it is asked for until its end was reported. Never waits.
+
+    `held` are the orders without an end, in the order they were sent: key -> (number, expected seconds). `far` is the
+    worker's end of the pipe, to be sent to it and then closed.
+    """
+
+    def __init__(self, number: int, settings: WorkerSettings) -> None:
+        self.number = number
+        self.socket, self.far = socket.socketpair()
+        self.socket.setblocking(False)
+        self.slate = Slate.create()
+        self.held: dict[Key, tuple[int, float]] = {}
+        self.load_s = 0.0
+        self.pid = 0
+        self.is_open = True
+        self.has_worked = False
+        self.stopping = False
+        self._settings = settings
+        self._sent = 0
+        self._out = bytearray()
+        self._splitter = Splitter()
+        self._unwanted: set[Key] = set()
+
+    # -- to the worker --
+
+    def hand(self, orders: Sequence[Order], expected_s: float) -> None:
+        """Send orders; what the pipe does not take now goes out with `push`."""
+        each = expected_s / max(1, len(orders))
+        for number, order in enumerate(orders, self._sent + 1):
+            self.held[order.run, order.step, order.token] = number, each
+        self._sent += len(orders)
+        self.load_s += expected_s
+        self.send(orders_frame(orders))
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame, now or as soon as the pipe takes it."""
+        self._out += frame
+        self.push()
+
+    def push(self) -> None:
+        """Write what is still to be sent, as far as the pipe takes it."""
+        try:
+            while self._out:
+                del self._out[: self.socket.send(self._out)]
+        except BlockingIOError:
+            pass
+        except OSError:  # it is dead; its nursery will say so
+            self._out.clear()
+
+    @property
+    def has_more_to_send(self) -> bool:
+        """Whether `push` has to be called again when the pipe takes more."""
+        return bool(self._out)
+
+    def drop(self, key: Key) -> bool:
+        """Stop one order: ask for it back if it has not begun; True if it has, so that only the worker's death stops it."""
+        self._unwanted.add(key)
+        number = self.held[key][0]
+        if number == self.slate.entered:
+            return True
+        if number > self.slate.entered:
+            self.send(drop_frame(key))
+        return False  # what was entered before another has ended: its report is on the way
+
+    # -- from the worker --
+
+    def receive(self) -> list[Report]:
+        """Reports that have arrived; afterwards `is_open` says whether more can come."""
+        chunks = []
+        with contextlib.suppress(BlockingIOError):
+            while self.is_open:
+                try:
+                    chunk = self.socket.recv(_CHUNK)
+                except ConnectionError:
+                    chunk = b""
+                self.is_open = bool(chunk)
+                chunks.append(chunk)
+                if len(chunk) < _CHUNK:
+                    break
+        reports: list[Report] = []
+        for _, body in self._splitter.feed(b"".join(chunks)):
+            reports += self._settle(decode_reports(body))
+        return reports
+
+    def _settle(self, reports: list[Report]) -> Iterator[Report]:
+        """The reports that are news: each order ends once."""
+        for report in reports:
+            key = report.run, report.step, report.token
+            if type(report) is Begun:
+                if key in self.held:
+                    yield report
+                continue
+            held = self.held.pop(key, None)
+            if held is None:
+                continue
+            self.load_s = self.load_s - held[1] if self.held else 0.0
+            self.has_worked = True
+            if type(report) is Returned and key in self._unwanted:
+                yield Lost(*key, "stopped before it began")
+            else:
+                yield report
+
+    def is_unwanted(self, report: Begun) -> bool:
+        """Whether this attempt, which has begun, was to be stopped."""
+        return (report.run, report.step, report.token) in self._unwanted
+
+    # -- its end --
+
+    def bury(self, status: int | None) -> list[Report]:
+        """The ends of all it held, once it and all it started are gone: what it sent and noted counts, then begun is Lost."""
+        reports = self.receive()
+        reports += self._settle(join_reports(*self.slate.pending()))
+        entered = self.slate.entered
+        self.has_worked |= entered > 0
+        cause = self._cause(status)
+        for key, (number, _) in self.held.items():
+            if number < entered:
+                reports.append(Lost(*key, f"the worker {cause} before this attempt's end was reported"))
+            elif number == entered:
+                reports.append(Lost(*key, f"the worker {cause}", self._last_output()))
+            elif key in self._unwanted:
+                reports.append(Lost(*key, "stopped before it began"))
+            else:
+                reports.append(Returned(*key))
+        self.held.clear()
+        self.close()
+        return reports
+
+    def _cause(self, status: int | None) -> str:
+        if self.stopping:
+            return "was stopped"
+        return kin.say_status(status) if status is not None else "was killed with its nursery"
+
+    @property
+    def log(self) -> Path:
+        """Its log file."""
+        return Path(self._settings.logs) / log_name(self._settings, self.number)
+
+    def tail(self) -> str:
+        """The end of its log, for people."""
+        try:
+            return self.log.read_bytes()[-4000:].decode(errors="replace")
+        except OSError:
+            return ""
+
+    def _last_output(self) -> LogSpan | None:
+        """What the attempt that it died in had written, cut like that of any other."""
+        start = self.slate.log_start
+        try:
+            end = trim(self.log, start, self._settings.log_limit_bytes)
+        except OSError:
+            return None
+        return LogSpan(log_name(self._settings, self.number), start, end) if end > start else None
+
+    def close(self) -> None:
+        """Let go of the pipe and the slate, and remove the log if it stayed empty."""
+        self.socket.close()
+        self.far.close()
+        self.slate.close()
+        remove_empty(self.log)

@@ -1,0 +1,125 @@
+"""An executor's hold on its nursery: starts it, speaks to it, and sees that it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import warnings
+
+import msgspec
+
+from legato.executors.crew import Worker
+from legato.worker import kin
+from legato.worker.nursery import MESSAGE_BYTES, Event, decode_event, encode_command, run_forked
+from legato.worker.preload import Kit, Preload, WorkerSettings
+from legato.worker.threads import fork_hazard
+
+_ends: set[socket.socket] = set()
+"""The conductor's ends of all sockets in this process. A nursery that is forked must close its copies: held open there they would
+hide the conductor's death from the other nurseries."""
+
+
+class Link:
+    """One nursery process. Forked from this one if it has loaded the project and that is safe, else a fresh interpreter."""
+
+    def __init__(self, preload: Preload, settings: WorkerSettings, *, may_fork: bool) -> None:
+        self.socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        _ends.add(self.socket)
+        with far:
+            if may_fork and preload.kit is not None and not (preload.loader and fork_hazard()):
+                self.pid = self._fork(far, preload.kit, settings)
+            else:
+                self.pid = self._start(far, preload, settings)
+        self.socket.setblocking(False)
+
+    def _fork(self, far: socket.socket, kit: Kit, settings: WorkerSettings) -> int:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # native threads of libraries; fork_hazard has judged them
+            pid = os.fork()
+        if pid == 0:
+            for end in _ends:
+                end.close()
+            run_forked(far, kit, settings)
+        return pid
+
+    def _start(self, far: socket.socket, preload: Preload, settings: WorkerSettings) -> int:
+        argument = {
+            "control": far.fileno(),
+            "path": sys.path,
+            "loader": preload.loader,
+            "arguments": preload.arguments,
+            "settings": msgspec.to_builtins(settings),
+        }
+        command = [sys.executable, "-m", "legato.worker", "nursery", json.dumps(argument)]
+        process = subprocess.Popen(command, pass_fds=(far.fileno(),), stdin=subprocess.DEVNULL, start_new_session=True)
+        process.returncode = 0  # reaped by `close`
+        return process.pid
+
+    def spawn(self, worker: Worker) -> None:
+        """Ask for a worker. OSError if the nursery is gone."""
+        with worker.far:
+            socket.send_fds(self.socket, [encode_command("spawn", worker.number)], [worker.far.fileno(), worker.slate.fd])
+        _ends.add(worker.socket)
+
+    def kill(self, worker: Worker) -> None:
+        """Ask for a worker's end, with all it started. OSError if the nursery is gone."""
+        self.socket.send(encode_command("kill", worker.number))
+
+    def receive(self) -> tuple[list[tuple[Event, int, int, str]], bool]:
+        """What the nursery has to tell, and whether it is still there."""
+        events: list[tuple[Event, int, int, str]] = []
+        while True:
+            try:
+                body = self.socket.recv(MESSAGE_BYTES)
+            except BlockingIOError:
+                return events, True
+            except ConnectionError:
+                return events, False
+            if not body:
+                return events, False
+            events.append(decode_event(body))
+
+    def close(self, patience_s: float = 10.0) -> None:
+        """Let the nursery kill everything and end; if it does not in time, kill it, and so its workers."""
+        _ends.discard(self.socket)
+        self.socket.close()
+        until = time.monotonic() + patience_s
+        pause_s = 0.0005
+        while not self._is_reaped():
+            if time.monotonic() > until:
+                kin.kill(self.pid)
+            time.sleep(pause_s)
+            pause_s = min(0.02, pause_s * 2)
+
+    def _is_reaped(self) -> bool:
+        try:
+            return os.waitpid(self.pid, os.WNOHANG)[0] != 0
+        except ChildProcessError:
+            return True
+
+
+def forget(worker: Worker) -> None:
+    """A worker's socket is about to be closed."""
+    _ends.discard(worker.socket)
+
+
+def await_end(pid: int, patience_s: float = 2.0) -> None:
+    """Kill an orphaned worker with its group, and wait until it can do nothing more."""
+    kin.kill_group(pid)
+    until = time.monotonic() + patience_s
+    while time.monotonic() < until and _is_alive(pid):
+        time.sleep(0.001)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

@@ -1,0 +1,165 @@
+"""Running plans: accept, drive, resume, cancel."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from getpass import getuser
+
+from msgspec import Struct
+
+from legato.kernel.inputs import Cancel, Input
+from legato.kernel.state import RunState
+from legato.plan.records import Plan
+from legato.ports.executor import Executor
+from legato.ports.store import Run, Store
+from legato.runtime.conductor import Conductor, Listener
+from legato.service.planning import Planner, Request
+from legato.service.workspace import Workspace
+from legato.terms.errors import NotFound, UsageError
+
+Started = Callable[[Conductor, Plan, str], None]
+"""Told of the run, once it is accepted and before the first attempt: a surface shows it and takes the handle to stop it."""
+
+
+class Cancellation(Struct, frozen=True):
+    """What `cancel` left in the inbox."""
+
+    run: str
+    actor: str
+    reason: str = ""
+
+
+def actor() -> str:
+    """Who asks, as the operating system knows them."""
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+class Session:
+    """A conductor's place, taken: workers first (they are forked), then the store, for writing."""
+
+    def __init__(self, workspace: Workspace, command: str, listener: Listener | None) -> None:
+        self.workspace = workspace
+        self.executor: Executor = workspace.open_executor(f"{workspace.clock.now()}")
+        try:
+            self.store: Store = workspace.open_writer(command)
+        except BaseException:
+            self.executor.close()
+            raise
+        self._listener = listener
+
+    def conductor(self, planner: Planner) -> Conductor:
+        """A conductor over this session's store and workers."""
+        workspace = self.workspace
+        conductor = Conductor(
+            self.store, self.executor, workspace.clock, workspace.graph, planner.extents,
+            storages=workspace.storages, listener=self._listener,
+        )  # fmt: skip
+        conductor.requests = lambda: _read_inbox(workspace)
+        return conductor
+
+    def close(self) -> None:
+        """Stop the workers and give the store free."""
+        try:
+            self.executor.close()
+        finally:
+            self.store.close()
+
+
+@contextmanager
+def session(workspace: Workspace, command: str, listener: Listener | None = None) -> Iterator[Session]:
+    """Take the conductor's place while the block runs."""
+    opened = Session(workspace, command, listener)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def run(opened: Session, request: Request, started: Started) -> tuple[Plan, RunState | None]:
+    """Plan a request and, if there is something to do, run it to its end; no state if there was nothing."""
+    planner = Planner(opened.workspace, opened.store)
+    plan = planner.plan(request)
+    if not plan.size and not any(step.reason.kind == "blocked" for step in plan.steps):
+        return plan, None
+    conductor = opened.conductor(planner)
+    run_id = conductor.accept(plan, actor=actor())
+    return plan, _drive(conductor, run_id, started)
+
+
+def resume(opened: Session, run_id: str, started: Started) -> RunState:
+    """Let a run go on: one that was interrupted where it stood, one that ended with what did not succeed."""
+    conductor = opened.conductor(Planner(opened.workspace, opened.store))
+    conductor.resume(run_id, actor=actor())
+    return _drive(conductor, run_id, started)
+
+
+def _drive(conductor: Conductor, run_id: str, started: Started) -> RunState:
+    state = conductor.runs[run_id].state
+    started(conductor, state.plan, run_id)
+    conductor.drive()
+    return state
+
+
+def find_run(store: Store, text: str) -> Run:
+    """The run of this name: an id, an unambiguous beginning of one, or `last`."""
+    if text == "last":
+        newest = store.runs(limit=1)
+        if not newest:
+            raise NotFound("run", "nothing has run here yet", next="legato run")
+        return newest[0]
+    exact = store.run(text)
+    if exact is not None:
+        return exact
+    matches = [each for each in store.runs(limit=1000) if each.id.startswith(text)] if text else []
+    if not matches:
+        raise NotFound("run", f"there is no run {text!r}", next="legato runs")
+    if len(matches) > 1:
+        names = ", ".join(each.id for each in matches[:4])
+        raise UsageError("run", f"{text!r} could be any of {len(matches)} runs: {names}", next="write more of the run's name")
+    return matches[0]
+
+
+def run_to_resume(store: Store, text: str | None) -> Run:
+    """The named run, or the newest one that did not succeed."""
+    if text is not None:
+        chosen = find_run(store, text)
+        if chosen.state == "succeeded":
+            raise UsageError("run-succeeded", f"run {chosen.id} succeeded: nothing is left to resume", next="legato run")
+        return chosen
+    for each in store.runs(limit=100):
+        if each.state == "succeeded":
+            continue
+        return each
+    raise NotFound("run", "no run is left to resume", why="all of them succeeded", next="legato runs")
+
+
+# -- the inbox: how another process asks the conductor for something --
+
+
+def leave_request(workspace: Workspace, asked: Cancellation) -> None:
+    """Leave word for the conductor that owns the run; it stays until that conductor has taken it up."""
+    workspace.inbox.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = f"{workspace.clock.now()}-{workspace.clock.noise(32):08x}"
+    partial = workspace.inbox / f".{name}"
+    partial.write_text(json.dumps({"run": asked.run, "actor": asked.actor, "reason": asked.reason}))
+    partial.rename(workspace.inbox / f"{name}.json")
+
+
+def _read_inbox(workspace: Workspace) -> Iterable[tuple[str, Input]]:
+    try:
+        names = sorted(name for name in os.listdir(workspace.inbox) if name.endswith(".json"))
+    except FileNotFoundError:
+        return
+    for name in names:
+        path = workspace.inbox / name
+        with suppress(ValueError, KeyError, OSError):
+            asked = json.loads(path.read_text())
+            yield str(asked["run"]), Cancel(str(asked["actor"]), str(asked.get("reason", "")))
+        with suppress(OSError):
+            path.unlink()

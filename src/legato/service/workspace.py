@@ -1,0 +1,85 @@
+"""One project, opened: its declarations, and how to reach its store, its storages and its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from legato.declare.node import Node, Project
+from legato.declare.partitions import coord_of
+from legato.plan.graph import Graph
+from legato.plan.spread import Extents
+from legato.ports.clock import Clock
+from legato.ports.executor import Executor
+from legato.ports.storage import Storage
+from legato.ports.store import Store
+from legato.terms.errors import NotFound, UsageError
+from legato.terms.key import split
+
+Observe = Callable[[Node, str], str | None]
+"""Asks a source what version it has at a partition; None where it has none."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What the service works on. The openers are called when something is needed, and not before.
+
+    `open_executor` gets the name of a log session; it must be called before the store is opened for writing, since workers are
+    forked. `state` is the folder of everything that Legato keeps.
+    """
+
+    root: Path
+    state: Path
+    project: Project
+    graph: Graph
+    clock: Clock
+    storages: Mapping[str, Storage]
+    open_reader: Callable[[], Store]
+    open_writer: Callable[[str], Store]
+    open_executor: Callable[[str], Executor]
+    observe: Observe
+
+    @property
+    def logs(self) -> Path:
+        """The folder below which attempts' output stands."""
+        return self.state / "logs"
+
+    @property
+    def inbox(self) -> Path:
+        """The folder through which other processes ask the conductor for something."""
+        return self.state / "inbox"
+
+    def extents(self, store: Store | None) -> Extents:
+        """Which partitions there are now."""
+        names = dynamic_names(self.project)
+        return Extents({name: store.dynamic_keys(name) if store else [] for name in names}, self.clock.now())
+
+    def node(self, name: str) -> Node:
+        """The node that makes this asset, or is this task."""
+        if name not in self.project.makers:
+            raise NotFound("asset", f"no asset or task is named {name!r}", next="legato list")
+        return self.project.maker(name)
+
+    def key(self, text: str, store: Store | None) -> tuple[str, str]:
+        """The asset and partition of `delays@2013-01-05`; both must exist."""
+        name, partition = split(text)
+        node = self.node(name)
+        if node.partitions is None:
+            if partition:
+                raise UsageError("partition-key", f"{name} has no partitions", next=f"write just {name}")
+        elif partition:
+            coord_of(node.partitions, partition, self.extents(store).dynamic)
+        return name, partition
+
+
+def dynamic_names(project: Project) -> list[str]:
+    """The names of all dynamic partition sets of a project."""
+    from legato.declare.partitions import Dynamic, dimensions
+
+    found = {
+        part.name
+        for node in project.nodes.values() if node.partitions is not None
+        for _, part in dimensions(node.partitions) if isinstance(part, Dynamic)
+    }  # fmt: skip
+    return sorted(found)

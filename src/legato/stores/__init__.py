@@ -1,0 +1,1 @@
+"""Stores: the same memory kept in a SQLite file, or in this process alone."""

@@ -1,0 +1,238 @@
+"""The store in this process's memory: what SQLite keeps in a file, kept in dicts, for tests and simulated worlds."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any, TypeVar
+
+from legato.ports.store import Commit, Head, Run, RunState, Trouble, Version
+from legato.stores import faults
+from legato.stores.rows import event_rows, rows_of, run_row
+from legato.terms.codec import unpack
+from legato.terms.errors import LegatoError
+
+T = TypeVar("T")
+
+_PATH = ":memory:"
+_PAGE = 1_000
+
+
+class MemoryDisk:
+    """What outlives a simulated process: the tables. Records lie here as bytes, so nobody can change what was written."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.epoch = 0
+        self.seq = 0
+        self.numbers: dict[str, int] = {}
+        self.runs: list[tuple[str, bytes]] = []
+        self.plans: list[bytes] = []
+        self.events: list[tuple[list[int], list[bytes]]] = []
+        self.version_number = 0
+        self.versions: dict[tuple[str, str, str], tuple[int, bytes]] = {}
+        self.version_pages: dict[tuple[str, ...], list[tuple[int, tuple[str, str, str]]]] = {}
+        self.heads: dict[str, dict[str, bytes]] = {}
+        self.troubles: dict[tuple[str, str], bytes] = {}
+        self.timings: dict[str, tuple[int, float]] = {}
+        self.dynamic_keys: dict[str, dict[str, None]] = {}
+
+    def number(self, run_id: str) -> int:
+        """The run's place in the order of acceptance."""
+        if run_id not in self.numbers:
+            raise faults.no_run(run_id)
+        return self.numbers[run_id]
+
+    # One method a statement of `sql/store.sql`; none of them can fail once its rows are there.
+
+    def insert_run(self, run_id: str, state: str, body: bytes) -> None:
+        self.numbers[run_id] = len(self.runs)
+        self.runs.append((state, body))
+        self.events.append(([], []))
+
+    def update_run(self, state: str, body: bytes, number: int) -> None:
+        self.runs[number] = (state, body)
+
+    def insert_event(self, number: int, body: bytes) -> None:
+        self.seq += 1
+        numbers, bodies = self.events[number]
+        numbers.append(self.seq)
+        bodies.append(body)
+
+    def put_version(self, asset: str, partition: str, version: str, body: bytes) -> None:
+        name = (asset, partition, version)
+        if name in self.versions:
+            self.versions[name] = (self.versions[name][0], body)
+            return
+        self.version_number += 1
+        self.versions[name] = (self.version_number, body)
+        for key in ((asset,), (asset, partition)):
+            self.version_pages.setdefault(key, []).append((self.version_number, name))
+
+    def put_head(self, asset: str, partition: str, body: bytes) -> None:
+        self.heads.setdefault(asset, {})[partition] = body
+
+    def delete_head(self, asset: str, partition: str) -> None:
+        self.heads.get(asset, {}).pop(partition, None)
+
+    def put_trouble(self, asset: str, partition: str, body: bytes) -> None:
+        self.troubles[asset, partition] = body
+
+    def delete_trouble(self, asset: str, partition: str) -> None:
+        self.troubles.pop((asset, partition), None)
+
+    def add_timing(self, node: str, attempts: int, seconds: float) -> None:
+        before = self.timings.get(node, (0, 0.0))
+        self.timings[node] = (before[0] + attempts, before[1] + seconds)
+
+
+class MemoryStore:
+    """A handle on a `MemoryDisk`, as one simulated process has it.
+
+    Whoever calls `open_writer` last is the writer, and fences the one before: only the simulated world knows which of its
+    processes live, so none is ever refused as `store-locked`.
+    """
+
+    def __init__(self, disk: MemoryDisk | None = None) -> None:
+        self.disk = disk or MemoryDisk()
+        self._epoch = 0
+        self._stopped = ""
+
+    # -- writing --
+
+    def open_writer(self, holder: str) -> int:
+        """Become the only writer; the new epoch."""
+        with self.disk.lock:
+            self.disk.epoch += 1
+            self._epoch, self._stopped = self.disk.epoch, ""
+        return self._epoch
+
+    def accept(self, run: Run, plan: bytes, events: Sequence[bytes]) -> None:
+        """Record a run with its plan and first events; `run-taken` if its id was accepted before."""
+        with self._transaction() as disk:
+            if run.id in disk.numbers:
+                raise faults.run_taken(run.id)
+            run_values, event_values, plan = run_row(run), event_rows(len(disk.runs), events), bytes(plan)
+            disk.insert_run(*run_values)
+            disk.plans.append(plan)
+            for row in event_values:
+                disk.insert_event(*row)
+
+    def commit(self, commits: Sequence[Commit]) -> None:
+        """Record what was decided, for one or more runs, at once. A version named again is replaced in place."""
+        with self._transaction() as disk:
+            for name, rows in rows_of(commits, disk.number):
+                write = getattr(disk, name)
+                for row in rows:
+                    write(*row)
+
+    def add_dynamic_keys(self, name: str, keys: Sequence[str]) -> None:
+        """Add keys; those already there stay where they are."""
+        with self._transaction() as disk:
+            disk.dynamic_keys.setdefault(name, {}).update(dict.fromkeys(keys))
+
+    # -- reading --
+
+    def run(self, run_id: str) -> Run | None:
+        """The run of exactly this id."""
+        number = self.disk.numbers.get(run_id)
+        return None if number is None else unpack(self.disk.runs[number][1], Run)
+
+    def runs(self, *, limit: int = 50, before: str | None = None, state: RunState | None = None) -> list[Run]:
+        """Runs, last accepted first; `before` is the id of the last one of the page before. A state is looked for run by run."""
+        with self.disk.lock:
+            below = len(self.disk.runs) if before is None else self.disk.number(before)
+            found: list[bytes] = []
+            for number in range(below - 1, -1, -1):
+                if len(found) >= limit:
+                    break
+                if state is None or self.disk.runs[number][0] == state:
+                    found.append(self.disk.runs[number][1])
+        return [unpack(body, Run) for body in found]
+
+    def plan(self, run_id: str) -> bytes:
+        """The accepted plan of a run."""
+        return self.disk.plans[self.disk.number(run_id)]
+
+    def events(self, run_id: str, after: int = 0) -> Iterator[tuple[int, bytes]]:
+        """The run's events in order, with their numbers, from after the given one."""
+        while page := self._event_page(run_id, after):
+            yield from page
+            after = page[-1][0]
+
+    def heads(self, assets: Iterable[str]) -> dict[str, dict[str, Head]]:
+        """Published versions of these assets, as of one moment: asset -> partition -> head."""
+        with self.disk.lock:
+            found = {asset: sorted(self.disk.heads.get(asset, {}).items()) for asset in assets}
+        return {asset: {partition: unpack(body, Head) for partition, body in rows} for asset, rows in found.items()}
+
+    def head(self, asset: str, partition: str) -> Head | None:
+        """The published version of one asset partition."""
+        body = self.disk.heads.get(asset, {}).get(partition)
+        return None if body is None else unpack(body, Head)
+
+    def versions(
+        self, asset: str, partition: str | None = None, *, limit: int = 50, before: int = 0
+    ) -> list[tuple[int, Version]]:
+        """Versions newest first, each with its number (for paging); of one partition, or of all (None)."""
+        with self.disk.lock:
+            known = self.disk.version_pages.get((asset,) if partition is None else (asset, partition), [])
+            end = bisect_left(known, (before,)) if before else len(known)
+            page = [self.disk.versions[name] for _, name in reversed(known[max(0, end - limit) : end])]
+        return [(number, unpack(body, Version)) for number, body in page]
+
+    def version(self, asset: str, partition: str, version: str) -> Version | None:
+        """One version by its name."""
+        found = self.disk.versions.get((asset, partition, version))
+        return None if found is None else unpack(found[1], Version)
+
+    def troubles(self, assets: Iterable[str] | None = None) -> list[Trouble]:
+        """Open troubles of these assets (None: of all), by asset and partition."""
+        wanted = None if assets is None else set(assets)
+        with self.disk.lock:
+            rows = sorted(self.disk.troubles.items())
+        return [unpack(body, Trouble) for key, body in rows if wanted is None or key[0] in wanted]
+
+    def timings(self) -> dict[str, tuple[int, float]]:
+        """By node: attempts that succeeded, and their seconds in all."""
+        with self.disk.lock:
+            return dict(sorted(self.disk.timings.items()))
+
+    def dynamic_keys(self, name: str) -> list[str]:
+        """Keys of a dynamic partition set, oldest first."""
+        with self.disk.lock:
+            return list(self.disk.dynamic_keys.get(name, {}))
+
+    def facts(self) -> dict[str, Any]:
+        """About the store itself: that it lasts no longer than the process."""
+        return {"kind": "memory", "path": _PATH, "epoch": self.disk.epoch, "intact": True, "warnings": []}
+
+    def close(self) -> None:
+        """Give up the writer's place, if held. Idempotent; the disk stays."""
+        self._epoch, self._stopped = 0, ""
+
+    def _event_page(self, run_id: str, after: int) -> list[tuple[int, bytes]]:
+        with self.disk.lock:
+            numbers, bodies = self.disk.events[self.disk.number(run_id)]
+            start = bisect_right(numbers, after)
+            return list(zip(numbers[start : start + _PAGE], bodies[start : start + _PAGE], strict=True))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[MemoryDisk]:
+        """A refusal (LegatoError) changes nothing; after any other failure the handle writes no more, as in SQLite."""
+        if not self._epoch:
+            raise faults.not_open(_PATH)
+        if self._stopped:
+            raise faults.unwritable(_PATH, f"an earlier write failed: {self._stopped}")
+        with self.disk.lock:
+            if self.disk.epoch != self._epoch:
+                raise faults.fenced(_PATH)
+            try:
+                yield self.disk
+            except LegatoError:
+                raise
+            except BaseException as error:
+                self._stopped = str(error) or type(error).__name__
+                raise

@@ -1,0 +1,63 @@
+"""What a group of commits writes, as rows by statement: the last word on a key wins, the order of events is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from legato.ports.store import Commit, Run
+from legato.terms.codec import pack
+
+Row = tuple[Any, ...]
+Key = tuple[str, str]
+
+
+def rows_of(commits: Sequence[Commit], number: Callable[[str], int]) -> list[tuple[str, list[Row]]]:
+    """The statements of the group with their rows. `number` finds the number of a run, or raises `NotFound`."""
+    events: list[Row] = []
+    versions: list[Row] = []
+    heads: dict[Key, bytes | None] = {}
+    troubles: dict[Key, bytes | None] = {}
+    timings: list[Row] = []
+    runs: list[Row] = []
+    for commit in commits:
+        if commit.events:
+            events += event_rows(number(commit.run_id), commit.events)
+        versions += [(v.ref.asset, v.ref.partition, v.ref.version, pack(v)) for v in commit.versions]
+        heads.update(((head.asset, head.partition), pack(head)) for head in commit.heads)
+        heads.update((key, None) for key in commit.unpublished)
+        troubles.update(((trouble.asset, trouble.partition), pack(trouble)) for trouble in commit.troubles)
+        troubles.update((key, None) for key in commit.settled)
+        timings += [(node, attempts, seconds) for node, (attempts, seconds) in commit.timings.items()]
+        if commit.run is not None:
+            runs.append((commit.run.state, pack(commit.run), number(commit.run_id)))
+    return [
+        ("insert_event", events),
+        ("put_version", versions),
+        ("put_head", _kept(heads)),
+        ("delete_head", _gone(heads)),
+        ("put_trouble", _kept(troubles)),
+        ("delete_trouble", _gone(troubles)),
+        ("add_timing", timings),
+        ("update_run", runs),
+    ]
+
+
+def event_rows(run: int, bodies: Sequence[bytes]) -> list[Row]:
+    """The rows of a run's events; anything but bytes is refused before it could be stored as something else."""
+    if not all(isinstance(body, bytes) for body in bodies):
+        raise TypeError("an event is stored as bytes")
+    return [(run, body) for body in bodies]
+
+
+def run_row(run: Run) -> Row:
+    """The row of a new run."""
+    return (run.id, run.state, pack(run))
+
+
+def _kept(moves: dict[Key, bytes | None]) -> list[Row]:
+    return [(*key, body) for key, body in moves.items() if body is not None]
+
+
+def _gone(moves: dict[Key, bytes | None]) -> list[Row]:
+    return [key for key, body in moves.items() if body is None]

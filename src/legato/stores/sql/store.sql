@@ -1,0 +1,90 @@
+-- Every statement of the SQLite store, under its name. Tables that grow with history are only ever searched, never
+-- scanned: a test asks SQLite for the plan of each block.
+
+-- name: epoch
+select value from meta where key = 'epoch';
+
+-- name: raise_epoch
+update meta set value = value + 1 where key = 'epoch';
+
+-- name: insert_run
+insert into run (id, state, body) values (?, ?, ?);
+
+-- name: update_run
+update run set state = ?, body = ? where number = ?;
+
+-- name: insert_plan
+insert into plan (run, body) values (?, ?);
+
+-- name: insert_event
+insert into event (run, body) values (?, ?);
+
+-- name: put_version
+insert into version (asset, partition, version, body) values (?, ?, ?, ?)
+on conflict (version, asset, partition) do update set body = excluded.body;
+
+-- name: put_head
+insert into head (asset, partition, body) values (?, ?, ?)
+on conflict (asset, partition) do update set body = excluded.body;
+
+-- name: delete_head
+delete from head where asset = ? and partition = ?;
+
+-- name: put_trouble
+insert into trouble (asset, partition, body) values (?, ?, ?)
+on conflict (asset, partition) do update set body = excluded.body;
+
+-- name: delete_trouble
+delete from trouble where asset = ? and partition = ?;
+
+-- name: add_timing
+insert into timing (node, attempts, seconds) values (?, ?, ?)
+on conflict (node) do update set attempts = attempts + excluded.attempts, seconds = seconds + excluded.seconds;
+
+-- name: add_dynamic_key
+insert into dynamic_key (name, key) values (?, ?) on conflict (name, key) do nothing;
+
+-- name: run_number
+select number from run where id = ?;
+
+-- name: run
+select body from run where id = ?;
+
+-- name: runs
+select body from run where number < ? order by number desc limit ?;
+
+-- name: runs_in_state
+select body from run where state = ? and number < ? order by number desc limit ?;
+
+-- name: plan
+select body from plan where run = ?;
+
+-- name: events
+select seq, body from event where run = ? and seq > ? order by seq limit ?;
+
+-- name: heads
+select asset, partition, body from head where asset in (select value from json_each(?)) order by asset, partition;
+
+-- name: head
+select body from head where asset = ? and partition = ?;
+
+-- name: versions
+select number, body from version where asset = ? and number < ? order by number desc limit ?;
+
+-- name: versions_of_partition
+select number, body from version where asset = ? and partition = ? and number < ? order by number desc limit ?;
+
+-- name: version
+select body from version where version = ? and asset = ? and partition = ?;
+
+-- name: troubles
+select body from trouble order by asset, partition;
+
+-- name: troubles_of
+select body from trouble where asset in (select value from json_each(?)) order by asset, partition;
+
+-- name: timings
+select node, attempts, seconds from timing order by node;
+
+-- name: dynamic_keys
+select key from dynamic_key where name = ? order by number;

@@ -1,0 +1,1 @@
+"""For tests: conformance suites of the ports, and what they stand on."""

@@ -1,0 +1,60 @@
+"""Small records to write into a store under test, and the protocol of the place where it lives."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from legato.ports.store import Commit, Head, Run, RunState, Store, Trouble, Version, VersionState
+from legato.terms.attempt import Ref
+from legato.terms.instant import Instant
+
+
+class StoreSite(Protocol):
+    """One place where a store lives, as a test needs it."""
+
+    def open(self) -> Store:
+        """A new handle on the same state, as another process would have it; nothing is opened for writing yet."""
+        ...
+
+    def vacate(self) -> None:
+        """Take the writer's place from whoever has it, without the writer noticing: as after a lost lock or lease."""
+        ...
+
+
+def make_run(run_id: str, state: RunState = "open", **more: Any) -> Run:
+    """A run of this id."""
+    fields = {"request": "run +report", "actor": "ada", "project": "f" * 32, "at": Instant(1_000_000)}
+    return Run(id=run_id, state=state, **{**fields, **more})
+
+
+def make_ref(asset: str, partition: str, version: str) -> Ref:
+    """A ref of this name."""
+    return Ref(asset, partition, version, "files", f"{asset}/{partition}/{version}", "parquet", 10, 3, "d" * 32)
+
+
+def make_version(asset: str, partition: str, version: str, state: VersionState = "published") -> Version:
+    """A version of this name."""
+    return Version(
+        ref=make_ref(asset, partition, version), state=state, run="r1", step=0, token=1, at=Instant(2), inputs={"up": "x"}
+    )
+
+
+def make_head(asset: str, partition: str, version: str) -> Head:
+    """The head that publishes the version of this name."""
+    ref = make_ref(asset, partition, version)
+    return Head(asset, partition, version, "d" * 32, "code", "contract", {"up": "x"}, Instant(3), ref)
+
+
+def make_trouble(asset: str, partition: str, message: str = "it broke") -> Trouble:
+    """An open trouble of this key."""
+    return Trouble(asset=asset, partition=partition, run="r1", step=0, kind="raised", message=message, at=Instant(4))
+
+
+def publish(version: str, *partitions: str, asset: str = "a", run_id: str = "r1") -> Commit:
+    """A commit that adds and publishes one version of each partition."""
+    return Commit(
+        run_id=run_id,
+        events=[version.encode()],
+        versions=[make_version(asset, partition, version) for partition in partitions],
+        heads=[make_head(asset, partition, version) for partition in partitions],
+    )

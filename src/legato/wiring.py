@@ -1,0 +1,135 @@
+"""The composition root: from a project's folder to everything that works on it. The only place that knows all adapters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from legato.plan.graph import Graph
+from legato.runtime.clock import SystemClock
+from legato.service.workspace import Observe, Workspace
+from legato.terms.attempt import Done, Order, Raised
+from legato.terms.codec import fingerprint
+from legato.terms.errors import LegatoError
+from legato.worker.config import Config
+from legato.worker.loading import Loaded, load_project
+from legato.worker.preload import Kit, Preload
+
+if TYPE_CHECKING:
+    from legato.declare.node import Node
+    from legato.ports.executor import Executor
+    from legato.ports.storage import Storage
+    from legato.ports.store import Store
+
+
+def open_workspace(folder: Path | None = None, *, executor: str | None = None, workers: int | None = None) -> Workspace:
+    """The project that `folder` (or the working directory) is in, loaded and ready; `InvalidProject` names all its faults."""
+    loaded = load_project(folder or Path.cwd())
+    config = loaded.config
+    kit = _kit(loaded)
+    return Workspace(
+        root=config.root,
+        state=config.home,
+        project=loaded.project,
+        graph=Graph(loaded.project),
+        clock=SystemClock(),
+        storages=_storages(config, unpickle=False),
+        open_reader=lambda: _open_reader(config),
+        open_writer=lambda holder: _open_writer(config, holder),
+        open_executor=lambda session: _executor(config, kit, executor or config.executor, workers or config.workers, session),
+        observe=_observer(kit),
+    )
+
+
+def load_kit(folder: str) -> Kit:
+    """The kit of the project in a folder, for a worker that starts as a fresh interpreter."""
+    return _kit(load_project(Path(folder)))
+
+
+def _kit(loaded: Loaded) -> Kit:
+    config = loaded.config
+    return Kit(loaded.project, loaded.code, lambda: _storages(config, unpickle=True), config.storage, config.root)
+
+
+def _storages(config: Config, *, unpickle: bool) -> Mapping[str, Storage]:
+    """The built-in storages, and those that the project names."""
+    from legato.storages.files import FileStorage
+    from legato.storages.memory import MemoryStorage
+
+    data = config.home / "data"
+    storages: dict[str, Storage] = {
+        "files": FileStorage(data, unpickle=unpickle), "memory": MemoryStorage(unpickle=unpickle),
+    }  # fmt: skip
+    for name, settings in config.storages.items():
+        if settings["kind"] == "files":
+            root = config.root / str(settings.get("path", data / name))
+            storages[name] = FileStorage(root, name, durable=bool(settings.get("durable", True)), unpickle=unpickle)
+        else:
+            storages[name] = MemoryStorage(name, unpickle=unpickle)
+    return storages
+
+
+def _open_reader(config: Config) -> Store:
+    from legato.stores.sqlite import SqliteStore
+
+    store = SqliteStore(config.home / "state.db", read_only=True)
+    try:
+        store.timings()
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _open_writer(config: Config, holder: str) -> Store:
+    from legato.stores.sqlite import SqliteStore
+
+    store = SqliteStore(config.home / "state.db")
+    store.open_writer(holder)
+    return store
+
+
+def _executor(config: Config, kit: Kit, kind: str, workers: int, session: str) -> Executor:
+    logs = config.home / "logs"
+    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if kind == "inline":
+        from legato.executors.inline import InlineExecutor
+
+        return InlineExecutor(kit, logs, session)
+    from legato.executors.process import ProcessExecutor
+
+    preload = Preload(kit, "legato.wiring:load_kit", (str(config.root),))
+    return ProcessExecutor(preload, workers or os.cpu_count() or 1, logs, session=session)
+
+
+def _observer(kit: Kit) -> Observe:
+    """Asks sources in this process, by the same harness that makes attempts."""
+    harness: list[Callable[[Order], object]] = []
+
+    def observe(node: Node, key: str) -> str | None:
+        if not harness:
+            from legato.worker.harness import Harness
+
+            harness.append(Harness(kit).make)
+        report = harness[0](Order("observe", 0, 0, node.name, key))
+        if isinstance(report, Raised):
+            raise LegatoError(
+                "source", f"source {node.name} could not be observed: {report.error.message}", where=report.error.where or node.place,
+                why=report.error.trace, next="mend the source's function, then plan again",
+            )  # fmt: skip
+        assert isinstance(report, Done)
+        return _token(report.value)
+
+    return observe
+
+
+def _token(value: bytes | None) -> str | None:
+    """A source's answer as text: texts and numbers as they are, anything else by its fingerprint."""
+    import msgspec
+
+    answer = None if value is None else msgspec.msgpack.decode(value)
+    if answer is None or isinstance(answer, str):
+        return answer
+    return str(answer) if isinstance(answer, int | float) else fingerprint(value)

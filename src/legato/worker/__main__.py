@@ -1,0 +1,28 @@
+"""Entry of nurseries and workers that start as fresh interpreters: `python -m legato.worker ROLE JSON`."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+
+from legato.worker.nursery import run_fresh, run_fresh_worker
+from legato.worker.preload import Kit, load_kit
+from legato.worker.threads import fork_hazard
+
+
+def main(role: str, text: str) -> None:
+    """Be a nursery or a worker; what it needs to know stands in the JSON."""
+    argument = json.loads(text)
+    sys.path[:] = argument["path"]
+
+    def load() -> Kit:
+        return load_kit(argument["loader"], tuple(argument["arguments"]))
+
+    if role == "nursery":
+        run_fresh(socket.socket(fileno=argument["control"]), load, fork_hazard, argument)
+    run_fresh_worker(load(), argument)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

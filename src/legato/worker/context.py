@@ -1,0 +1,56 @@
+"""The attempt that this process makes now, for user code that asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from legato.declare.node import Node
+from legato.declare.partitions import partition_of
+from legato.declare.resource import Context
+from legato.terms.attempt import Order
+from legato.terms.errors import LegatoError
+
+# A process makes one attempt at a time, so a plain variable is right where a context variable would be
+# empty: in threads that the user's function starts.
+_now: tuple[Node, Order] | None = None
+
+
+def enter(node: Node, order: Order) -> None:
+    """Make this order the process's current attempt."""
+    global _now
+    _now = node, order
+
+
+def leave() -> None:
+    """End the process's current attempt."""
+    global _now
+    _now = None
+
+
+def current() -> Context:
+    """What the attempt that runs in this process knows of itself; `LegatoError` (`no-attempt`) outside of one."""
+    if _now is None:
+        raise LegatoError(
+            "no-attempt", "no attempt runs here", why="it is known only while Legato runs an asset, task or check",
+            next="pass what you need as arguments when you call the function yourself",
+        )  # fmt: skip
+    return context_of(*_now)
+
+
+def context_of(node: Node, order: Order) -> Context:
+    """What an order's attempt knows of itself."""
+    return Context(
+        run=order.run,
+        node=order.node,
+        attempt=order.attempt,
+        partition=partition_of(node.partitions, order.partition) if order.partition else None,
+        idempotency_key=f"{order.run}:{order.step}",
+        params=params_of(order),
+    )
+
+
+def params_of(order: Order) -> dict[str, Any]:
+    """The run's parameters that an order carries."""
+    return msgspec.msgpack.decode(order.params, type=dict[str, Any]) if order.params else {}

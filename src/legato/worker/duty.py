@@ -1,0 +1,192 @@
+"""A worker's life: take orders from the pipe, make the attempts one by one, send reports."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import NoReturn
+
+from legato.terms.attempt import Begun, Declined, Done, LogSpan, Order, Raised, Returned
+from legato.worker import kin
+from legato.worker.capture import Capture
+from legato.worker.harness import Harness
+from legato.worker.outbox import Outbox
+from legato.worker.pipe import Frame, Splitter, decode_key, decode_orders
+from legato.worker.preload import Kit, WorkerSettings
+from legato.worker.slate import Slate
+
+TICK_S = 0.05
+"""After so long an attempt counts as one that lasts: its `Begun` is sent, and what waited in the outbox."""
+_QUICK_S = 0.001
+_CHUNK = 1 << 18
+
+_Queued = tuple[int, Order] | None
+
+
+class Duty:
+    """The main thread makes attempts; a second thread reads the pipe, so that orders can be recalled meanwhile.
+
+    Each order is taken out of the queue by exactly one of the two (the queue sees to that): by the main thread, which makes
+    it, or by the reader, which gives it back. So what was given back was never begun.
+    """
+
+    def __init__(self, sock: socket.socket, slate: Slate, harness: Harness, capture: Capture) -> None:
+        self._socket = sock
+        self._slate = slate
+        self._harness = harness
+        self._capture = capture
+        self._outbox = Outbox(sock, slate)
+        self._queue: SimpleQueue[_Queued] = SimpleQueue()
+        self._arrived = 0
+        self._busy = False
+        self._now: Order | None = None
+        self._announced: Order | None = None
+        self._unwanted: set[tuple[str, int, int]] = set()
+        self._quick: dict[str, bool] = {}
+
+    def run(self) -> None:
+        """Work until told to quit."""
+        threading.Thread(target=self._read, name="legato-pipe", daemon=True).start()
+        while (item := self._next()) is not None:
+            self._make(*item)
+        self._harness.close()
+        self._outbox.flush()
+
+    def _next(self) -> _Queued:
+        try:
+            return self._queue.get_nowait()
+        except Empty:
+            self._outbox.flush()
+            return self._queue.get()
+
+    def _make(self, number: int, order: Order) -> None:
+        self._slate.enter(number, self._capture.position)
+        self._now = order
+        if not self._quick.get(order.node) or (self._unwanted and _key(order) in self._unwanted):
+            self._announce(order)
+        report = self._harness.make(order)
+        self._now = None
+        if isinstance(report, Done | Raised | Declined):
+            self._quick[order.node] = report.seconds < _QUICK_S
+        self._outbox.put(report)
+
+    def _announce(self, order: Order) -> None:
+        """Say that an attempt has begun, and where its output stands; sends what waited before it."""
+        self._announced = order
+        span = LogSpan(self._capture.file, self._slate.log_start)
+        self._outbox.put(Begun(order.run, order.step, order.token, span))
+        self._outbox.flush()
+
+    # -- the reader's thread --
+
+    def _read(self) -> NoReturn:
+        poller = select.poll()
+        poller.register(self._socket, select.POLLIN)
+        splitter = Splitter()
+        while True:
+            if not poller.poll(TICK_S * 1000 if self._busy else None):
+                self._tick()
+                continue
+            try:
+                chunk = self._socket.recv(_CHUNK)
+            except OSError:
+                chunk = b""
+            if not chunk:  # the conductor is gone: nothing that is made here would be recorded
+                kin.end_own_group()
+            for kind, body in splitter.feed(chunk):
+                self._obey(kind, body)
+
+    def _tick(self) -> None:
+        order = self._now
+        if order is not None and order is not self._announced:
+            self._announce(order)
+        else:
+            self._outbox.flush()
+        self._busy = order is not None or not self._queue.empty()
+
+    def _obey(self, kind: int, body: bytes) -> None:
+        if kind == Frame.ORDERS:
+            for order in decode_orders(body):
+                self._arrived += 1
+                self._queue.put((self._arrived, order))
+            self._busy = True
+        elif kind == Frame.RECALL:
+            for item in self._drain():
+                self._give_back(item)
+            self._outbox.flush()
+        elif kind == Frame.DROP:
+            self._drop(decode_key(body))
+        elif kind == Frame.QUIT:
+            self._queue.put(None)
+
+    def _drain(self) -> list[_Queued]:
+        items = []
+        while True:
+            try:
+                items.append(self._queue.get_nowait())
+            except Empty:
+                return items
+
+    def _give_back(self, item: _Queued) -> None:
+        if item is None:
+            self._queue.put(None)
+        else:
+            order = item[1]
+            self._outbox.put(Returned(order.run, order.step, order.token))
+
+    def _drop(self, key: tuple[str, int, int]) -> None:
+        """Give one order back; say that it has begun if it is being made. If it has ended, its report is on the way.
+
+        The main thread may have taken it a moment ago: whichever thread looks later at the other's note says so.
+        """
+        self._unwanted.add(key)
+        for item in self._drain():
+            if item is not None and _key(item[1]) == key:
+                self._give_back(item)
+            else:
+                self._queue.put(item)
+        order = self._now
+        if order is not None and _key(order) == key:
+            self._announce(order)
+        self._outbox.flush()
+
+
+def serve(kit: Kit, settings: WorkerSettings, number: int, sock: socket.socket, slate: Slate) -> NoReturn:
+    """Be the worker of this number until the end of the process."""
+    code = 1
+    try:
+        devnull = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(devnull, 0)
+        os.close(devnull)
+        capture = Capture(Path(settings.logs), log_name(settings, number), settings.log_limit_bytes)
+        capture.redirect()
+        _show_crashes()
+        harness = Harness(kit, capture, owns_process=True, inline_limit_bytes=settings.inline_limit_bytes)
+        Duty(sock, slate, harness, capture).run()
+        code = 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def log_name(settings: WorkerSettings, number: int) -> str:
+    """The log file of a worker, below the log folder."""
+    return f"{settings.session}/{number}.log"
+
+
+def _show_crashes() -> None:
+    """A crash below Python leaves the user's line in the log."""
+    import faulthandler
+
+    faulthandler.enable(file=2, all_threads=False)
+
+
+def _key(order: Order) -> tuple[str, int, int]:
+    return order.run, order.step, order.token

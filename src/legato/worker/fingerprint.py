@@ -1,0 +1,290 @@
+"""Fingerprints functions: the same for the same code, whatever its comments, layout, line numbers or machine.
+
+A function counts with all it uses of the project's own modules: functions, classes and constants, theirs in turn, what
+it closed over and the values of its defaults. Code of others counts by name alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import dis
+import functools
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.machinery import PathFinder
+from pathlib import Path
+from types import CodeType, FunctionType, MethodType
+from typing import Any
+
+import msgspec
+
+from legato.declare.faces import Called
+from legato.terms.codec import fingerprint, pack
+from legato.worker.merkle import Merkle
+from legato.worker.modules import Own
+from legato.worker.source import Chain, Imported, KnownLoads, Loads, Source, chain_of, header
+
+_IMPORT_NAME = dis.opmap["IMPORT_NAME"]
+
+Name = tuple[str, str]
+"""A name at the top floor of a module."""
+
+
+class _Live:
+    """A function that was met as an object, not by name. Compared by identity, and kept alive so that this stays true."""
+
+    __slots__ = ("fn",)
+
+    def __init__(self, fn: Any) -> None:
+        self.fn = fn
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Live) and other.fn is self.fn
+
+    def __hash__(self) -> int:
+        return id(self.fn)
+
+
+Unit = Name | _Live
+Refs = dict[str, Unit]
+
+
+class Fingerprints:
+    """The fingerprints of one project's functions. Each file is parsed once, each name followed once."""
+
+    def __init__(self, own: Own, trees: Mapping[str, ast.Module]) -> None:
+        self._own, self._trees = own, trees
+        self._by_file: dict[str, Source | None] = {}
+        self._by_module: dict[str, Source | None] = {}
+        self._merkle: Merkle[Unit] = Merkle(self._expand)
+
+    def of(self, fn: Any) -> str:
+        """The fingerprint of this function."""
+        return self._merkle.digest(_Live(fn))
+
+    def _expand(self, unit: Unit) -> tuple[str, Refs]:
+        return self._live(unit.fn) if isinstance(unit, _Live) else self._named(*unit)
+
+    # -- objects --
+
+    def _live(self, fn: Any) -> tuple[str, Refs]:
+        if isinstance(fn, Called):
+            return "", {"": _Live(fn.fn)}
+        if isinstance(fn, functools.partial):
+            return str(_packed([fn.args, fn.keywords])), {"": _Live(fn.func)}
+        if isinstance(fn, MethodType):
+            kind = type(fn.__self__)
+            return "", {"": _Live(fn.__func__), "self": (kind.__module__, kind.__qualname__.partition(".")[0])}
+        if not isinstance(fn, FunctionType):
+            wrapped = getattr(fn, "__wrapped__", None)
+            return _type_name(fn), {"": _Live(wrapped)} if callable(wrapped) else {}
+        code = fn.__code__
+        source = self._file(code.co_filename, fn.__module__)
+        node = source.definition(code.co_firstlineno, code.co_name) if source else None
+        values, refs = _held(fn)
+        if source and node:
+            names, imports = _looked_up(code)
+            local = {*code.co_varnames, *code.co_cellvars, *code.co_freevars}
+            heads = names - local if source.stars else {name for name in names - local if source.knows(name)}
+            if heads or imports:
+                refs.update(self._refs(source, [node], heads))
+            return _text(node, source) + values, refs
+        if code.co_filename in self._own or code.co_filename.startswith("<"):
+            seen = {name: fn.__globals__[name] for name in _looked_up(code)[0] if name in fn.__globals__}
+            refs.update({name: _Live(value) for name, value in seen.items() if isinstance(value, FunctionType | Called)})
+            return _instructions(code) + values, refs
+        if callable(wrapped := getattr(fn, "__wrapped__", None)):
+            refs["__wrapped__"] = _Live(wrapped)
+        return f"{fn.__module__}.{fn.__qualname__}", refs
+
+    # -- names --
+
+    def _named(self, module: str, name: str) -> tuple[str, Refs]:
+        source = self._module(module)
+        if source is None:
+            return f"{module}.{name}", {}
+        texts: list[str] = []
+        refs: Refs = {}
+        for statement in source.bindings.get(name, ()):
+            parts = header(statement)
+            texts.extend(_text(part, source) for part in parts)
+            refs.update(self._refs(source, parts))
+        if name in source.imports:
+            target = self._imported(source.imports[name])
+            if target is None:
+                texts.append(".".join(source.imports[name]))
+            elif isinstance(target, tuple):
+                refs["import"] = target
+        for star in source.stars if not texts and not refs else ():
+            target = self._imported(Imported((star, name)))
+            if isinstance(target, tuple):
+                refs["import"] = target
+        return "\n".join(texts), refs
+
+    def _refs(self, source: Source, nodes: list[Any], heads: set[str] | None = None) -> Refs:
+        """What these pieces of code use of the project, by how they call it. `heads` are the only names that can lead there."""
+        loads = Loads() if heads is None else KnownLoads(heads)
+        for node in nodes:
+            for part in _kept(node, source):
+                loads.visit(part)
+        imports = dict(pair for statement in loads.imports for pair in source.imported(statement))
+        found: Refs = {}
+        for chain in loads.chains:
+            unit = self._follow(source, chain, imports)
+            if unit is not None:
+                found[".".join(chain)] = unit
+        for name, imported in imports.items():
+            target = self._imported(imported)
+            if isinstance(target, tuple):
+                found[f"import {name}"] = target
+        return found
+
+    def _follow(self, source: Source, chain: Chain, imports: Mapping[str, Imported]) -> Unit | None:
+        """The unit that a chain leads to; None for builtins and what is not the project's."""
+        head = chain[0]
+        imported = imports.get(head) or (None if head in source.bindings else source.imports.get(head))
+        if imported is None:
+            known = head in source.bindings or (source.stars and not hasattr(builtins, head))
+            return (source.module, head) if known else None
+        target = self._imported(imported)
+        for attribute in chain[1:]:
+            if not isinstance(target, Source):
+                break
+            target = self._imported(Imported((target.module, attribute)))
+        return target if isinstance(target, tuple) else None
+
+    def _imported(self, imported: Imported) -> Name | Source | None:
+        """What an import gives: a name of one of the project's modules, such a module, or None for what others wrote."""
+        module, name = imported
+        source = self._module(module)
+        if not name or source is None:
+            return source
+        if name in source.bindings or name in source.imports:
+            return module, name
+        return self._module(f"{module}.{name}") or ((module, name) if source.stars else None)
+
+    # -- files --
+
+    def _module(self, name: str) -> Source | None:
+        """One of the project's modules, loaded or not."""
+        if name not in self._by_module:
+            file = getattr(sys.modules.get(name), "__file__", None)
+            if file is None:
+                file = self._search(name)
+            self._by_module[name] = self._file(file, name) if file else None
+        return self._by_module[name]
+
+    def _search(self, name: str) -> str | None:
+        path: list[str] | None = self._own.search
+        spec = None
+        for end in range(1, name.count(".") + 2):
+            spec = PathFinder.find_spec(".".join(name.split(".")[:end]), path)
+            if spec is None:
+                return None
+            path = list(spec.submodule_search_locations or ())
+        return spec.origin if spec and spec.has_location else None
+
+    def _file(self, file: str, module: str) -> Source | None:
+        if file not in self._by_file:
+            self._by_file[file] = None
+            tree = self._tree(file)
+            if tree is not None:
+                self._by_file[file] = Source(module, Path(file).name == "__init__.py", tree)
+        return self._by_file[file]
+
+    def _tree(self, file: str) -> ast.Module | None:
+        if file not in self._own or not file.endswith(".py"):
+            return None
+        if file in self._trees:
+            return self._trees[file]
+        try:
+            return ast.parse(Path(file).read_bytes(), file)
+        except (OSError, SyntaxError, ValueError):
+            return None
+
+
+def _kept(node: Any, source: Source) -> Iterator[ast.AST]:
+    """The node without Legato's decorators, whose keywords are not code."""
+    ours = [each for each in getattr(node, "decorator_list", ()) if _is_legato(each, source)]
+    if not ours:
+        yield node
+        return
+    before = node.decorator_list
+    node.decorator_list = [each for each in before if each not in ours]
+    yield node
+    node.decorator_list = before
+
+
+def _is_legato(decorator: ast.expr, source: Source) -> bool:
+    chain = chain_of(decorator.func if isinstance(decorator, ast.Call) else decorator)
+    return bool(chain) and source.imports.get(chain[0], ("",))[0].partition(".")[0] == "legato"
+
+
+def _text(node: Any, source: Source) -> str:
+    return "".join(ast.unparse(each) for each in _kept(node, source))
+
+
+def _held(fn: FunctionType) -> tuple[str, Refs]:
+    """What a function object holds beside its code: the values of its defaults and of the names that it closed over."""
+    held: dict[str, Any] = dict(fn.__kwdefaults__ or {})
+    if fn.__defaults__:
+        code = fn.__code__
+        held.update(
+            zip(code.co_varnames[code.co_argcount - len(fn.__defaults__) : code.co_argcount], fn.__defaults__, strict=True)
+        )
+    for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
+        try:
+            held[name] = cell.cell_contents
+        except ValueError:  # closed over before it was given a value
+            held[name] = None
+    if not held:
+        return "", {}
+    plain: dict[str, bytes] = {}
+    refs: Refs = {}
+    for name, value in held.items():
+        if isinstance(value, FunctionType | Called | MethodType | functools.partial):
+            refs[name] = _Live(value)
+        elif (packed := _packed(value)) is not None:
+            plain[name] = packed
+        else:
+            kind = value if isinstance(value, type) else type(value)
+            refs[name] = (kind.__module__, kind.__qualname__.partition(".")[0])
+    return fingerprint(plain), refs
+
+
+def _packed(value: Any) -> bytes | None:
+    """A plain value as canonical bytes; None of anything else."""
+    try:
+        return pack(value)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+        return None
+
+
+def _type_name(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _looked_up(code: CodeType) -> tuple[set[str], bool]:
+    """The names that a code object and those in it look up (globals, and attributes too), and whether they import."""
+    names = set(code.co_names)
+    imports = _IMPORT_NAME in code.co_code[::2]
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            inner, more = _looked_up(const)
+            names |= inner
+            imports = imports or more
+    return names, imports
+
+
+def _instructions(code: CodeType) -> str:
+    """Code without source, as text: what it does, with which constants and names, wherever it stood."""
+    consts = [
+        _instructions(const)
+        if isinstance(const, CodeType)
+        else sorted(map(repr, const))
+        if isinstance(const, frozenset)
+        else repr(const)
+        for const in code.co_consts
+    ]
+    return fingerprint(code.co_code, consts, code.co_names, code.co_varnames, code.co_freevars)

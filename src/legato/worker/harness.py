@@ -1,0 +1,144 @@
+"""Makes one attempt: the function that every executor calls, in whatever process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection
+from time import perf_counter
+from types import CoroutineType
+from typing import Any, NoReturn
+
+from legato.declare.body import Body, undo_key, when_key
+from legato.declare.node import Node
+from legato.terms.attempt import Declined, Done, Order, Output, Raised, Ref, Report
+from legato.terms.errors import LegatoError
+from legato.terms.fact import Error
+from legato.worker import context, kin
+from legato.worker.capture import Capture
+from legato.worker.failure import describe_failure
+from legato.worker.inputs import Inputs
+from legato.worker.loop import Loop
+from legato.worker.preload import Kit
+from legato.worker.resources import Resources
+from legato.worker.surroundings import Surroundings
+from legato.worker.values import NIL, Values
+
+_Result = tuple[bytes | None, Ref | None, tuple[Output, ...]]
+
+
+class Harness:
+    """Everything around a user's function in one process: inputs, value, output, errors, and what it leaves behind.
+
+    `make` never raises. `owns_process` says that the process is a worker's: then each attempt's leftover child processes are
+    killed when it ends. What has to outlive an attempt is made by a resource.
+    """
+
+    def __init__(
+        self, kit: Kit, capture: Capture | None = None, *, owns_process: bool = False,
+        inline_limit_bytes: int = 64 * 2**10,
+    ) -> None:  # fmt: skip
+        storages = kit.open_storages()
+        self._kit = kit
+        self._capture = capture
+        self._owns_process = owns_process
+        self._pid = os.getpid()
+        self._loop = Loop()
+        self._resources = Resources(kit.code, self._loop.run, self._accept_change)
+        self._inputs = Inputs(storages, kit.storage, self._resources)
+        self._values = Values(kit.code, storages, kit.storage, self._inputs, self._call, inline_limit_bytes)
+        self._keep: Collection[int] = ()
+        self._surroundings = Surroundings()
+
+    def make(self, order: Order) -> Report:
+        """Make the attempt, whatever the user's code does short of ending the process."""
+        started = perf_counter()
+        result: _Result | None = None
+        caught: BaseException | None = None
+        body: Body | None = None
+        try:
+            node, body = self._find(order)
+            context.enter(node, order)
+            result = self._attempt(node, body, order)
+        except BaseException as error:
+            caught = error
+        if os.getpid() != self._pid:  # a child that the user's code forked came back here
+            _end_stray()
+        seconds = perf_counter() - started
+        failure = self._describe(caught, body, order)
+        del caught
+        context.leave()
+        self._tidy()
+        log = self._capture.end() if self._capture is not None else None
+        if failure is not None:
+            return Raised(order.run, order.step, order.token, seconds, failure, log)
+        if result is None:
+            return Declined(order.run, order.step, order.token, seconds)
+        value, kept, outputs = result
+        return Done(order.run, order.step, order.token, seconds, value, kept, outputs, log)
+
+    def close(self) -> None:
+        """Let resources clean up, and stop every process that was started here."""
+        self._resources.close()
+        self._loop.close()
+        if self._owns_process:
+            kin.end_children()
+
+    def _find(self, order: Order) -> tuple[Node, Body]:
+        node = self._kit.project.nodes.get(order.node)
+        if node is None:
+            raise LegatoError(
+                "node", f"this project has no {order.node}", why="the run was planned from other code",
+                next="plan the run again",
+            )  # fmt: skip
+        key = {"run": node.name, "fallback": node.fallback, "undo": undo_key(node.name)}[order.mode]
+        return node, self._kit.code.body(key)
+
+    def _attempt(self, node: Node, body: Body, order: Order) -> _Result | None:
+        """Value, stored value and outputs; None if the condition said no."""
+        if node.when and order.mode == "run":
+            condition = self._kit.code.body(when_key(node.name))
+            if not self._call(condition, self._inputs.bind(condition, node, order)):
+                return None
+        value = self._call(body, self._inputs.bind(body, node, order))
+        if order.mode == "undo":
+            return NIL, None, ()
+        if node.kind == "asset":
+            return None, None, self._values.stage(node, order, value, body)
+        return *self._values.keep(node, order, value, body), ()
+
+    def _describe(self, caught: BaseException | None, body: Body | None, order: Order) -> Error | None:
+        if caught is None:
+            return None
+        return describe_failure(caught, body, self._kit.root, "undo" if order.mode == "undo" else "raised")
+
+    def _call(self, body: Body, kwargs: dict[str, Any]) -> Any:
+        value = body.fn(**kwargs)
+        return self._loop.run_clean(value) if type(value) is CoroutineType else value
+
+    def _accept_change(self) -> None:
+        """Let what a resource changed and started stay for the attempts to come."""
+        self._surroundings = Surroundings()
+        if self._owns_process:
+            self._keep = frozenset(kin.children())
+
+    def _tidy(self) -> None:
+        self._surroundings.restore()
+        if self._owns_process and kin.has_children():
+            kin.end_children(keep={*self._keep, *_python_helpers()})
+
+
+def _end_stray() -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
+
+
+def _python_helpers() -> set[int]:
+    """Processes that Python itself keeps beside a program and cannot do without; its fork server is stopped instead."""
+    server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
+    if getattr(server, "_forkserver_pid", None) is not None:
+        server._stop()  # type: ignore[union-attr]
+    tracker = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
+    pid = getattr(tracker, "_pid", None)
+    return set() if pid is None else {pid}

@@ -1,0 +1,102 @@
+"""Fills the parameters of a function: from stored versions, inline values, the partition, resources and the context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from legato.declare.body import Body
+from legato.declare.node import Node
+from legato.declare.partitions import partition_of
+from legato.ports.storage import Storage
+from legato.terms.attempt import Argument, Order
+from legato.terms.errors import LegatoError
+from legato.worker.context import context_of, params_of
+from legato.worker.failure import Refused
+from legato.worker.resources import Resources
+
+Decode = Callable[[bytes], Any]
+_natural: Decode = msgspec.msgpack.Decoder().decode
+
+
+class Inputs:
+    """Gives a function's arguments as its parameters ask for them."""
+
+    def __init__(self, storages: Mapping[str, Storage], default: str, resources: Resources) -> None:
+        self._storages = storages
+        self._default = default
+        self._resources = resources
+        self._decoders: dict[Any, Decode] = {}
+
+    def bind(self, body: Body, node: Node, order: Order, prefix: str = "") -> dict[str, Any]:
+        """The keyword arguments for a body. An argument belongs to the parameter of its name, behind the prefix."""
+        if not body.bindings:
+            return {}
+        kwargs: dict[str, Any] = {}
+        arguments = {argument.param: argument for argument in order.arguments}
+        for binding in body.bindings:
+            param, kind = binding.param, binding.kind
+            if binding.source == "input":
+                argument = arguments.get(prefix + param)
+                if argument is not None:
+                    kwargs[param] = self._value(argument, kind)
+                elif order.params is not None:
+                    self._add_param(kwargs, param, kind, order)
+            elif binding.source == "partition":
+                kwargs[param] = partition_of(node.partitions, order.partition)
+            elif binding.source == "resource":
+                kwargs[param] = self._resources.get(kind)
+            elif binding.source == "context":
+                kwargs[param] = context_of(node, order)
+        return kwargs
+
+    def _add_param(self, kwargs: dict[str, Any], param: str, kind: Any, order: Order) -> None:
+        params = params_of(order)
+        if param in params:
+            kwargs[param] = self._decode(param, msgspec.msgpack.encode(params[param]), kind)
+
+    def _value(self, argument: Argument, kind: Any) -> Any:
+        if argument.value is not None:
+            return self._decode(argument.param, argument.value, kind)
+        if not argument.refs and not argument.many:
+            return None
+        stores = {ref.storage for ref in argument.refs} or {self._default}
+        if len(stores) > 1:
+            names = " and ".join(sorted(stores))
+            raise Refused("input", f"input {argument.param}: its partitions are spread over the storages {names}")
+        (name,) = stores
+        if name not in self._storages:
+            raise Refused("input", f"input {argument.param}: the project has no storage {name!r}")
+        try:
+            return self._storages[name].load(argument.refs, kind, many=argument.many)
+        except LegatoError as error:
+            why = f": {error.why}" if error.why else ""
+            raise Refused("input", f"input {argument.param}: {error.what}{why} [{error.code}]") from error
+
+    def _decode(self, param: str, body: bytes, kind: Any) -> Any:
+        try:
+            decode = self._decoders.get(kind)
+        except TypeError:  # an annotation that cannot be hashed
+            decode = _decoder(kind)
+        if decode is None:
+            decode = self._decoders[kind] = _decoder(kind)
+        try:
+            return decode(body)
+        except msgspec.ValidationError as error:
+            name = getattr(kind, "__name__", str(kind))
+            raise Refused("input", f"input {param} does not fit its annotation {name}: {error}") from error
+
+
+def _decoder(kind: Any) -> Decode:
+    """How inline values become what an annotation asks for: converted where it names data, as they are otherwise."""
+    validate = getattr(kind, "model_validate", None)  # a pydantic model
+    if validate is not None:
+        return lambda body: validate(_natural(body))
+    try:
+        if isinstance(msgspec.inspect.type_info(kind), msgspec.inspect.CustomType | msgspec.inspect.AnyType):
+            return _natural
+        return msgspec.msgpack.Decoder(kind).decode
+    except (TypeError, NameError):  # nothing that msgspec knows
+        return _natural

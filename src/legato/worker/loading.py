@@ -1,0 +1,102 @@
+"""Loads a project: reads its configuration, imports its modules, collects, validates and freezes what they declare."""
+
+from __future__ import annotations
+
+import ast
+import gc
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from legato.declare import faces
+from legato.declare.body import Code
+from legato.declare.draft import BUILT_IN_STORAGES, Site
+from legato.declare.node import Project
+from legato.declare.project import collect, freeze
+from legato.terms.errors import Fault, Place
+from legato.worker.config import Config, read_config
+from legato.worker.fingerprint import Fingerprints
+from legato.worker.modules import Finder, Own, import_modules
+from legato.worker.source import chain_of
+
+Judge = Callable[[Project], list[Fault]]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A project with its functions and its configuration."""
+
+    project: Project
+    code: Code
+    config: Config
+
+
+def load_project(folder: Path, judge: Judge | None = None) -> Loaded:
+    """The project that `folder` is in, from its source as it is now, or `InvalidProject` with all its faults.
+
+    `judge` finds further faults in what was declared (`plan.validate.faults`). The project's modules stay imported, in place
+    of those of a project that was loaded before; if this one is invalid, those come back.
+    """
+    config, faults = read_config(folder)
+    own = Own(config.root)
+    finder = Finder(own)
+    finder.install()
+    try:
+        with _without_garbage_collection():
+            loaded = _load(config, finder, faults, judge)
+    except BaseException:
+        finder.withdraw()
+        raise
+    finder.settle()
+    return loaded
+
+
+def _load(config: Config, finder: Finder, faults: Sequence[Fault], judge: Judge | None) -> Loaded:
+    finder.own.name(config.modules)
+    modules, failed = import_modules(config.modules, finder.own, config.file)
+    known = [*faults, *failed, *_unbound_checks(modules, finder.trees)]
+    site = Site(
+        name=config.name,
+        pools=config.pools,
+        storages=(*BUILT_IN_STORAGES, *config.storages),
+        root=str(config.root),
+    )
+    fingerprints = Fingerprints(finder.own, finder.trees)
+    declared = collect(vars(module) for module in modules)
+    project, code = freeze(declared, site, code_of=fingerprints.of, judge=judge, known=known)
+    return Loaded(project, code, config)
+
+
+def _unbound_checks(modules: Sequence[ModuleType], trees: dict[str, ast.Module]) -> Iterator[Fault]:
+    """A fault for each bare `lg.check("delays", ...)`: with a name instead of a face nobody would ever find it."""
+    for module in modules:
+        file = inspect.getfile(module) if getattr(module, "__file__", None) else ""
+        tree = trees.get(file)
+        for statement in tree.body if tree else ():
+            call = statement.value if isinstance(statement, ast.Expr) else None
+            if not isinstance(call, ast.Call) or len(call.args) < 2 or not isinstance(call.args[0], ast.Constant):
+                continue
+            asset = call.args[0].value
+            if not isinstance(asset, str):
+                continue
+            found: object = module
+            for name in chain_of(call.func):
+                found = getattr(found, name, None)
+            if found is faces.check:
+                hint = f"bind it to a name (checks = ...), or give the asset itself: lg.check({asset}, ...)"
+                yield Fault("check-unbound", "nothing keeps this check", Place(file, statement.lineno), hint)
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Syntax trees are many small objects that all stay: looking through them for garbage triples the time of a load."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

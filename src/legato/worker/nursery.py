@@ -1,0 +1,240 @@
+"""The nursery: a small process with one thread that starts workers, watches them, and leaves none behind.
+
+It holds the loaded project, so a worker is a fork of it and ready in a few milliseconds. It adopts orphans: what a dead worker
+leaves behind, even in sessions of their own, becomes a child of the nursery and is killed before the worker's end is reported.
+When its control socket closes, because the conductor closed it or died in whatever way, it kills everything and ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import random
+import select
+import signal
+import socket
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal, NoReturn
+
+import msgspec
+
+from legato.worker import kin
+from legato.worker.duty import serve
+from legato.worker.preload import Kit, WorkerSettings
+from legato.worker.slate import Slate
+
+Verb = Literal["spawn", "kill"]
+Event = Literal["spawned", "exited", "failed", "broken"]
+_commands = msgspec.msgpack.Decoder(tuple[Verb, int])
+_events = msgspec.msgpack.Decoder(tuple[Event, int, int, str])
+_encode = msgspec.msgpack.Encoder().encode
+MESSAGE_BYTES = 1 << 16
+
+Spawn = Callable[[int, int, int], int]
+"""Starts the worker of a number with a socket and a slate (descriptors); its pid."""
+
+
+def encode_command(verb: Verb, number: int) -> bytes:
+    """What a nursery is told. `spawn` travels with two descriptors: the worker's socket and its slate."""
+    return _encode((verb, number))
+
+
+def encode_event(event: Event, number: int = 0, value: int = 0, text: str = "") -> bytes:
+    """What a nursery tells: a worker's pid, its wait status when all it started is gone, or why one could not start."""
+    return _encode((event, number, value, text))
+
+
+def decode_event(body: bytes) -> tuple[Event, int, int, str]:
+    """The event, the worker's number, and its pid or wait status, or a text."""
+    return _events.decode(body)
+
+
+class Nursery:
+    """The life of the nursery process. `spawn` is how it starts a worker."""
+
+    def __init__(self, control: socket.socket, spawn: Spawn) -> None:
+        self._control = control
+        self._spawn = spawn
+        self._workers: dict[int, int] = {}
+        self._dead: list[tuple[int, int]] = []
+        self._wake, wake_end = socket.socketpair()
+        self._wake.setblocking(False)
+        wake_end.setblocking(False)
+        kin.adopt_orphans()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # the conductor decides; its end of the socket is what counts
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake_end.fileno(), warn_on_full_buffer=False)
+        self._wake_end = wake_end
+
+    def run(self) -> None:
+        """Serve until the control socket closes; then nothing that was started here is left."""
+        poller = select.poll()
+        poller.register(self._control, select.POLLIN)
+        poller.register(self._wake, select.POLLIN)
+        while True:
+            for fd, _ in poller.poll():
+                if fd == self._control.fileno():
+                    if not self._listen():
+                        return self._end()
+                else:
+                    self._wake.recv(4096)
+            self._bury()
+
+    def _listen(self) -> bool:
+        try:
+            body, fds, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, 2)
+        except ConnectionError:
+            return False
+        if not body:
+            return False
+        verb, number = _commands.decode(body)
+        if verb == "spawn":
+            self._start(number, *fds)
+        else:
+            for pid in [pid for pid, each in self._workers.items() if each == number]:
+                kin.kill_group(pid)
+        return True
+
+    def _start(self, number: int, sock: int, slate: int) -> None:
+        try:
+            pid = self._spawn(number, sock, slate)
+        except OSError as error:
+            self._tell(encode_event("failed", number, text=f"no worker can be started: {error}"))
+        else:
+            self._workers[pid] = number
+            self._tell(encode_event("spawned", number, pid))
+        finally:
+            os.close(sock)
+            os.close(slate)
+
+    def _bury(self) -> None:
+        """Reap the dead, kill what they left, and report an end once nothing of it is left."""
+        self._reap()
+        if not self._dead:
+            return
+        strays = [pid for pid in kin.children() if pid not in self._workers]
+        if sum(map(kin.kill, strays)):  # each of their deaths wakes the nursery again
+            return
+        for number, status in self._dead:
+            self._tell(encode_event("exited", number, status))
+        self._dead.clear()
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            number = self._workers.pop(pid, None)
+            if number is not None:
+                self._dead.append((number, status))
+
+    def _tell(self, body: bytes) -> None:
+        with contextlib.suppress(OSError):  # a conductor that died is noticed by the next read
+            self._control.send(body)
+
+    def _end(self) -> None:
+        for pid in self._workers:
+            kin.kill_group(pid)
+        kin.end_children()
+
+
+def run_forked(control: socket.socket, kit: Kit, settings: WorkerSettings) -> NoReturn:
+    """Be a nursery in a process that was just forked from one that has loaded the project."""
+    try:
+        _forget_signals()
+        os.setsid()
+        gc.freeze()  # what is shared with all workers is never looked at by their garbage collectors
+        Nursery(control, lambda *args: _fork_worker(control, kit, settings, *args)).run()
+    except BaseException as error:
+        _break(control, error)
+    os._exit(0)
+
+
+def run_fresh(control: socket.socket, load: Callable[[], Kit], hazard: Callable[[], str], argument: Any) -> NoReturn:
+    """Be a nursery in an interpreter of its own: load the project and fork workers, or start fresh ones if that is unsafe."""
+    try:
+        kit = load()
+        settings = msgspec.convert(argument["settings"], WorkerSettings)
+        if hazard():
+            Nursery(control, lambda *args: _start_worker(argument, *args)).run()
+        else:
+            gc.freeze()
+            Nursery(control, lambda *args: _fork_worker(control, kit, settings, *args)).run()
+    except BaseException as error:
+        _break(control, error)
+    os._exit(0)
+
+
+def _break(control: socket.socket, error: BaseException) -> NoReturn:
+    import traceback
+
+    text = "".join(traceback.format_exception(error))[-8000:]
+    with contextlib.suppress(OSError):
+        control.send(encode_event("broken", text=text))
+    kin.end_children()
+    os._exit(1)
+
+
+def _fork_worker(control: socket.socket, kit: Kit, settings: WorkerSettings, number: int, sock: int, slate: int) -> int:
+    parent = os.getpid()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # native threads of libraries; fork_hazard has judged them
+        pid = os.fork()
+    if pid:
+        return pid
+    try:
+        control.close()
+        signal.set_wakeup_fd(-1)
+        _forget_signals()
+        _settle(parent)
+        _reseed()
+        serve(kit, settings, number, socket.socket(fileno=sock), Slate(slate))
+    finally:
+        os._exit(1)
+
+
+def _start_worker(argument: dict[str, Any], number: int, sock: int, slate: int) -> int:
+    text = json.dumps(argument | {"number": number, "socket": sock, "slate": slate, "parent": os.getpid()})
+    command = [sys.executable, "-m", "legato.worker", "worker", text]
+    process = subprocess.Popen(command, pass_fds=(sock, slate))
+    process.returncode = 0  # the nursery reaps it itself; keeps Popen from trying
+    return process.pid
+
+
+def run_fresh_worker(kit: Kit, argument: dict[str, Any]) -> NoReturn:
+    """Be a worker in an interpreter of its own."""
+    _settle(argument["parent"])
+    settings = msgspec.convert(argument["settings"], WorkerSettings)
+    serve(kit, settings, argument["number"], socket.socket(fileno=argument["socket"]), Slate(argument["slate"]))
+
+
+def _settle(parent: int) -> None:
+    """A worker leads a process group of its own, adopts what its attempts leave, and dies with its nursery."""
+    os.setpgid(0, 0)  # the nursery's session is already apart from any terminal; another would cost 5 ms
+    kin.die_with(parent)
+    kin.adopt_orphans()
+
+
+def _forget_signals() -> None:
+    """Handlers of the process that was forked mean nothing here."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)) or number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            handler = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, handler)
+
+
+def _reseed() -> None:
+    """Forked workers draw different random numbers; Python's own generator sees to itself, numpy's does not."""
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed(random.getrandbits(32))
