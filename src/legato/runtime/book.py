@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from legato.declare.project import contract_fingerprint
 from legato.kernel import events as ev
 from legato.kernel.state import RunState, Status
+from legato.plan.records import Plan
 from legato.ports.store import Commit, Head, Run, Store, Trouble, Version
 from legato.runtime.catalogue import Catalogue
 from legato.runtime.dispatch import Dispatch
-from legato.terms.attempt import Output
+from legato.terms.attempt import Output, Ref
 from legato.terms.instant import Instant
 from legato.terms.key import show
 
@@ -25,9 +26,21 @@ class Book:
         self._store, self._catalogue, self._dispatch = store, catalogue, dispatch
         self.run, self.state = run, state
 
-    def write(self, events: Iterable[ev.AnyEvent]) -> Commit:
-        """The commit for these events, which are folded into the state already."""
-        commit = Commit(run_id=self.run.id)
+    def sightings(self, plan: Plan, now: Instant) -> list[Version]:
+        """What the plan saw of sources, where it is new: versions that somebody else made, kept for their history alone."""
+        found = []
+        for asset, tokens in plan.observed.items():
+            self._catalogue.learn([asset])
+            known = self._catalogue.heads(asset)
+            for partition, token in tokens.items():
+                if partition not in known or known[partition].digest != token:
+                    ref = Ref(asset, partition, self.run.id, "", "", "observed", digest=token)
+                    found.append(Version(ref=ref, state="published", run=self.run.id, step=-1, token=0, at=now))
+        return found
+
+    def write(self, events: Iterable[ev.AnyEvent], sightings: list[Version]) -> Commit:
+        """The commit for these events, which are folded into the state already, and for what was seen of sources."""
+        commit = Commit(run_id=self.run.id, versions=list(sightings), heads=[head_of(version) for version in sightings])
         for event in events:
             commit.events.append(ev.encode(event))
             kind = type(event)

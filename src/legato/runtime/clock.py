@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 
 from legato.terms.instant import Instant
@@ -20,4 +20,4 @@ class SystemClock:
 
     def noise(self, bits: int) -> int:
         """Random bits from the operating system."""
-        return secrets.randbits(bits)
+        return int.from_bytes(os.urandom((bits + 7) // 8), "big") >> (-bits % 8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from legato.kernel import events as ev
@@ -20,7 +20,7 @@ from legato.plan.spread import Extents
 from legato.ports.clock import Clock
 from legato.ports.executor import Executor
 from legato.ports.storage import Storage
-from legato.ports.store import Commit, Run, Store
+from legato.ports.store import Commit, Run, Store, Version
 from legato.runtime.book import Book
 from legato.runtime.catalogue import Catalogue
 from legato.runtime.dispatch import MOST_AT_ONCE, Dispatch, Pace
@@ -36,6 +36,8 @@ Listener = Callable[[RunState, list[ev.AnyEvent]], None]
 
 _PATIENCE_S = 0.25
 """How long the loop waits at most before it looks at requests from outside."""
+_RECALL_EVERY_S = 0.05
+"""How often busy workers are asked for orders that an idle one could make."""
 _BEGUN_AFTER_S = 0.15
 """Attempts that last this long are recorded as begun, so that others can follow their output."""
 
@@ -48,6 +50,7 @@ class Live:
     book: Book
     events: list[ev.AnyEvent] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
+    sightings: list[Version] = field(default_factory=list)
 
 
 class Conductor:
@@ -71,7 +74,8 @@ class Conductor:
         self._dispatch = Dispatch(graph, extents, self._catalogue)
         self._pace = Pace(store.timings())
         self._begun: dict[tuple[str, int], tuple[Begun, Instant]] = {}
-        self._draining = False
+        self._draining = self._uneven = False
+        self._recalled = Instant(0)
 
     # -- taking runs on --
 
@@ -84,6 +88,7 @@ class Conductor:
         )  # fmt: skip
         self.store.accept(run, pack(plan), [])
         live = self._own(run, RunState(run.id, plan, self._board))
+        live.sightings = live.book.sightings(plan, now)
         self._tell(live, Tick(), now)
         return run.id
 
@@ -145,7 +150,8 @@ class Conductor:
 
     def _patience(self) -> float:
         dues = [due for live in self.runs.values() if (due := next_due(live.state)) is not None]
-        return min([_PATIENCE_S, *((due - self.clock.now()) / 1e6 for due in dues)]) if dues else _PATIENCE_S
+        longest = _RECALL_EVERY_S if self._uneven else _PATIENCE_S
+        return max(0.0, min(longest, (min(dues) - self.clock.now()) / 1e6)) if dues else longest
 
     def _turn(self, reports: list[Report]) -> None:
         """One turn: everything that was waiting is decided, committed together, and only then performed."""
@@ -199,7 +205,8 @@ class Conductor:
         """Offer each worker's room to the runs, the oldest first; who takes it, and which worker."""
         taken: list[tuple[Live, StartAttempts, int]] = []
         open_runs = [live for live in self.runs.values() if live.state.ended is None]
-        for worker, load_s in enumerate(self.executor.load()):
+        loads = self.executor.load()
+        for worker, load_s in enumerate(loads):
             room_s = self._pace.room(load_s)
             for live in open_runs:
                 if room_s <= 0:
@@ -212,7 +219,17 @@ class Conductor:
                         room_s -= self._expected_s(live.state, command)
                     else:
                         live.commands.append(command)
+        self._share_out(loads, {worker for _, _, worker in taken}, now)
         return taken
+
+    def _share_out(self, loads: Sequence[float], given: set[int], now: Instant) -> None:
+        """Where a worker is idle while others hold more than they work on, ask for what they have not begun."""
+        idle = any(load_s == 0 and worker not in given for worker, load_s in enumerate(loads))
+        busy = sum(load_s > 0 or worker in given for worker, load_s in enumerate(loads))
+        self._uneven = idle and sum(len(live.state.running) for live in self.runs.values()) > busy
+        if self._uneven and now - self._recalled >= _RECALL_EVERY_S * 1e6:
+            self._recalled = now
+            self.executor.recall()
 
     def _expected_s(self, state: RunState, command: StartAttempts) -> float:
         """Seconds of work in these attempts; what is not known fills a worker."""
@@ -221,10 +238,10 @@ class Conductor:
 
     def _commit(self) -> None:
         """Write everything that was decided, in one transaction, then tell who listens."""
-        changed = [live for live in self.runs.values() if live.events]
+        changed = [live for live in self.runs.values() if live.events or live.sightings]
         if not changed:
             return
-        commits: list[Commit] = [live.book.write(live.events) for live in changed]
+        commits: list[Commit] = [live.book.write(live.events, live.sightings) for live in changed]
         try:
             self.store.commit(commits)
         except BaseException:
@@ -232,7 +249,7 @@ class Conductor:
             raise
         for live, commit in zip(changed, commits, strict=True):
             self._catalogue.follow(commit)
-            events, live.events = live.events, []
+            events, live.events, live.sightings = live.events, [], []
             if self.listener is not None:
                 self.listener(live.state, events)
 
