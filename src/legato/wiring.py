@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from legato.plan.graph import Graph
+from legato.plan.validate import faults
 from legato.runtime.clock import SystemClock
 from legato.service.workspace import Observe, Workspace
 from legato.terms.attempt import Done, Order, Raised
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
     from legato.declare.node import Node
     from legato.ports.executor import Executor
     from legato.ports.storage import Storage
-    from legato.ports.store import Store
+    from legato.ports.store import Holder, Store
 
 
 def open_workspace(folder: Path | None = None, *, executor: str | None = None, workers: int | None = None) -> Workspace:
     """The project that `folder` (or the working directory) is in, loaded and ready; `InvalidProject` names all its faults."""
-    loaded = load_project(folder or Path.cwd())
+    loaded = load_project(folder or Path.cwd(), faults)
     config = loaded.config
     kit = _kit(loaded)
     return Workspace(
@@ -40,12 +41,13 @@ def open_workspace(folder: Path | None = None, *, executor: str | None = None, w
         open_writer=lambda holder: _open_writer(config, holder),
         open_executor=lambda session: _executor(config, kit, executor or config.executor, workers or config.workers, session),
         observe=_observer(kit),
+        find_holder=lambda: _find_holder(config),
     )
 
 
 def load_kit(folder: str) -> Kit:
     """The kit of the project in a folder, for a worker that starts as a fresh interpreter."""
-    return _kit(load_project(Path(folder)))
+    return _kit(load_project(Path(folder), faults))
 
 
 def _kit(loaded: Loaded) -> Kit:
@@ -81,6 +83,12 @@ def _open_reader(config: Config) -> Store:
         store.close()
         raise
     return store
+
+
+def _find_holder(config: Config) -> Holder | None:
+    from legato.stores.lock import find_holder
+
+    return find_holder(config.home / "state.db")
 
 
 def _open_writer(config: Config, holder: str) -> Store:
