@@ -1,0 +1,1 @@
+"""Legato's budgets, measured: every figure beside a floor taken in the same run."""

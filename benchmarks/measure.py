@@ -1,0 +1,86 @@
+"""What every row shares: projects made on the spot, a run that is timed, and the form of a result."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+
+class Result(Struct, frozen=True):
+    """One measured row. `ratio` is the figure against its floor (or the figure itself); `budget` says what it must be.
+
+    `strain` is how far the ratio is from its budget: 1.0 is just met, below is better, above 2.0 fails the short form.
+    """
+
+    name: str
+    figure: str
+    floor: str
+    ratio: str
+    budget: str
+    strain: float
+
+
+def at_least(ratio: float, budget: float) -> float:
+    """The strain of a ratio that must not be smaller."""
+    return budget / ratio
+
+
+def at_most(ratio: float, budget: float) -> float:
+    """The strain of a ratio that must not be larger."""
+    return ratio / budget
+
+
+@contextmanager
+def project(code: str) -> Iterator[Path]:
+    """A folder with a project of one module."""
+    with tempfile.TemporaryDirectory(prefix="legato-bench-") as name:
+        folder = Path(name)
+        (folder / "legato.toml").write_text('name = "bench"\nmodules = ["pipeline"]\n')
+        (folder / "pipeline.py").write_text("import legato as lg\n" + code)
+        yield folder
+
+
+def time_run(folder: Path, *, executor: str, workers: int = 2) -> float:
+    """Seconds from the accepted run to its end, in this process, workers included but project loading left out."""
+    from legato.service.planning import Request
+    from legato.service.running import run, session
+    from legato.wiring import open_workspace
+
+    workspace = open_workspace(folder, executor=executor, workers=workers)
+    started: list[float] = []
+    with session(workspace, "benchmark") as opened:
+        _, state = run(opened, Request(), lambda *_: started.append(time.perf_counter()))
+        seconds = time.perf_counter() - started[0]
+    assert state is not None
+    assert state.ended == "succeeded", state.ended
+    return seconds
+
+
+def time_command(*command: str, times: int = 5, cwd: Path | None = None, before: Callable[[], None] | None = None) -> float:
+    """The best of several times of a command, in seconds, from outside."""
+    best = float("inf")
+    for _ in range(times):
+        if before is not None:
+            before()
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True, cwd=cwd)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def python(*arguments: str, times: int = 5, cwd: Path | None = None, before: Callable[[], None] | None = None) -> float:
+    """The best time of a Python process."""
+    return time_command(sys.executable, *arguments, times=times, cwd=cwd, before=before)
+
+
+def resident_bytes() -> int:
+    """How much memory this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,10 @@
+"""Loads and plans a project once: a process of its own, so that every measurement starts from nothing."""
+
+import sys
+from pathlib import Path
+
+from legato.service.planning import Planner, Request
+from legato.wiring import open_workspace
+
+plan = Planner(open_workspace(Path(sys.argv[1])), None).plan(Request())
+assert plan.size == int(sys.argv[2]), plan.size
