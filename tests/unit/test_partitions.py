@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from legato.declare import partitions as p
 from legato.terms.codec import pack, unpack
 from legato.terms.errors import EXIT_NOT_FOUND, LegatoError
-from legato.terms.instant import from_datetime, to_datetime
+from legato.terms.instant import after, from_datetime, to_datetime
 
 NOW = from_datetime(datetime(2013, 3, 15, 12, tzinfo=UTC))
 DAYS = p.daily("2013-01-01", "2014-01-01")
@@ -118,6 +118,16 @@ def test_hours_are_true_hours_with_keys_that_never_repeat_and_sort_in_time(tz: s
 
 def earlier(local: datetime, minutes: int) -> datetime:
     return (local.astimezone(UTC) - timedelta(minutes=minutes)).astimezone(local.tzinfo)
+
+
+@pytest.mark.parametrize(("tz", "change"), [("America/St_Johns", "2010-11-07"), ("America/Toronto", "1919-03-30")])
+def test_days_follow_one_another_where_the_clock_jumps_over_midnight(tz: str, change: str) -> None:
+    days, day = p.daily(date.fromisoformat(change) - timedelta(days=3), tz=tz), date.fromisoformat(change)
+    instant = from_datetime(datetime(day.year, day.month, day.day, tzinfo=UTC))
+    for _ in range(8 * 54):
+        instant = after(instant, 450)
+        index = days.index_at(instant)
+        assert days.opening(index) <= instant < days.opening(index + 1)
 
 
 def test_keys_at_a_change_of_the_clock() -> None:

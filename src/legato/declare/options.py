@@ -180,7 +180,7 @@ class _Reader:
         bad = [tag for tag in tags if not isinstance(tag, str) or not is_name(tag)]
         if bad:
             self._fault("tags", f"{bad[0]!r} cannot be a tag", NAME_HINT)
-        return tuple(tag for tag in tags if tag not in bad)
+        return tuple(sorted({tag for tag in tags if tag not in bad}))
 
     def domain(self, value: Any) -> str:
         domain = self.text("domain", value)

@@ -40,6 +40,7 @@ def cycles(needs: Mapping[T, Sequence[T]]) -> list[list[T]]:
             path[name] = len(path)
             name = left[name][0]
         if name in path:
-            found.append(list(path)[path[name] :][::-1])
+            _, *rest = list(path)[path[name] :]
+            found.append([name, *reversed(rest)])
         seen.update(path)
     return found

@@ -68,7 +68,7 @@ class Resolver:
         claimed.update({p.name: Dep(p.name, p.name) for p in parameters if p.name not in claimed and self._named(p)})
         partitioned = face.node.partitions is not None
         bindings = [self._bind(p, claimed, partitioned, complain) or self._rest(p, face.node.name, complain) for p in parameters]
-        deps = [claimed[parameter.name] for parameter in parameters if parameter.name in claimed]
+        deps = [claimed[p.name] for p in parameters if p.name in claimed and claimed[p.name].node]
         filled = {dep.node for dep in deps}
         deps.extend(dep for dep in others if dep.node not in filled)
         if face.node.kind == "source" and deps:
@@ -139,13 +139,15 @@ class Resolver:
         by_name = {parameter.name for parameter in parameters}
         for param, wanted in _listed(face.deps, complain):
             if param and param not in by_name:
-                complain("deps", f"deps names `{param}`, which is no parameter of it", did_you_mean(param, by_name))
+                known = f"its parameters are {', '.join(by_name)}" if by_name else "it has no parameters"
+                hint = did_you_mean(param, by_name) or known
+                complain("deps", f"deps names `{param}`, which is no parameter of it", hint)
                 continue
             found = self._expand(wanted.target, complain)
             if param and len(found) > 1:
                 complain("deps", f"deps: `{param}` stands for {', '.join(found)}", "name one of them")
-            elif param and found:
-                claimed[param] = Dep(found[0], param, wanted.mapping)
+            if param:  # claimed even where nothing is found: one fault is enough
+                claimed[param] = Dep(found[0] if len(found) == 1 else "", param, wanted.mapping)
             else:
                 for name in found:
                     if name in by_name:
@@ -162,7 +164,8 @@ class Resolver:
             hint = "add the module that declares it to `modules`"
             complain("unknown-dep", f"deps names `{target.node.name}`, which is not part of the project", hint)
         elif isinstance(target, str):
-            complain("unknown-dep", f"deps names `{target}`, which is no asset or task", self.names.suggest(target))
+            hint = self.names.suggest(target) or "declare it, or leave it out"
+            complain("unknown-dep", f"deps names `{target}`, which is no asset or task", hint)
         else:
             complain("deps", f"deps holds {target!r}", 'write the asset or task, or its name: deps=[flights, "weather"]')
         return ()

@@ -203,6 +203,8 @@ def _pattern(pattern: str) -> str:
 def _listed(values: Iterable[Any]) -> tuple[Any, ...]:
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise LegatoError("check", f"{values!r} is not a list of values", next=f"write [{values!r}]")
+    if isinstance(values, set | frozenset):  # whose order differs from process to process
+        return tuple(sorted(values, key=lambda value: (type(value).__name__, repr(value))))
     return tuple(values)
 
 

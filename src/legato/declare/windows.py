@@ -84,7 +84,7 @@ class Windows(Struct, frozen=True, tag="windows", dict=True):
         index = self._number(to_datetime(instant).astimezone(self.zone).date()) - self.first
         while self.opening(index) > instant:
             index -= 1
-        while False:
+        while self.opening(index + 1) <= instant:
             index += 1
         return index
 

@@ -40,13 +40,11 @@ def _with_tasks(graph: Graph, extents: Extents, selection: Selection) -> Selecti
         added: Selection = {}
         for name, region in frontier.items():
             for edge in graph.needs[name]:
-                if graph.project.nodes[edge.up].kind == "task":
-                    new = difference(needs_of(graph, extents, edge, region), whole.get(edge.up, ()))
-                    if new:
-                        added[edge.up] = union(added.get(edge.up, ()), new)
-        for name, region in added.items():
-            whole[name] = union(whole.get(name, ()), region)
-        frontier = added
+                is_task = graph.project.nodes[edge.up].kind == "task"
+                new = difference(needs_of(graph, extents, edge, region), whole.get(edge.up, ())) if is_task else ()
+                added[edge.up] = union(added.get(edge.up, ()), new)
+        frontier = {name: new for name, new in added.items() if new}
+        whole.update({name: union(whole.get(name, ()), new) for name, new in frontier.items()})
     return {name: whole[name] for name in graph.sorted(whole) if whole[name]}
 
 

@@ -77,6 +77,14 @@ class Run(Struct, frozen=True, kw_only=True):
     counts: dict[str, int] = {}
 
 
+class Holder(Struct, frozen=True):
+    """The live process that has the writer's place."""
+
+    pid: int
+    command: str
+    since: str
+
+
 class Commit(Struct, kw_only=True):
     """What one decision writes, all or nothing, for one run.
 

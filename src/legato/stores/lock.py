@@ -9,19 +9,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
-from msgspec import Struct
 
+from legato.ports.store import Holder
 from legato.stores import faults
 
 _TRIES, _PAUSE_S = 20, 0.005
-
-
-class Holder(Struct, frozen=True):
-    """Who has the writer's place, as the lock file says it."""
-
-    pid: int
-    command: str
-    since: str
 
 
 class WriterLock:
@@ -73,10 +65,30 @@ class WriterLock:
         os.pwrite(self._descriptor, msgspec.json.encode(Holder(os.getpid(), holder, since)), 0)
 
     def _read(self) -> Holder | None:
-        try:
-            return msgspec.json.decode(os.pread(self._descriptor, 65_536, 0), type=Holder)
-        except msgspec.DecodeError:
-            return None  # empty or half-written: its holder is writing it now
+        return _read(self._descriptor)
+
+
+def find_holder(store_path: str | os.PathLike[str]) -> Holder | None:
+    """The live process that has the writer's place of the store at this path, if one has."""
+    try:
+        descriptor = os.open(f"{os.fspath(store_path)}.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read(descriptor) or Holder(0, "unknown", "just now")
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int) -> Holder | None:
+    try:
+        return msgspec.json.decode(os.pread(descriptor, 65_536, 0), type=Holder)
+    except msgspec.DecodeError:
+        return None  # empty or half-written: its holder is writing it now
 
 
 def _lives(pid: int) -> bool:

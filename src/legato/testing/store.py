@@ -292,6 +292,7 @@ def _paged_runs(store: Store, limit: int, state: RunState | None) -> list[str]:
     found: list[str] = []
     while page := store.runs(limit=limit, state=state, before=found[-1] if found else None):
         found += [run.id for run in page]
+        assert len(found) == len(set(found)), "a page repeats a run"
     return found
 
 
@@ -301,6 +302,7 @@ def _paged_versions(store: Store, limit: int, partition: str | None) -> list[tup
     while page := store.versions("a", partition, limit=limit, before=before):
         found += [(version.ref.partition, version.ref.version) for _, version in page]
         before = page[-1][0]
+        assert len(found) == len(set(found)), "a page repeats a version"
     return found
 
 
