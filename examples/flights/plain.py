@@ -18,7 +18,7 @@ import polars as pl
 
 from legato.declare.faces import CheckSet
 from legato.declare.node import Check
-from legato.quality.checks import judge_builtin, verdict_of
+from legato.quality.checks import judge_builtins, verdict_of
 from legato.quality.contract import judge_contract
 from legato.storages.tables import COMPRESSION
 from legato.terms.fact import Verdict
@@ -83,7 +83,7 @@ def judge(asset: Any, name: str, value: Any, inputs: dict[str, Any]) -> list[Ver
     verdicts = judge_contract(value, contract) if contract else []
     for check in asset.checks:
         if isinstance(check, CheckSet):
-            verdicts += [judge_builtin(value, rule.check(name)) for rule in check.rules]
+            verdicts += judge_builtins(value, [rule.check(name) for rule in check.rules])
         else:
             asked = {param: inputs[param] for param in inspect.signature(check).parameters}
             verdicts.append(verdict_of(Check(check.name, name, check.severity), check(**asked)))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         row_count,
         unique,
     )
+    from legato.surfaces.python import load
     from legato.terms.errors import LegatoError
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ _HOMES = {
     "declare.rules": (
         "column", "contract", "expression", "in_range", "in_set", "matches", "not_null", "row_count", "unique",
     ),
+    "surfaces.python": ("load",),
     "terms.errors": ("LegatoError",),
 }  # fmt: skip
 _HOME_OF = {name: f"legato.{home}" for home, names in _HOMES.items() for name in names}
@@ -51,7 +53,7 @@ __all__ = [  # noqa: RUF022 - in the order in which one learns them
     "Partition", "hourly", "daily", "weekly", "monthly", "static", "dynamic", "product",
     "Input", "same", "overlap", "look_back", "all_partitions", "subset", "explicit", "by_dimension",
     "contract", "column", "not_null", "unique", "row_count", "in_range", "in_set", "matches", "expression",
-    "Retry", "Pool", "Context", "Secret", "Face", "LegatoError",
+    "load", "Retry", "Pool", "Context", "Secret", "Face", "LegatoError",
 ]  # fmt: skip
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,22 +14,26 @@ from legato.runtime.clock import SystemClock
 from legato.service.workspace import Observe, Workspace
 from legato.terms.attempt import Done, Order, Raised
 from legato.terms.codec import fingerprint
-from legato.terms.errors import LegatoError
-from legato.worker.config import Config
+from legato.terms.errors import InvalidProject, LegatoError
+from legato.worker.config import Config, read_config
 from legato.worker.loading import Loaded, load_project
 from legato.worker.preload import Kit, Preload
+from legato.worker.threads import limit_threads
 
 if TYPE_CHECKING:
     from legato.declare.node import Node
     from legato.ports.executor import Executor
     from legato.ports.storage import Storage
     from legato.ports.store import Holder, Store
+    from legato.service.premises import Premises
 
 
 def open_workspace(folder: Path | None = None, *, executor: str | None = None, workers: int | None = None) -> Workspace:
     """The project that `folder` (or the working directory) is in, loaded and ready; `InvalidProject` names all its faults."""
-    loaded = load_project(folder or Path.cwd(), faults)
-    config = loaded.config
+    config, _ = read_config(folder or Path.cwd())
+    count = workers or config.workers or os.cpu_count() or 1
+    limit_threads(count)
+    loaded = load_project(config.root, faults)
     kit = _kit(loaded)
     return Workspace(
         root=config.root,
@@ -39,10 +44,40 @@ def open_workspace(folder: Path | None = None, *, executor: str | None = None, w
         storages=_storages(config, unpickle=False),
         open_reader=lambda: _open_reader(config),
         open_writer=lambda holder: _open_writer(config, holder),
-        open_executor=lambda session: _executor(config, kit, executor or config.executor, workers or config.workers, session),
+        open_executor=lambda session: _executor(config, kit, executor or config.executor, count, session),
         observe=_observer(kit),
         find_holder=lambda: _find_holder(config),
     )
+
+
+@contextmanager
+def open_published(folder: Path) -> Iterator[tuple[Store, Mapping[str, Storage]]]:
+    """The store and the storages of the project that `folder` is in, for reading; nothing of its code is imported."""
+    config, faults_found = read_config(folder)
+    if faults_found:
+        raise InvalidProject(faults_found)
+    store = _open_reader(config)
+    try:
+        yield store, _storages(config, unpickle=False)
+    finally:
+        store.close()
+
+
+def open_premises(folder: Path) -> Premises:
+    """What the project in a folder stands on, for `doctor`: there also where the project itself cannot be loaded."""
+    from legato.service.premises import Premises
+
+    config, _ = read_config(folder)
+    project, fault = None, None
+    try:
+        project = load_project(folder, faults).project
+    except LegatoError as error:
+        fault = error
+    return Premises(
+        root=config.root, state=config.home, storages=_storages(config, unpickle=False), project=project, fault=fault,
+        open_reader=lambda: _open_reader(config), open_writer=lambda holder: _open_writer(config, holder),
+        find_holder=lambda: _find_holder(config),
+    )  # fmt: skip
 
 
 def load_kit(folder: str) -> Kit:
@@ -58,18 +93,12 @@ def _kit(loaded: Loaded) -> Kit:
 def _storages(config: Config, *, unpickle: bool) -> Mapping[str, Storage]:
     """The built-in storages, and those that the project names."""
     from legato.storages.files import FileStorage
-    from legato.storages.memory import MemoryStorage
 
     data = config.home / "data"
-    storages: dict[str, Storage] = {
-        "files": FileStorage(data, unpickle=unpickle), "memory": MemoryStorage(unpickle=unpickle),
-    }  # fmt: skip
+    storages: dict[str, Storage] = {"files": FileStorage(data, unpickle=unpickle)}
     for name, settings in config.storages.items():
-        if settings["kind"] == "files":
-            root = config.root / str(settings.get("path", data / name))
-            storages[name] = FileStorage(root, name, durable=bool(settings.get("durable", True)), unpickle=unpickle)
-        else:
-            storages[name] = MemoryStorage(name, unpickle=unpickle)
+        root = config.root / str(settings.get("path", data / name))
+        storages[name] = FileStorage(root, name, durable=bool(settings.get("durable", True)), unpickle=unpickle)
     return storages
 
 
@@ -101,7 +130,8 @@ def _open_writer(config: Config, holder: str) -> Store:
 
 def _executor(config: Config, kit: Kit, kind: str, workers: int, session: str) -> Executor:
     logs = config.home / "logs"
-    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in (config.home, logs):  # `parents=True` would make those above with any mode
+        path.mkdir(mode=0o700, exist_ok=True)
     if kind == "inline":
         from legato.executors.inline import InlineExecutor
 
@@ -109,7 +139,7 @@ def _executor(config: Config, kit: Kit, kind: str, workers: int, session: str) -
     from legato.executors.process import ProcessExecutor
 
     preload = Preload(kit, "legato.wiring:load_kit", (str(config.root),))
-    return ProcessExecutor(preload, workers or os.cpu_count() or 1, logs, session=session)
+    return ProcessExecutor(preload, workers, logs, session=session)
 
 
 def _observer(kit: Kit) -> Observe:

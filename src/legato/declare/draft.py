@@ -17,7 +17,7 @@ from legato.terms.errors import Fault, Place
 from legato.terms.fact import Severity
 from legato.terms.key import NAME_HINT, is_name
 
-BUILT_IN_STORAGES = ("files", "memory")
+BUILT_IN_STORAGES = ("files",)
 
 
 class Site(Struct, frozen=True, kw_only=True):

@@ -117,10 +117,7 @@ class Worker:
                 continue
             self.load_s = self.load_s - held[1] if self.held else 0.0
             self.has_worked = True
-            if type(report) is Returned and key in self._unwanted:
-                yield Lost(*key, "stopped before it began")
-            else:
-                yield report
+            yield report
 
     def is_unwanted(self, report: Begun) -> bool:
         """Whether this attempt, which has begun, was to be stopped."""
@@ -140,8 +137,6 @@ class Worker:
                 reports.append(Lost(*key, f"the worker {cause} before this attempt's end was reported"))
             elif number == entered:
                 reports.append(Lost(*key, f"the worker {cause}", self._last_output()))
-            elif key in self._unwanted:
-                reports.append(Lost(*key, "stopped before it began"))
             else:
                 reports.append(Returned(*key))
         self.held.clear()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
-from legato.terms.attempt import Lost, Order, Report, Returned
+from legato.terms.attempt import Order, Report, Returned
 from legato.worker.capture import Capture
 from legato.worker.harness import Harness
 from legato.worker.preload import Kit
@@ -22,7 +22,8 @@ class InlineExecutor:
     """One worker, which is the caller: `poll` makes attempts, for about 20 ms or until one that lasts longer has ended.
 
     So attempts have no timeout and `kill` reaches only those that have not begun; a crash of user code is a crash of the
-    process. Output is captured while attempts are made; `terminal` leads around that. One at a time in a process.
+    process, and child processes that it leaves are left. Output is captured while attempts are made; `terminal` leads
+    around that. One at a time in a process.
     """
 
     def __init__(self, kit: Kit, logs: Path | None = None, session: str = "inline", log_limit_bytes: int = 16 * 2**20) -> None:
@@ -61,7 +62,7 @@ class InlineExecutor:
         for item in self._queue:
             if (item[0].run, item[0].step, item[0].token) == (run, step, token):
                 self._queue.remove(item)
-                self._ready.append(Lost(run, step, token, "stopped before it began"))
+                self._ready.append(Returned(run, step, token))
                 return
 
     def poll(self, timeout_s: float) -> list[Report]:

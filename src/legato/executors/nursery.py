@@ -16,7 +16,6 @@ from legato.executors.crew import Worker
 from legato.worker import kin
 from legato.worker.nursery import MESSAGE_BYTES, Event, decode_event, encode_command, run_forked
 from legato.worker.preload import Kit, Preload, WorkerSettings
-from legato.worker.threads import fork_hazard
 
 _ends: set[socket.socket] = set()
 """The conductor's ends of all sockets in this process. A nursery that is forked must close its copies: held open there they would
@@ -24,13 +23,13 @@ hide the conductor's death from the other nurseries."""
 
 
 class Link:
-    """One nursery process. Forked from this one if it has loaded the project and that is safe, else a fresh interpreter."""
+    """One nursery process: forked from this one, which then needs the kit, or a fresh interpreter, which needs the loader."""
 
-    def __init__(self, preload: Preload, settings: WorkerSettings, *, may_fork: bool) -> None:
+    def __init__(self, preload: Preload, settings: WorkerSettings, *, fork: bool) -> None:
         self.socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         _ends.add(self.socket)
         with far:
-            if may_fork and preload.kit is not None and not (preload.loader and fork_hazard()):
+            if fork and preload.kit is not None:
                 self.pid = self._fork(far, preload.kit, settings)
             else:
                 self.pid = self._start(far, preload, settings)

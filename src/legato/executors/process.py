@@ -13,8 +13,10 @@ from legato.executors.crew import Worker
 from legato.executors.nursery import Link, await_end, forget
 from legato.terms.attempt import Begun, Order, Report
 from legato.terms.errors import Unreachable
+from legato.worker.capture import remove_session
 from legato.worker.pipe import Frame, frame
 from legato.worker.preload import Preload, WorkerSettings
+from legato.worker.threads import fork_hazard
 
 CLOSE_S = 5.0
 """How long resources of idle workers may take to clean up before they are killed."""
@@ -26,14 +28,16 @@ class ProcessExecutor:
     """A fixed number of places, each taken by a worker process when the first order for it comes, and again after a death.
 
     Make it before anything is opened that must not be inherited (the store's SQLite connection above all): the nursery is
-    forked from this process here, and workers from the nursery. A nursery that dies is replaced by a fresh interpreter,
-    which loads the project itself. The caller's process needs no threads for this and must not share an executor
-    between threads; only `wake` may be called from anywhere.
+    forked from this process here, and workers from the nursery. Where a fork is unsafe (`fork_hazard`; or as `fork` says) the
+    nursery is a fresh interpreter that loads the project itself, and so is one that replaces a nursery that died.
+    Nothing here needs a thread. An executor is for one thread; only `wake` may be called from anywhere.
+
+    If the nursery alone is killed, a process that left its worker's group and session before that is beyond reach.
     """
 
     def __init__(
         self, preload: Preload, workers: int, logs: Path, *, session: str = "", log_limit_bytes: int = 16 * 2**20,
-        fork: bool = True,
+        fork: bool | None = None,
     ) -> None:  # fmt: skip
         session = session or f"{time.strftime(_FRESH_SESSION)}-{os.getpid()}"
         self._settings = WorkerSettings(str(logs), session, log_limit_bytes)
@@ -47,7 +51,7 @@ class ProcessExecutor:
         self._stillborn = 0
         self._ready: list[Report] = []
         self._is_closed = False
-        self._link: Link | None = self._connect(fork)
+        self._link: Link | None = self._connect(_can_fork(preload) if fork is None else fork)
 
     # -- the port --
 
@@ -116,6 +120,7 @@ class ProcessExecutor:
         for worker in filter(None, self._places):
             self._release(worker)
             worker.close()
+        remove_session(Path(self._settings.logs) / self._settings.session)
         self._selector.close()
         os.close(self._bell)
 
@@ -229,7 +234,7 @@ class ProcessExecutor:
     # -- the nursery --
 
     def _connect(self, fork: bool) -> Link:
-        link = Link(self._preload, self._settings, may_fork=fork)
+        link = Link(self._preload, self._settings, fork=fork)
         self._selector.register(link.socket, selectors.EVENT_READ, link)
         return link
 
@@ -246,3 +251,7 @@ class ProcessExecutor:
             if worker.pid:
                 await_end(worker.pid)
             self._bury(worker, None)
+
+
+def _can_fork(preload: Preload) -> bool:
+    return preload.kit is not None and (not preload.loader or not fork_hazard())

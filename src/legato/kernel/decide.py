@@ -12,7 +12,7 @@ from legato.kernel.events import AnyEvent
 from legato.kernel.inputs import Cancel, Input, Offer, Resume, TakeOver, Tick
 from legato.kernel.rules.control import cancel, resume, take_over
 from legato.kernel.rules.failure import settle_failures
-from legato.kernel.rules.finish import finish, skip_halted
+from legato.kernel.rules.finish import close_waiting, finish
 from legato.kernel.rules.grant import grant
 from legato.kernel.rules.report import take_begun, take_declined, take_done, take_lost, take_raised, take_returned
 from legato.kernel.rules.timing import do_what_is_due
@@ -44,7 +44,7 @@ RULES: tuple[Rule, ...] = (
 )
 """Exactly one rule answers each kind of input."""
 
-SETTLING: tuple[Callable[[Turn], None], ...] = (settle_failures, skip_halted, finish)
+SETTLING: tuple[Callable[[Turn], None], ...] = (settle_failures, close_waiting, finish)
 """What is asked after every input, whatever it was, in this order."""
 
 _BY_INPUT = {rule.on: rule.do for rule in RULES}

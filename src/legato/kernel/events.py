@@ -12,7 +12,7 @@ from legato.terms.fact import Error
 from legato.terms.instant import Instant
 
 Then = Literal["retry", "fallback", "fail", "again", "cancel", "stuck"]
-"""What follows a failed attempt: a later try, the fallback, failure, an immediate try, cancellation, or an undo that stays undone."""
+"""What follows a failed attempt: a later try, the fallback, failure, an immediate try, cancellation, or an undo given up."""
 
 Outcome = Literal["succeeded", "failed", "cancelled", "rolled_back", "partly_undone"]
 SkipKind = Literal["upstream", "halted", "condition", "blocked"]
@@ -138,8 +138,8 @@ class RunEnded(Event, frozen=True):
 
 
 AnyEvent = (
-    AttemptsStarted | AttemptBegun | StepSucceeded | AttemptFailed | AttemptStopping | AttemptsReturned | StepDeclined | StepsSkipped
-    | StepsCancelled | RunHalted | CancelRequested | StepUndone | RunResumed | RunEnded
+    AttemptsStarted | AttemptBegun | StepSucceeded | AttemptFailed | AttemptStopping | AttemptsReturned | StepDeclined
+    | StepsSkipped | StepsCancelled | RunHalted | CancelRequested | StepUndone | RunResumed | RunEnded
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

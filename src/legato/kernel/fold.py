@@ -8,7 +8,18 @@ from typing import Any
 
 from legato.kernel import events as ev
 from legato.kernel.state import (
-    BACKOFF, CANCELLED, FAILED, READY, RUNNING, SKIPPED, SUCCEEDED, UNDONE, WAITING, Attempt, RunState,
+    BACKOFF,
+    CANCELLED,
+    FAILED,
+    READY,
+    RUNNING,
+    SKIPPED,
+    SUCCEEDED,
+    UNDONE,
+    WAITING,
+    Attempt,
+    RunState,
+    Swap,
 )  # fmt: skip
 from legato.terms.instant import after
 
@@ -30,6 +41,8 @@ def _started(state: RunState, event: ev.AttemptsStarted) -> None:
         if handling.timeout_s is not None:
             deadline = after(at, handling.timeout_s)
             heappush(state.due, (deadline, index, DEADLINE_DUE))
+        if state.backoff:
+            state.backoff.pop(index, None)
         state.running[index] = Attempt(token, mode, at, deadline)
         state.attempts[index] += 1
         if mode != "undo":
@@ -55,6 +68,10 @@ def _begun(state: RunState, event: ev.AttemptBegun) -> None:
     attempt = state.running.get(event.step)
     if attempt is not None and attempt.token == event.token:
         attempt.log = event.log
+        timeout_s = state.handling(event.step).timeout_s
+        if timeout_s is not None:  # what it waited for in its worker does not count
+            attempt.deadline = after(event.at, timeout_s)
+            heappush(state.due, (attempt.deadline, event.step, DEADLINE_DUE))
 
 
 def _succeeded(state: RunState, event: ev.StepSucceeded) -> None:
@@ -68,9 +85,16 @@ def _succeeded(state: RunState, event: ev.StepSucceeded) -> None:
     elif event.value is not None and state.wanted[index]:
         state.values[index] = event.value
     if event.outputs:
-        state.previous[index] = event.previous
-    if state.errors:
-        state.errors.pop(index, None)
+        former = (*event.previous, *("" for _ in event.outputs))
+        state.swaps[index] = tuple(
+            Swap(output.ref.asset, output.ref.version, former[at]) for at, output in enumerate(event.outputs)
+        )
+    if event.outputs or event.kept is not None:
+        state.recorded.add(event.token)
+    if state.errors and state.errors.pop(index, None) is not None:
+        state.fails[index] = state.losses[index] = 0  # its undo has budgets of its own
+    if state.rolling:
+        state.undo_queue.append(index)
     state.release(index)
 
 
@@ -79,13 +103,16 @@ def _failed(state: RunState, event: ev.AttemptFailed) -> None:
     if not _end_attempt(state, index, event.token):
         return
     state.errors[index] = event.error
+    if event.outputs:
+        state.recorded.add(event.token)
     if event.error.kind == "lost":
-        state.losses[index] = min(255, state.losses[index] + 1)
+        state.losses[index] += 1
     else:
-        state.fails[index] = min(255, state.fails[index] + 1)
+        state.fails[index] += 1
     if then == "retry":
         if state.status[index] == RUNNING:
             state.set_status(index, BACKOFF)
+        state.backoff[index] = event.due
         heappush(state.due, (event.due, index, RETRY_DUE))
     elif then in ("again", "fallback"):
         if then == "fallback":
@@ -124,6 +151,7 @@ def _declined(state: RunState, event: ev.StepDeclined) -> None:
     if _end_attempt(state, event.step, event.token):
         state.set_status(event.step, SKIPPED)
         state.causes[event.step] = ("condition", event.step)
+        state.errors.pop(event.step, None)
         state.fallen.append(event.step)
 
 
@@ -144,7 +172,8 @@ def _halted(state: RunState, event: ev.RunHalted) -> None:
     state.halted = True
     if event.rollback and not state.rolling:
         state.rolling = True
-        state.undo_queue = [index for index in state.done_order if state.status[index] == SUCCEEDED]
+        latest = dict.fromkeys(index for index in reversed(state.done_order) if state.status[index] == SUCCEEDED)
+        state.undo_queue = list(latest)[::-1]
 
 
 def _cancel_requested(state: RunState, event: ev.CancelRequested) -> None:
@@ -163,6 +192,8 @@ def _undone(state: RunState, event: ev.StepUndone) -> None:
 def _resumed(state: RunState, event: ev.RunResumed) -> None:
     state.halted = state.rolling = state.cancelling = False
     state.ended = None
+    state.due.clear()
+    state.backoff.clear()
     state.fallen.clear()
     state.undo_queue.clear()
     state.stuck.clear()

@@ -12,7 +12,7 @@ from legato.terms.attempt import Begun, Declined, Done, Lost, Raised, Returned
 class Offer(Struct, frozen=True):
     """A worker can take about `room_s` seconds of work, at most `most` attempts.
 
-    `cost_s` is the expected time of one attempt by node; a node that is not there, or has a time limit, travels alone.
+    `cost_s` is the expected time of one attempt by node; a node that is not there travels alone.
     """
 
     room_s: float

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from legato.kernel.fold import RETRY_DUE
 from legato.kernel.state import (
-    BACKOFF, FAILED, FRESH, READY, RUNNING, SKIPPED, SUCCEEDED, WAITING, RunState, Status,
+    BACKOFF,
+    FAILED,
+    FRESH,
+    READY,
+    RUNNING,
+    SKIPPED,
+    SUCCEEDED,
+    WAITING,
+    RunState,
+    Status,
 )  # fmt: skip
 
 
 def violations(state: RunState) -> list[str]:
     """Every broken rule in words; empty for a sound state."""
-    found = [*_counts(state), *_readiness(state), *_attempts(state), *_ending(state), *_board(state)]
-    return found
+    return [*_counts(state), *_readiness(state), *_attempts(state), *_waits(state), *_ending(state), *_board(state)]
 
 
 def _counts(state: RunState) -> list[str]:
@@ -49,6 +58,14 @@ def _attempts(state: RunState) -> list[str]:
     if lost and state.ended is None:
         found.append(f"steps {sorted(lost)} are ready, but nobody will start them")
     return found
+
+
+def _waits(state: RunState) -> list[str]:
+    """A step in back-off becomes due once: at the instant that it waits for."""
+    dues = {(index, due) for due, index, kind in state.due if kind == RETRY_DUE}
+    asleep = {index for index, code in enumerate(state.status) if code == BACKOFF}
+    forgotten = {index for index in asleep if (index, state.backoff.get(index, -1)) not in dues}
+    return [f"steps {sorted(forgotten)} wait for a retry that is never due"] if forgotten else []
 
 
 def _ending(state: RunState) -> list[str]:

@@ -7,9 +7,9 @@ Steps wait for *joints*. A joint is one range of steps that somebody waits for; 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
 from enum import IntEnum
 from heapq import heapify, heappop, heappush
+from typing import NamedTuple
 
 from legato.kernel.board import Board
 from legato.kernel.events import Outcome, SkipKind
@@ -39,6 +39,14 @@ class Status(IntEnum):
 WAITING, READY, RUNNING, BACKOFF, FRESH, SUCCEEDED, SKIPPED, FAILED, CANCELLED, UNDONE = map(int, Status)
 
 
+class Swap(NamedTuple):
+    """A version that a step published, and the one it replaced (empty: none)."""
+
+    asset: str
+    version: str
+    former: str
+
+
 class Attempt:
     """An attempt under way."""
 
@@ -51,16 +59,18 @@ class Attempt:
 
 
 class RunState:
-    """One run. Only `fold` changes it (and the heaps of what is ready, from which a decision takes).
+    """One run. Only `fold` changes it (and the heaps of what is ready or due, from which a decision takes).
 
     `left` counts the joints a step still waits for; `ready` holds, by pool, numbers that sort by priority, then by step;
-    `values` and `kept` are results of tasks that other steps read; `fallen` are failures whose consequences are not decided yet.
+    `backoff` is when a step's next try is due; entries of `due` that say otherwise are stale. `values` and `kept` are results of
+    tasks that other steps read; `fallen` are failures whose consequences are not decided yet. `recorded` are the tokens of
+    attempts whose stored outputs are on record; `swaps` says what each step published, and what that replaced.
     """
 
     __slots__ = (
-        "attempts", "board", "cancelling", "causes", "counts", "done_order", "due", "ended", "errors", "fails", "fallback_due", "fallen",
-        "halted", "joint_left", "joint_lists", "joint_steps", "joints_of", "kept", "left", "losses", "next_token", "plan", "previous", "ready",
-        "rolling", "run_id", "running", "status", "stuck", "undo_queue", "values", "wanted",
+        "attempts", "backoff", "board", "cancelling", "causes", "counts", "done_order", "due", "ended", "errors", "fails",
+        "fallback_due", "fallen", "halted", "joint_left", "joint_steps", "joints_of", "kept", "left", "losses", "next_token",
+        "plan", "ready", "recorded", "rolling", "run_id", "running", "status", "stuck", "swaps", "undo_queue", "values", "wanted",
     )  # fmt: skip
 
     def __init__(self, run_id: str, plan: Plan, board: Board | None = None) -> None:
@@ -68,16 +78,17 @@ class RunState:
         self.run_id, self.plan, self.board = run_id, plan, board or Board()
         self.status = bytearray(size)
         self.left = array("I", bytes(4 * size))
-        self.attempts = array("H", bytes(2 * size))
-        self.fails, self.losses = bytearray(size), bytearray(size)
+        self.attempts, self.fails, self.losses = (array("I", bytes(4 * size)) for _ in range(3))
         self.running: dict[int, Attempt] = {}
         self.due: list[tuple[Instant, int, int]] = []
+        self.backoff: dict[int, Instant] = {}
         self.ready: dict[str, list[int]] = {}
         self.values: dict[int, bytes] = {}
         self.kept: dict[int, Ref] = {}
         self.errors: dict[int, Error] = {}
         self.causes: dict[int, tuple[SkipKind, int]] = {}
-        self.previous: dict[int, tuple[str, ...]] = {}
+        self.recorded: set[int] = set()
+        self.swaps: dict[int, tuple[Swap, ...]] = {}
         self.fallback_due: set[int] = set()
         self.fallen: list[int] = []
         self.done_order = array("I")
@@ -101,6 +112,7 @@ class RunState:
                 status[index] = SKIPPED if step.reason.kind == "blocked" else FRESH
                 if step.reason.kind == "blocked":
                     self.causes[index] = ("blocked", -1)
+                    self.fallen.append(index)
                 continue
             deps = step.deps
             for at in range(0, len(deps), 2):
@@ -129,7 +141,6 @@ class RunState:
         """Count what each joint waits for; a joint whose steps are all done already opens at once."""
         status = self.status
         self.joint_left = array("I", bytes(4 * len(spans)))
-        self.joint_lists: list[tuple[int, ...]] = []
         self.joints_of: dict[int, int | tuple[int, ...]] = {}
         for joint, (low, high) in enumerate(spans):
             pending = 0
@@ -163,11 +174,6 @@ class RunState:
         if found is None:
             return ()
         return (found,) if isinstance(found, int) else found
-
-    def dependents(self, index: int) -> Iterator[int]:
-        """The steps that wait for this one directly."""
-        for joint in self.joints(index):
-            yield from self.joint_steps[joint]
 
     @property
     def open(self) -> int:
@@ -203,18 +209,20 @@ class RunState:
         heappush(heap, self.sort_key(index))
 
     def pop(self, pool: str) -> int | None:
-        """Take the next step of a pool that is still ready."""
+        """Take the first entry of a pool, and its doubles; None if it is stale. Replays and resumes leave both behind."""
         heap = self.ready[pool]
-        while heap:
-            index = heappop(heap) & ((1 << _STEP_BITS) - 1)
-            if self.status[index] == READY and index not in self.running:
-                return index
-        return None
+        key = heappop(heap)
+        while heap and heap[0] == key:
+            heappop(heap)
+        index = key & ((1 << _STEP_BITS) - 1)
+        return index if self.status[index] == READY else None
 
     def release(self, index: int) -> None:
         """Tell everybody who waits for this step that it is done."""
         left, joint_left, status = self.left, self.joint_left, self.status
         for joint in self.joints(index):
+            if joint_left[joint] == 0:
+                continue
             joint_left[joint] -= 1
             if joint_left[joint] == 0:
                 for waiter in self.joint_steps[joint]:

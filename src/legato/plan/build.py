@@ -117,16 +117,11 @@ class _Builder:
             Step(owner, key, reason.kind not in _SKIPPING, reason, deps)
             for owner, key, reason, deps in zip(self.owners, self.keys, self.reasons, self.deps, strict=True)
         ]
-        observed = {
-            asset: dict(self.facts.observed[asset])
-            for asset in self.facts.observed
-            if self.graph.project.makers[asset] in self.whole
-        }
         return Plan(
             request=request,
             project=self.graph.project.fingerprint,
             steps=steps,
-            observed=observed,
+            observed={asset: dict(seen) for asset, seen in self.facts.observed.items()},
             handling={name: _handling(nodes[name]) for name in self.whole},
         )
 

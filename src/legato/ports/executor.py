@@ -38,7 +38,7 @@ class Executor(Protocol):
         ...
 
     def kill(self, run: str, step: int, token: int) -> None:
-        """Stop this attempt and all it started, at once; it ends as Lost unless its end was already reported."""
+        """Stop this attempt and all it started, at once; it ends as Lost (as Returned if it never began), unless its end was already reported."""
         ...
 
     def poll(self, timeout_s: float) -> list[Report]:

@@ -166,6 +166,10 @@ class Store(Protocol):
         """One version by its name."""
         ...
 
+    def assets(self) -> list[str]:
+        """Every asset that ever had a version, also one that no project declares any more; by name."""
+        ...
+
     def troubles(self, assets: Iterable[str] | None = None) -> list[Trouble]:
         """Open troubles of these assets (None: of all)."""
         ...

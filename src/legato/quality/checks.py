@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -18,39 +19,86 @@ SAMPLE_COLUMNS = 12
 SINGULAR = {"have": "has", "share": "shares", "do": "does"}
 
 
+class Question(NamedTuple):
+    """A built-in check (but row_count) to be answered by a verdict of this name and severity."""
+
+    kind: str
+    args: dict[str, Any]
+    name: str
+    severity: Severity = "block"
+
+
 def judge_builtin(value: Any, check: Check) -> Verdict:
-    """The verdict of a built-in check on a table. What cannot be judged fails, with the reason.
+    """The verdict of one built-in check on a table."""
+    return judge_builtins(value, [check])[0]
 
-    Raises `value-type` where the table cannot be converted: polars is missing, or a column's values share no type.
-    Several checks on one value share its conversion if they are given `as_polars(value)`.
+
+def judge_builtins(value: Any, checks: Sequence[Check]) -> list[Verdict]:
+    """The verdicts of built-in checks on a table, in their order. What cannot be judged fails, with the reason.
+
+    The table is read once for all of them. Raises `value-type` where it cannot be converted: polars is missing, or a
+    column's values share no type.
     """
-    if check.kind != "row_count" and check.kind not in FINDERS:
-        known = ", ".join(["row_count", *FINDERS])
-        raise LegatoError("check", f"{check.kind!r} is no built-in check", next=f"use one of {known}")
+    for check in checks:
+        if check.kind != "row_count" and check.kind not in FINDERS:
+            known = ", ".join(["row_count", *FINDERS])
+            raise LegatoError("check", f"{check.kind!r} is no built-in check", next=f"use one of {known}")
     if not is_table(value):
-        return _failing(check, f"the value is {describe(value)}, not a table: {check.kind} judges rows and columns")
-    if check.kind == "row_count":
-        return _count_rows(value, check)
-    return judge_frame(as_polars(value), check.kind, check.args, check.name, check.severity)
+        words = f"the value is {describe(value)}, not a table"
+        return [_failing(check, f"{words}: {check.kind} judges rows and columns") for check in checks]
+    rowwise = [check for check in checks if check.kind != "row_count"]
+    asked = [Question(check.kind, check.args, check.name, check.severity) for check in rowwise]
+    answers = iter(judge_frame(as_polars(value), asked) if asked else [])
+    return [_count_rows(value, check) if check.kind == "row_count" else next(answers) for check in checks]
 
 
-def judge_frame(frame: Any, kind: str, args: dict[str, Any], name: str, severity: Severity) -> Verdict:
-    """The verdict of a built-in check (but row_count) on a polars DataFrame."""
+def judge_frame(frame: Any, questions: Sequence[Question]) -> list[Verdict]:
+    """The verdicts on a polars DataFrame, in the order of the questions; all rows are looked at once for all of them."""
+    import polars as pl
+
+    found = [_find(frame, question) for question in questions]
+    findings = [each for each in found if isinstance(each, Finding)]
+    try:
+        counts = iter(_count(frame, findings))
+    except pl.exceptions.PolarsError:
+        if len(questions) > 1:  # one of them cannot be evaluated: ask one by one to learn which
+            return [verdict for question in questions for verdict in judge_frame(frame, [question])]
+        counts = iter([])
+    verdicts = []
+    for question, each in zip(questions, found, strict=True):
+        try:
+            verdicts.append(_verdict(frame, question, each, next(counts, None)) if isinstance(each, Finding) else each)
+        except pl.exceptions.PolarsError as error:
+            verdicts.append(_unjudgeable(question, error))
+    return verdicts
+
+
+def _find(frame: Any, question: Question) -> Finding | Verdict:
+    """The finding of a question, or the failing verdict that says why there is none."""
     import polars as pl
 
     try:
-        finding = find(frame, kind, args)
-        failed, total = _count(frame, kind, finding)
-        sample = _sample(frame.lazy().filter(finding.offends).head(SAMPLE_ROWS).collect(), finding) if failed else []
+        return find(frame, question.kind, question.args)
     except Unjudgeable as reason:
-        return Verdict(name, False, severity, str(reason))
+        return Verdict(question.name, False, question.severity, str(reason))
     except pl.exceptions.PolarsError as error:
-        return Verdict(name, False, severity, f"{kind} cannot be judged: {_first_line(error)}")
+        return _unjudgeable(question, error)
+
+
+def _verdict(frame: Any, question: Question, finding: Finding, counts: tuple[int, int] | None) -> Verdict:
+    """The verdict by the counts of offending and of judged rows; counted here, on its own, where there are none yet."""
+    failed, total = counts or _count(frame, [finding])[0]
+    name, severity = question.name, question.severity
     if not failed:
         return Verdict(name, True, severity, _passing(total), 0, total)
+    sample = _sample(frame.lazy().filter(finding.offends).head(SAMPLE_ROWS).collect(), finding)
     verb = finding.verb if failed > 1 else SINGULAR[finding.verb]
     message = f"{failed:,} of {_rows(total)} {verb} {finding.what}"
     return Verdict(name, False, severity, message, failed, total, finding.where, sample)
+
+
+def _unjudgeable(question: Question, error: Exception) -> Verdict:
+    return Verdict(question.name, False, question.severity, f"{question.kind} cannot be judged: {_first_line(error)}")
 
 
 def verdict_of(check: Check, returned: Any, error: BaseException | None = None) -> Verdict:
@@ -104,17 +152,27 @@ def _count_rows(value: Any, check: Check) -> Verdict:
     return Verdict(check.name, False, check.severity, f"{_rows(rows)}; expected {wanted}", 0, rows)
 
 
-def _count(frame: Any, kind: str, finding: Finding) -> tuple[int, int]:
-    """How many rows offend and how many are judged."""
+def _count(frame: Any, findings: Sequence[Finding]) -> list[tuple[int, int]]:
+    """How many rows offend and how many are judged, for each finding: one pass for all that look at rows one by one."""
     import polars as pl
 
-    if kind == "unique":  # grouping once is far cheaper than a window over every row
-        groups = frame.lazy().filter(finding.judged).group_by(finding.columns).agg(pl.len().alias("rows in group"))
-        sizes = groups.select("rows in group").collect().to_series()
-        return int(sizes.filter(sizes > 1).sum()), int(sizes.sum())
-    flags = frame.lazy().select(offends=finding.offends, judged=finding.judged)
-    failed, total = flags.select(pl.col("offends").sum(), pl.col("judged").sum()).collect().row(0)
-    return int(failed or 0), int(total or 0)
+    flags = {}
+    for number, finding in enumerate(findings):
+        if not finding.groups:
+            flags[f"offends {number}"], flags[f"judged {number}"] = finding.offends, finding.judged
+    sums = iter(frame.lazy().select(**flags).select(pl.all().sum()).collect().row(0) if flags else ())
+    return [
+        _count_equals(frame, finding) if finding.groups else (int(next(sums) or 0), int(next(sums) or 0)) for finding in findings
+    ]
+
+
+def _count_equals(frame: Any, finding: Finding) -> tuple[int, int]:
+    """The same for `unique`: grouping once is far cheaper than a window over every row."""
+    import polars as pl
+
+    groups = frame.lazy().filter(finding.judged).group_by(finding.columns).agg(pl.len().alias("rows in group"))
+    sizes = groups.select("rows in group").collect().to_series()
+    return int(sizes.filter(sizes > 1).sum()), int(sizes.sum())
 
 
 def _sample(rows: Any, finding: Finding) -> list[dict[str, Any]]:

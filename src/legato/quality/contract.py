@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from legato.declare.contract import Contract, ContractColumn
-from legato.quality.checks import judge_frame
+from legato.quality.checks import Question, judge_frame
 from legato.quality.schema import as_polars, breaks, columns_of, describe, is_table
 from legato.terms.fact import Column, Verdict
 
@@ -51,6 +51,7 @@ def _judge_shape(found: tuple[Column, ...], contract: Contract) -> Iterator[Verd
 
 def _judge_columns(frame: Any, found: tuple[Column, ...], contract: Contract) -> Iterator[Verdict]:
     types = {column.name: column.type for column in found}
+    asked: list[Question] = []
     for rule in contract.columns:
         kind = types.get(rule.name)
         if kind is None:
@@ -59,10 +60,8 @@ def _judge_columns(frame: Any, found: tuple[Column, ...], contract: Contract) ->
             message = f"column {rule.name} is {kind}, the contract says {rule.type}"
             yield Verdict(f"contract.{rule.name}.type", False, message=message)
             continue
-        for word, check, args in _checks_of(rule):
-            verdict = judge_frame(frame, check, args, f"contract.{rule.name}.{word}", "block")
-            if not verdict.passed:
-                yield verdict
+        asked += [Question(check, args, f"contract.{rule.name}.{word}") for word, check, args in _checks_of(rule)]
+    yield from (verdict for verdict in judge_frame(frame, asked) if not verdict.passed)
 
 
 def _checks_of(rule: ContractColumn) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -19,7 +19,7 @@ class Finding:
     """Which rows offend and which are judged (polars expressions), what is wrong with them, and SQL that finds them.
 
     `columns` are those that the check looks at. `where` stands after WHERE, at the end of a query: that of `unique`
-    goes on with QUALIFY, since no condition on one row finds its equals.
+    goes on with QUALIFY, since no condition on one row finds its equals: it `groups` rows.
     """
 
     columns: tuple[str, ...]
@@ -28,6 +28,7 @@ class Finding:
     what: str
     where: str
     verb: str = "have"
+    groups: bool = False
 
 
 class Unjudgeable(Exception):
@@ -82,7 +83,7 @@ def _unique(frame: Any, columns: list[str]) -> Finding:
     where = f"{nulls} QUALIFY count(*) OVER (PARTITION BY {names}) > 1"
     offends = judged & (pl.len().over(columns) > 1)
     what = f"their {' and '.join(columns)} with another row"
-    return Finding(tuple(columns), offends, judged, what, where, "share")
+    return Finding(tuple(columns), offends, judged, what, where, "share", groups=True)
 
 
 def _in_range(frame: Any, column: str, low: Any = None, high: Any = None) -> Finding:

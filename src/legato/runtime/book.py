@@ -40,7 +40,9 @@ class Book:
 
     def write(self, events: Iterable[ev.AnyEvent], sightings: list[Version]) -> Commit:
         """The commit for these events, which are folded into the state already, and for what was seen of sources."""
-        commit = Commit(run_id=self.run.id, versions=list(sightings), heads=[head_of(version) for version in sightings])
+        commit = Commit(run_id=self.run.id, versions=list(sightings))
+        for version in sightings:
+            self._publish(commit, version)
         for event in events:
             commit.events.append(ev.encode(event))
             kind = type(event)
@@ -58,7 +60,7 @@ class Book:
             for output in event.outputs:
                 version = self._version(event.step, event.token, event.at, output, "published")
                 commit.versions.append(version)
-                commit.heads.append(head_of(version))
+                self._publish(commit, version)
             self._dispatch.forget(self.run.id, event.step)
         names = self.state.plan.handling[step.node].outputs or (step.node,)
         commit.settled.extend((name, step.partition) for name in names if self._catalogue.troubled(name, step.partition))
@@ -81,15 +83,23 @@ class Book:
                 self._trouble(commit, index, event.at, event.kind, "the run was halted before it", {})
 
     def _undone(self, commit: Commit, event: ev.StepUndone) -> None:
-        """Publish again what the step's outputs had replaced."""
-        step = self.state.plan.steps[event.step]
-        outputs = self.state.plan.handling[step.node].outputs
-        for asset, former in zip(outputs, self.state.previous.get(event.step, ()), strict=False):
-            version = self._store.version(asset, step.partition, former) if former else None
+        """Publish again what the step's outputs had replaced, where nobody has replaced them since."""
+        partition = self.state.plan.steps[event.step].partition
+        for asset, own, former in self.state.swaps.get(event.step, ()):
+            head = self._catalogue.head(asset, partition)
+            if head is None or head.version != own:
+                continue
+            version = self._store.version(asset, partition, former) if former else None
             if version is None:
-                commit.unpublished.append((asset, step.partition))
+                commit.unpublished.append((asset, partition))
+                self._catalogue.withdraw(asset, partition)
             else:
-                commit.heads.append(head_of(version))
+                self._publish(commit, version)
+
+    def _publish(self, commit: Commit, version: Version) -> None:
+        head = head_of(version)
+        commit.heads.append(head)
+        self._catalogue.publish(head)
 
     def _ended(self, commit: Commit, event: ev.RunEnded) -> None:
         self.run = commit.run = replace(self.run, state=event.outcome, ended=event.at, counts=self.counts())
@@ -122,7 +132,7 @@ class Book:
                     message=message,
                     at=at,
                     version=kept.get(name, ""),
-                )  # fmt: skip
+                )
             )
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from legato.ports.store import Commit, Head, Store
+from legato.terms.fact import Column
 
 
 class Catalogue:
-    """Heads by asset and partition. Loaded asset by asset; always equal to what is committed."""
+    """Heads by asset and partition, loaded asset by asset: what is committed, with the commit that is being written."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._heads: dict[str, dict[str, Head]] = {}
+        self._newest: dict[str, Head] = {}
+        self._columns: dict[tuple[str, str, str], tuple[Column, ...]] = {}
         self._troubles: set[tuple[str, str]] = {(trouble.asset, trouble.partition) for trouble in store.troubles()}
 
     def learn(self, assets: Iterable[str]) -> None:
@@ -29,15 +32,33 @@ class Catalogue:
         """The published version of one asset partition."""
         return self._heads[asset].get(partition)
 
+    def columns(self, asset: str, partition: str) -> tuple[Column, ...]:
+        """The columns that readers see: of this partition or, where it is not published yet, of the newest one that is."""
+        heads = self._heads[asset]
+        if asset not in self._newest and heads:
+            self._newest[asset] = max(heads.values(), key=lambda each: each.at)
+        head = heads.get(partition) or self._newest.get(asset)
+        if head is None:
+            return ()
+        key = (asset, head.partition, head.version)
+        if key not in self._columns:
+            version = self._store.version(*key)
+            self._columns[key] = version.columns if version else ()
+        return self._columns[key]
+
     def troubled(self, asset: str, partition: str) -> bool:
         """Whether the newest try of this asset partition (or task) left a trouble open."""
         return (asset, partition) in self._troubles
 
+    def publish(self, head: Head) -> None:
+        """Let this version be the one that is read."""
+        self._heads.setdefault(head.asset, {})[head.partition] = head
+
+    def withdraw(self, asset: str, partition: str) -> None:
+        """Let no version of this asset partition be read."""
+        self._heads.get(asset, {}).pop(partition, None)
+
     def follow(self, commit: Commit) -> None:
-        """Take over what was just committed."""
-        for head in commit.heads:
-            self._heads.setdefault(head.asset, {})[head.partition] = head
-        for asset, partition in commit.unpublished:
-            self._heads.get(asset, {}).pop(partition, None)
+        """Take over which troubles were just committed."""
         self._troubles.update((trouble.asset, trouble.partition) for trouble in commit.troubles)
         self._troubles.difference_update(commit.settled)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from legato.declare.node import qualified
 from legato.kernel import events as ev
 from legato.kernel.board import Board
 from legato.kernel.commands import Command, DiscardStaged, KillAttempt, StartAttempts
@@ -24,7 +25,7 @@ from legato.ports.store import Commit, Run, Store, Version
 from legato.runtime.book import Book
 from legato.runtime.catalogue import Catalogue
 from legato.runtime.dispatch import MOST_AT_ONCE, Dispatch, Pace
-from legato.terms.attempt import Begun, Done, Order, Raised, Report
+from legato.terms.attempt import Begun, Done, Order, Raised, Ref, Report
 from legato.terms.codec import pack, unpack
 from legato.terms.errors import LegatoError, NotFound
 from legato.terms.fact import Error
@@ -69,6 +70,8 @@ class Conductor:
         self.listener = listener
         self.runs: dict[str, Live] = {}
         self.requests: Callable[[], Iterable[tuple[str, Input]]] = tuple
+        self.on_turn: Callable[[], None] = lambda: None
+        """Called at least every quarter of a second, before anything new is taken up: what it raises ends `drive`."""
         self._board = Board(graph.project.pools)
         self._catalogue = Catalogue(store)
         self._dispatch = Dispatch(graph, extents, self._catalogue)
@@ -97,14 +100,16 @@ class Conductor:
         run = self.store.run(run_id)
         if run is None:
             raise NotFound("run", f"there is no run {run_id}", next="legato runs")
-        state = read_state(self.store, run_id, self._board)
+        state = read_state(self.store, run_id)
         live = self._own(run, state)
         self._tell(live, TakeOver(), self.clock.now())
+        state.board = self._board  # only now: what the run once held must not touch what others hold today
         return state
 
     def resume(self, run_id: str, *, actor: str) -> RunState:
         """Own a run and let what failed, was skipped or was cancelled be tried again."""
-        state = self.adopt(run_id)
+        owned = self.runs.get(run_id)
+        state = owned.state if owned is not None else self.adopt(run_id)
         self._tell(self.runs[run_id], Resume(actor), self.clock.now())
         return state
 
@@ -128,13 +133,15 @@ class Conductor:
         """Work until every owned run has ended, or, when draining, until nothing runs any more."""
         self._turn([])
         while self._busy():
-            self._turn(self.executor.poll(self._patience()))
+            reports = self.executor.poll(self._patience())
+            self.on_turn()
+            self._turn(reports)
             self._refuse_to_wait_for_nothing()
 
     def _busy(self) -> bool:
         if self._draining:
-            return any(live.state.running for live in self.runs.values())
-        return any(live.state.ended is None for live in self.runs.values())
+            return any(live.state.running or live.events for live in self.runs.values())
+        return any(live.state.ended is None or live.events for live in self.runs.values())
 
     def _refuse_to_wait_for_nothing(self) -> None:
         """Say so, loudly, if no event could ever move the open runs: that would be a fault of Legato's own."""
@@ -149,6 +156,8 @@ class Conductor:
         )  # fmt: skip
 
     def _patience(self) -> float:
+        if any(live.events for live in self.runs.values()):
+            return 0.0
         dues = [due for live in self.runs.values() if (due := next_due(live.state)) is not None]
         longest = _RECALL_EVERY_S if self._uneven else _PATIENCE_S
         return max(0.0, min(longest, (min(dues) - self.clock.now()) / 1e6)) if dues else longest
@@ -192,9 +201,10 @@ class Conductor:
 
     def _record_begun(self, now: Instant) -> None:
         for key, (begun, since) in list(self._begun.items()):
-            if now - since >= _BEGUN_AFTER_S * 1e6:
+            limit_s = self.runs[begun.run].state.handling(begun.step).timeout_s
+            if now - since >= min(_BEGUN_AFTER_S, limit_s or _BEGUN_AFTER_S) * 0.5e6:
                 del self._begun[key]
-                self._tell(self.runs[begun.run], begun, now)
+                self._tell(self.runs[begun.run], begun, since)
 
     def _tell(self, live: Live, input: Input, now: Instant) -> None:
         decision = decide(live.state, input, now)
@@ -264,9 +274,12 @@ class Conductor:
                 if isinstance(command, KillAttempt):
                     self.executor.kill(live.state.run_id, command.step, command.token)
                 elif isinstance(command, DiscardStaged):
-                    for ref in command.refs:
-                        if (storage := self.storages.get(ref.storage)) is not None:
-                            storage.discard(ref)
+                    self._discard(command.refs)
+
+    def _discard(self, refs: Iterable[Ref]) -> None:
+        for ref in refs:
+            if (storage := self.storages.get(ref.storage)) is not None:
+                storage.discard(ref)
 
     def _orders(self, live: Live, start: StartAttempts) -> list[Order]:
         """The orders of these attempts; one whose inputs cannot be resolved fails at once, like one that was made."""
@@ -275,15 +288,15 @@ class Conductor:
             try:
                 orders.append(self._dispatch.order(live.state, index, token, start.mode))
             except LegatoError as error:
-                told = Error("input", str(error), (f"{type(error).__module__}.{type(error).__qualname__}",))
+                told = Error("input", str(error), tuple(map(qualified, type(error).__mro__)))
                 self._tell(live, Raised(live.state.run_id, index, token, 0.0, told), self.clock.now())
         return orders
 
 
-def read_state(store: Store, run_id: str, board: Board | None = None) -> RunState:
-    """The state of a run as its committed events say. Damaged history is refused, not skipped."""
+def read_state(store: Store, run_id: str) -> RunState:
+    """The state of a run as its committed events say, with a board of its own. Damaged history is refused, not skipped."""
     plan = unpack(store.plan(run_id), Plan)
-    state = RunState(run_id, plan, board)
+    state = RunState(run_id, plan)
     for number, body in store.events(run_id):
         try:
             fold(state, ev.decode(body))

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from legato.declare.node import Node
 from legato.declare.mapping import Same
+from legato.declare.node import Node
 from legato.declare.partitions import coord_of
 from legato.declare.region import Coord
 from legato.kernel.state import RunState
@@ -18,6 +18,7 @@ from legato.runtime.catalogue import Catalogue
 from legato.terms.attempt import Argument, Mode, Order
 from legato.terms.codec import pack
 from legato.terms.errors import LegatoError
+from legato.terms.fact import Column
 from legato.terms.key import show
 
 
@@ -46,10 +47,9 @@ class Dispatch:
     def assets_of(self, state: RunState) -> set[str]:
         """Every asset that the run's steps read or make."""
         names: set[str] = set()
-        for name in state.plan.handling:
-            node = self.node(name)
-            names.update(node.outputs if node.kind == "asset" else ())
-            names.update(edge.name for edge in self._graph.needs[name] if self.node(edge.up).kind == "asset")
+        for name, handling in state.plan.handling.items():
+            names.update(handling.outputs)
+            names.update(edge.name for edge in self._graph.needs.get(name, ()) if self.node(edge.up).kind == "asset")
         return names
 
     def order(self, state: RunState, index: int, token: int, mode: Mode) -> Order:
@@ -61,14 +61,24 @@ class Dispatch:
                 "run-project", f"{step.node} is a step of run {state.run_id}, but no longer part of the project",
                 why="it was removed or renamed after the run was accepted", next="put it back, or plan anew: legato run",
             )  # fmt: skip
-        if not edges:
-            return Order(state.run_id, index, token, step.node, step.partition, (), mode, state.attempts[index])
         node = self.node(step.node)
+        if not edges and not node.contracts:
+            return Order(state.run_id, index, token, step.node, step.partition, (), mode, state.attempts[index])
         coord = () if node.partitions is None else coord_of(node.partitions, step.partition, self._extents.dynamic)
         arguments, read = self._arguments(state, index, edges, coord)
         if node.kind == "asset":
             self._read[state.run_id, index] = read
-        return Order(state.run_id, index, token, step.node, step.partition, arguments, mode, state.attempts[index])
+        return Order(
+            state.run_id, index, token, step.node, step.partition, arguments, mode, state.attempts[index],
+            published=self._published(node, step.partition),
+        )  # fmt: skip
+
+    def _published(self, node: Node, partition: str) -> tuple[tuple[str, tuple[Column, ...]], ...]:
+        """The columns that new ones must be compatible with, for each asset that promises it."""
+        return tuple(
+            (asset, self._catalogue.columns(asset, partition))
+            for asset, contract in node.contracts.items() if contract.compatibility != "none"
+        )  # fmt: skip
 
     def _arguments(
         self, state: RunState, index: int, edges: tuple[Edge, ...], coord: Coord
@@ -112,7 +122,13 @@ class Dispatch:
             above for at in range(0, len(deps), 2) for above in range(deps[at], deps[at + 1])
             if state.plan.steps[above].node == edge.up
         ]  # fmt: skip
-        if any(above in state.kept for above in steps):
+        kept = [above in state.kept for above in steps]
+        if any(kept) and not all(kept):
+            raise LegatoError(
+                "input-mixed", f"{edge.down} reads values of {edge.up} of which some were stored and some were not",
+                why="values near the size up to which they are kept inline", next=f"make {edge.up} an asset",
+            )  # fmt: skip
+        if any(kept):
             return Argument(edge.param, tuple(state.kept[above] for above in steps), None, self._many[edge])
         if not self._many[edge]:
             return Argument(edge.param, value=state.values.get(steps[0], _NIL))

@@ -1,4 +1,4 @@
-"""What attempts wrote to their standard output and error: by run and step, finished or still growing."""
+"""The attempts of a run as its events tell them, and where their output stands."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from legato.declare.resolve import did_you_mean
 from legato.kernel import events as ev
 from legato.plan.records import Plan
 from legato.ports.store import Store
 from legato.service.workspace import Workspace
 from legato.terms.attempt import LogSpan, Mode
 from legato.terms.codec import unpack
-from legato.terms.errors import NotFound
+from legato.terms.errors import LegatoError, NotFound
 from legato.terms.fact import Error
 from legato.terms.instant import Instant
 from legato.terms.key import show, split
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
+_FAILED = {
+    "retry": "failed, tried again", "again": "lost, tried again", "fallback": "failed, fallback next", "cancel": "cancelled",
+    "stuck": "could not be undone",
+}  # fmt: skip
 
 
 class AttemptRecord(Struct, frozen=True, kw_only=True):
-    """One attempt of a step, as the run's events tell it. `outcome` is empty while it runs, `seconds` is its own time."""
+    """One attempt of a step, as the run's events tell it. `outcome` is empty while it has none, `seconds` is its own time."""
 
     step: int
     token: int
@@ -39,51 +44,65 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The step as people write it, with the attempt's number from the second one on."""
+        """The step as people write it, with its mode if it is not just run, and its number from the second try on."""
         again = "" if self.number == 1 else f" (try {self.number})"
         return show(self.node, self.partition) + ("" if self.mode == "run" else f" {self.mode}") + again
 
 
 class Logbook:
-    """The attempts of one run. `read` takes up what was committed since the last call."""
+    """The attempts of one run. `read` takes up what was committed since the last call.
+
+    `causes` maps a skipped step to the step that decided it; `outcome` is the run's own, None while it is open.
+    """
 
     def __init__(self, store: Store, run_id: str) -> None:
         self._store, self.run_id = store, run_id
         self.plan = unpack(store.plan(run_id), Plan)
         self.attempts: dict[int, AttemptRecord] = {}
+        self.causes: dict[int, int] = {}
+        self.outcome: ev.Outcome | None = None
         self._tries: dict[int, int] = {}
         self._after = 0
-        self.ended: ev.Outcome | None = None
 
     def read(self) -> list[AttemptRecord]:
         """Attempts that are new or changed since the last call, in order of their tokens."""
         touched: set[int] = set()
         for number, body in self._store.events(self.run_id, self._after):
             self._after = number
-            touched.update(self._take(ev.decode(body)))
-        return [self.attempts[token] for token in sorted(touched)]
+            touched.update(self._take(self._decode(number, body)))
+        return [self.attempts[token] for token in sorted(touched) if token in self.attempts]
+
+    def _decode(self, number: int, body: bytes) -> ev.AnyEvent:
+        try:
+            return ev.decode(body)
+        except Exception as error:
+            raise LegatoError(
+                "run-damaged", f"event {number} of run {self.run_id} cannot be read", why=str(error), next="legato doctor"
+            ) from error
 
     def _take(self, event: ev.AnyEvent) -> Iterable[int]:
-        if isinstance(event, ev.AttemptsStarted):
-            return [self._start(event, step, token) for token, step in enumerate(event.steps, event.token)]
-        if isinstance(event, ev.RunEnded):
-            self.ended = event.outcome
-        elif isinstance(event, ev.RunResumed):
-            self.ended = None
-        elif isinstance(event, ev.AttemptsReturned):
-            self._forget(event.steps)
-        elif isinstance(event, ev.AttemptBegun):
-            return self._change(event.token, log=event.log)
-        elif isinstance(event, ev.StepSucceeded):
-            return self._change(event.token, outcome="succeeded", seconds=event.seconds, log=event.log)
-        elif isinstance(event, ev.AttemptFailed):
-            outcome = {"retry": "failed, to be tried again", "again": "lost, to be tried again", "fallback": "failed, fallback next"}
-            words = outcome.get(event.then, "failed")
-            return self._change(event.token, outcome=words, seconds=event.seconds, error=event.error, log=event.log)
-        elif isinstance(event, ev.StepDeclined):
-            return self._change(event.token, outcome="declined")
-        elif isinstance(event, ev.StepUndone):
-            return self._change(event.token, outcome="undone", log=event.log)
+        match event:
+            case ev.AttemptsStarted():
+                return [self._start(event, step, token) for token, step in enumerate(event.steps, event.token)]
+            case ev.AttemptBegun():
+                return self._change(event.token, log=event.log)
+            case ev.StepSucceeded():
+                return self._change(event.token, outcome="succeeded", seconds=event.seconds, log=event.log)
+            case ev.AttemptFailed():
+                words = _FAILED.get(event.then, "failed")
+                return self._change(event.token, outcome=words, seconds=event.seconds, error=event.error, log=event.log)
+            case ev.StepDeclined():
+                return self._change(event.token, outcome="declined")
+            case ev.StepUndone():
+                return self._change(event.token, outcome="undone", log=event.log)
+            case ev.AttemptsReturned():
+                return self._forget(event.steps)
+            case ev.StepsSkipped():
+                self.causes.update(dict.fromkeys(event.steps, event.root))
+            case ev.RunResumed():
+                self.outcome = None
+            case ev.RunEnded():
+                self.outcome = event.outcome
         return ()
 
     def _start(self, event: ev.AttemptsStarted, step: int, token: int) -> int:
@@ -95,11 +114,16 @@ class Logbook:
         )  # fmt: skip
         return token
 
-    def _forget(self, steps: tuple[int, ...]) -> None:
-        """Attempts that never began are no tries."""
-        for token in [token for token, each in self.attempts.items() if each.step in steps and not each.outcome]:
+    def _forget(self, steps: tuple[int, ...]) -> list[int]:
+        """Attempts that were taken back are no tries; those that had begun before their conductor died may have left output."""
+        gone, kept = set(steps), []
+        for token in [token for token, each in self.attempts.items() if each.step in gone and not each.outcome]:
             self._tries[self.attempts[token].step] -= 1
-            del self.attempts[token]
+            if self.attempts[token].log is None:
+                del self.attempts[token]
+            else:
+                kept += self._change(token, outcome="unfinished")
+        return kept
 
     def _change(self, token: int, **changes: object) -> list[int]:
         if token not in self.attempts:
@@ -107,22 +131,40 @@ class Logbook:
         self.attempts[token] = replace(self.attempts[token], **changes)
         return [token]
 
-    def matching(self, attempts: Iterable[AttemptRecord], step: str) -> list[AttemptRecord]:
-        """Those of a step: `NODE`, `NODE@PARTITION`, an asset that the node makes, or the step's number in the plan."""
-        name, partition = split(step)
+    def steps_of(self, text: str) -> frozenset[int]:
+        """The steps that a text names: `NODE`, `NODE@PARTITION`, an asset that the node makes, or a number in the plan."""
+        steps = self.plan.steps
+        if text.isdigit() and int(text) < len(steps):
+            return frozenset((int(text),))
+        name, partition = split(text)
         makers = {node for node, handling in self.plan.handling.items() if name in (node, *handling.outputs)}
-        if step.isdigit() and int(step) < len(self.plan.steps):
-            return [each for each in attempts if each.step == int(step)]
-        if not makers:
-            raise NotFound("step", f"run {self.run_id} has no step {step!r}", next=f"legato status {self.run_id}")
-        return [each for each in attempts if each.node in makers and partition in ("", each.partition)]
+        found = frozenset(at for at, step in enumerate(steps) if step.node in makers and partition in ("", step.partition))
+        if not found:
+            names = (name for node, handling in self.plan.handling.items() for name in (node, *handling.outputs))
+            why = f"{name} is in its plan, but not at {partition}" if makers else did_you_mean(name, set(names))
+            raise NotFound("step", f"run {self.run_id} has no step {text!r}", why=why, next=f"legato status {self.run_id}")
+        return found
+
+    def why_not(self, step: int) -> str:
+        """Why a step made no attempt."""
+        planned = self.plan.steps[step]
+        if not planned.run:
+            return str(planned.reason)
+        if step not in self.causes:
+            return "it has not begun" if self.outcome is None else f"the run {self.outcome.replace('_', ' ')} before it"
+        root = self.causes[step]
+        return "the run was halted before it" if root < 0 else f"it waited for {self.name(root)}"
+
+    def name(self, step: int) -> str:
+        """A step as people write it: by the asset that it makes."""
+        planned = self.plan.steps[step]
+        outputs = self.plan.handling[planned.node].outputs
+        return show(outputs[0] if outputs else planned.node, planned.partition)
 
 
 def read_log(workspace: Workspace, span: LogSpan, start: int | None = None) -> Iterator[bytes]:
     """The bytes of a span, from `start` (an offset in the file) on; up to what is there now if it still grows."""
-    path = workspace.logs / Path(span.file)
-    if not path.resolve().is_relative_to(workspace.logs.resolve()):
-        raise NotFound("log", f"{span.file} is not a log of this project")
+    path = _path(workspace, span)
     position = span.start if start is None else start
     try:
         with path.open("rb") as file:
@@ -134,4 +176,29 @@ def read_log(workspace: Workspace, span: LogSpan, start: int | None = None) -> I
                 position += len(chunk)
                 yield chunk
     except FileNotFoundError:
-        raise NotFound("log", f"the log {span.file} is gone", why="somebody deleted files below .legato/logs") from None
+        raise _gone(span) from None
+
+
+def last_lines(workspace: Workspace, span: LogSpan, most: int) -> list[str]:
+    """The last lines of a span, read from its end."""
+    path = _path(workspace, span)
+    try:
+        with path.open("rb") as file:
+            end = span.end if span.end >= 0 else file.seek(0, 2)
+            start = max(span.start, end - _CHUNK)
+            file.seek(start)
+            lines = file.read(end - start).decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        raise _gone(span) from None
+    return lines[-most:]
+
+
+def _path(workspace: Workspace, span: LogSpan) -> Path:
+    path = workspace.logs / Path(span.file)
+    if not path.resolve().is_relative_to(workspace.logs.resolve()):
+        raise NotFound("log", f"{span.file} is not a log of this project")
+    return path
+
+
+def _gone(span: LogSpan) -> NotFound:
+    return NotFound("log", f"the log {span.file} is gone", why="somebody deleted files below .legato/logs")

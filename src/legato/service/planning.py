@@ -43,10 +43,14 @@ class Planner:
 
     def plan(self, request: Request) -> Plan:
         """The plan for a request."""
-        selection = Selector(self.workspace.graph, self.extents, self._by_status).select(request.selection)
+        return self._plan(self.select(request.selection), str(request), request.force)
+
+    def select(self, words: str) -> Selection:
+        """The partitions of nodes that the words select; `NotFound` if there are none."""
+        selection = Selector(self.workspace.graph, self.extents, self._by_status).select(words)
         if not selection:
-            raise NotFound("selection", f"{request.selection!r} selects nothing", next="legato list")
-        return self._plan(selection, str(request), request.force)
+            raise NotFound("selection", f"{words!r} selects nothing", next="legato list")
+        return selection
 
     def everything(self) -> Plan:
         """The plan of the whole project: what it says of each asset partition is that partition's status."""

@@ -1,68 +1,172 @@
-"""Which version readers see: its history, and going back to an older one."""
+"""Going back: an older version is published again, of one asset partition or of many at once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from msgspec import Struct
+from msgspec.structs import replace
+
+from legato.declare.partitions import coords, key_of, parse_region
+from legato.kernel.events import RunEnded, encode
 from legato.plan.records import Plan
 from legato.ports.store import Commit, Run, Store, Version
 from legato.runtime.book import head_of
+from legato.service.folding import Folder
+from legato.service.history import require_asset
+from legato.service.planning import Planner, Request
 from legato.service.running import actor
+from legato.service.shell import command
 from legato.service.workspace import Workspace
 from legato.terms.codec import pack
-from legato.terms.errors import LegatoError, NotFound
-from legato.terms.key import run_id, show
+from legato.terms.errors import LegatoError, NotFound, UsageError
+from legato.terms.instant import Instant
+from legato.terms.key import run_id, show, split
 
 _PAGE = 200
+WITHDRAWN = "rolled back"
+"""How the note of a version begins that somebody went back from: going back further passes over it."""
 
 
-def rollback(workspace: Workspace, store: Store, asset: str, partitions: Sequence[str], to: str | None = None) -> list[Version]:
-    """Publish an older version of each asset partition again, all in one transaction; the versions now published.
+class Move(Struct, frozen=True, kw_only=True):
+    """One asset partition that goes back: from which version (empty: none is published) to which."""
 
-    Without `to` it is the one published before the present one. The versions in between stay, so it can be taken back.
+    asset: str
+    partition: str
+    before: str
+    before_at: Instant | None
+    to: Version
+
+
+class Aftermath(Struct, frozen=True, kw_only=True):
+    """What a rollback leaves to do: what below is stale now, and whether the next run would make the asset anew, and why."""
+
+    stale_below: int
+    names: str
+    remade: str
+    commands: tuple[str, ...]
+
+
+def moves_back(workspace: Workspace, store: Store, text: str, to: str | None = None) -> tuple[list[Move], list[str]]:
+    """What `rollback` of `ASSET`, `ASSET@PARTITION` or `ASSET@RANGE` changes, and the partitions that have nowhere to go.
+
+    Without `to` it is the newest version that was published before the present one and not gone back from; `to` is a version, or
+    a run, for what that run made. `NotFound` (`version`) if nothing has anywhere to go.
     """
-    chosen = [_former(workspace, store, asset, partition, to) for partition in partitions]
-    now = workspace.clock.now()
-    request = f"rollback {asset}" + (f"@{partitions[0]}" if len(partitions) == 1 and partitions[0] else "")
-    identity = run_id(now // 1_000_000, workspace.clock.noise(20))
+    asset, partitions = _select(workspace, store, text)
+    found = {partition: _former(store, asset, partition, to) for partition in partitions}
+    moves = [_move(workspace, store, version) for version in found.values() if version is not None]
+    stay = [partition for partition, version in found.items() if version is None]
+    if not moves:
+        which = f"version or run {to!r}" if to else "earlier published version to go back to"
+        raise NotFound("version", f"{text} has no {which}", next=f"legato versions {text if len(partitions) == 1 else asset}")
+    changes = [move for move in moves if move.before != move.to.ref.version]
+    if not changes:
+        raise UsageError(
+            "rollback-current", f"readers of {text} see {moves[0].to.ref.version} already", next=f"legato versions {text}"
+        )
+    return changes, stay
+
+
+def _select(workspace: Workspace, store: Store, text: str) -> tuple[str, list[str]]:
+    asset, words = split(text)
+    require_asset(workspace, asset)
+    parts, extents = workspace.node(asset).partitions, workspace.extents(store)
+    if parts is None or not words:
+        workspace.key(text, store)
+        return asset, sorted(store.heads([asset])[asset]) if parts is not None else [""]
+    region = parse_region(parts, words, extents.dynamic, extents.now)
+    return asset, [key_of(parts, coord, extents.dynamic) for coord in coords(region)]
+
+
+def _former(store: Store, asset: str, partition: str, to: str | None) -> Version | None:
+    if to is not None:
+        exact = store.version(asset, partition, to)
+        return exact or next((each for each in _history(store, asset, partition) if each.run == to), None)
+    head = store.head(asset, partition)
+    passed = head is None
+    for version in _history(store, asset, partition):
+        if passed and version.state == "published" and not version.note.startswith(WITHDRAWN):
+            return version
+        passed = passed or (head is not None and version.ref.version == head.version)
+    return None
+
+
+def _history(store: Store, asset: str, partition: str) -> Iterator[Version]:
+    before = 0
+    while page := store.versions(asset, partition, limit=_PAGE, before=before):
+        yield from (version for _, version in page)
+        before = page[-1][0]
+
+
+def _move(workspace: Workspace, store: Store, to: Version) -> Move:
+    ref = to.ref
+    name = show(ref.asset, ref.partition)
+    if to.state != "published":
+        raise LegatoError(
+            "version-quarantined", f"version {ref.version} of {name} was never published: it is {to.state}",
+            why=to.note or "a blocking check failed", next=f"legato versions {name}",
+        )  # fmt: skip
+    storage = workspace.storages.get(ref.storage)
+    wrong = f"its storage {ref.storage!r} is not configured" if storage is None else storage.check(ref)
+    if wrong:
+        raise LegatoError(
+            "storage-changed", f"version {ref.version} of {name} cannot be published again", where=ref.location, why=wrong,
+            next=f"legato versions {name}",
+        )  # fmt: skip
+    head = store.head(ref.asset, ref.partition)
+    return Move(
+        asset=ref.asset, partition=ref.partition, before=head.version if head else "", before_at=head.at if head else None, to=to
+    )
+
+
+def rollback(workspace: Workspace, store: Store, moves: Sequence[Move], request: str) -> str:
+    """Publish the older versions, all in one transaction, under a run of its own; that run.
+
+    The versions that readers saw stay, marked by a note, and can be published again by their name.
+    """
+    for move in moves:
+        head = store.head(move.asset, move.partition)
+        if (head.version if head else "") != move.before:
+            raise LegatoError(
+                "rollback-overtaken", f"{show(move.asset, move.partition)} was published anew in the meantime", next="ask again"
+            )
+    now, who = workspace.clock.now(), actor()
     run = Run(
-        id=identity, request=request, actor=actor(), project=workspace.project.fingerprint, at=now, ended=now, state="succeeded",
-        steps=0, counts={"rolled back": len(chosen)},
+        id=run_id(now // 1_000_000, workspace.clock.noise(20)), request=request, actor=who, at=now,
+        project=workspace.project.fingerprint,
     )  # fmt: skip
     store.accept(run, pack(Plan(request=request, project=run.project, steps=[], handling={})), [])
-    store.commit([Commit(run_id=identity, heads=[head_of(version) for version in chosen])])
-    return chosen
+    commit = Commit(
+        run_id=run.id, events=[encode(RunEnded(now, "succeeded"))], heads=[head_of(move.to) for move in moves],
+        versions=list(_annotated(store, moves, f"{WITHDRAWN} by {who} in run {run.id}")),
+        run=replace(run, state="succeeded", ended=now, counts={"rolled back": len(moves)}),
+    )  # fmt: skip
+    store.commit([commit])
+    return run.id
 
 
-def _former(workspace: Workspace, store: Store, asset: str, partition: str, to: str | None) -> Version:
-    name = show(asset, partition)
-    head = store.head(asset, partition)
-    found = _find(store, asset, partition, head.version if head else "", to)
-    if found is None:
-        raise NotFound(
-            "version", f"{name} has no {'version ' + to if to else 'earlier published version'} to go back to", next=f"legato versions {name}"
-        )
-    if found.state != "published":
-        raise LegatoError(
-            "version-quarantined", f"version {found.ref.version} of {name} was never published: it is {found.state}",
-            why=found.note or "a blocking check failed", next=f"legato versions {name}",
-        )  # fmt: skip
-    storage = workspace.storages.get(found.ref.storage)
-    wrong = "" if storage is None else storage.check(found.ref)
-    if wrong:
-        raise LegatoError("storage-changed", f"version {found.ref.version} of {name} cannot be published again", why=wrong)
-    return found
+def _annotated(store: Store, moves: Sequence[Move], note: str) -> Iterator[Version]:
+    """The versions that were left, with a note; those that are published again, without theirs."""
+    for move in moves:
+        left = store.version(move.asset, move.partition, move.before) if move.before else None
+        if left is not None:
+            yield replace(left, note=note)
+        if move.to.note:
+            yield replace(move.to, note="")
 
 
-def _find(store: Store, asset: str, partition: str, current: str, to: str | None) -> Version | None:
-    """The version asked for, or the newest published one that is older than the present one."""
-    passed, before = False, 0
-    while page := store.versions(asset, partition, limit=_PAGE, before=before):
-        for number, version in page:
-            before = number
-            if to is not None and version.ref.version.startswith(to):
-                return version
-            if to is None and passed and version.state == "published":
-                return version
-            passed = passed or version.ref.version == current
-    return None
+def look_below(workspace: Workspace, store: Store, moves: Sequence[Move], text: str) -> Aftermath:
+    """What the rollback of `text` made stale, and the commands that bring it up to date."""
+    planner = Planner(workspace, store)
+    node, moved = workspace.node(moves[0].asset).name, {move.partition for move in moves}
+    own = (step for step in planner.plan(Request(text)).steps if step.node == node and step.partition in moved)
+    remade = next((str(step.reason) for step in own if step.run), "")
+    below = f"{text}+ and not {text}"
+    try:
+        steps = [(step.node, step.partition) for step in planner.plan(Request(below)).steps if step.run]
+    except NotFound:
+        steps = []
+    names = Folder(workspace.project, planner.extents).names(steps)
+    commands = (command("legato", "plan", below), command("legato", "run", below)) if steps else ()
+    return Aftermath(stale_below=len(steps), names=names, remade=remade, commands=commands)

@@ -6,128 +6,256 @@ from typing import Literal
 
 from msgspec import Struct
 
-from legato.plan.records import Reason, Step
-from legato.ports.store import Head, Store, Trouble, Version
-from legato.runtime.conductor import read_state
+from legato.declare.node import Node
+from legato.plan.records import Plan, Step
+from legato.plan.stale import Needs
+from legato.ports.store import Store, Trouble
+from legato.service.changes import InputChange, Inputs
+from legato.service.evidence import FailedCheck, Failure, failed_checks, file_of, investigate
+from legato.service.folding import Folder
+from legato.service.logbook import Logbook
 from legato.service.planning import Planner, Request
+from legato.service.shell import command
 from legato.service.workspace import Workspace
-from legato.terms.attempt import Ref
-from legato.terms.fact import Verdict
+from legato.terms.errors import NotFound
+from legato.terms.instant import Instant
 from legato.terms.key import show
 
 State = Literal["fresh", "stale", "failed", "quarantined", "held up", "never made", "blocked", "observed", "kept nowhere"]
+QUIET: tuple[State, ...] = ("fresh", "never made", "observed", "kept nowhere")
+MOST_GROUPS = 20
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """What readers see now; `rows` is -1 for values without rows, `warnings` are checks that failed and do not block."""
+
+    version: str
+    at: Instant
+    run: str
+    rows: int
+    size_bytes: int
+    warnings: tuple[FailedCheck, ...] = ()
+
+
+class HeldUp(Struct, frozen=True):
+    """What cannot be brought up to date before this is: how many steps, and which, in few words."""
+
+    count: int
+    names: str
+
+
+class Advice(Struct, frozen=True):
+    """A command, and what it is good for."""
+
+    command: str
+    purpose: str
 
 
 class Why(Struct, frozen=True, kw_only=True):
-    """One asset partition: its state, the reason in words, what readers see now, what went wrong, what to do next.
+    """One asset partition (or task, or source). `root` is the asset partition that decides, where it is another one."""
 
-    `offending` are queries that show the rows which a failed check speaks of; `root` is the asset partition to look at next.
-    """
-
-    asset: str
-    partition: str
+    name: str
+    kind: str
     state: State
     reason: str
-    published: Head | None = None
-    trouble: Trouble | None = None
-    verdicts: tuple[Verdict, ...] = ()
-    offending: tuple[str, ...] = ()
+    seen: Seen | None = None
+    failure: Failure | None = None
+    changes: tuple[InputChange, ...] = ()
     root: str = ""
-    next: tuple[str, ...] = ()
+    holds_up: HeldUp | None = None
+    next: tuple[Advice, ...] = ()
+
+
+class Group(Struct, frozen=True, kw_only=True):
+    """Partitions that are as they are for the same reason; `example` is one of them."""
+
+    state: State
+    reason: str
+    partitions: str
+    count: int
+    example: str
 
 
 class Overview(Struct, frozen=True, kw_only=True):
-    """A partitioned asset as a whole: its partitions by state, and each one that is neither fresh nor just never made."""
+    """A partitioned asset as a whole: its partitions by state, and those that are neither fresh nor just never made."""
 
-    asset: str
-    counts: dict[str, int]
-    notable: tuple[Why, ...] = ()
+    name: str
+    counts: dict[State, int]
+    groups: tuple[Group, ...]
+    more_groups: int
+    next: tuple[Advice, ...]
 
 
-def explain_asset(workspace: Workspace, store: Store, text: str) -> Why | Overview:
+def explain_asset(workspace: Workspace, store: Store | None, text: str) -> Why | Overview:
     """Why `ASSET` or `ASSET@PARTITION` is as it is."""
     asset, partition = workspace.key(text, store)
-    planner = Planner(workspace, store)
-    node = workspace.node(asset)
-    steps = [step for step in planner.plan(Request(text)).steps if step.node == node.name]
-    troubles = {each.partition: each for each in store.troubles([asset])}
-    if partition or node.partitions is None:
-        return _explain(workspace, store, asset, steps[0], troubles.get(partition))
-    states = [(step, _state(node.kind, step.reason, troubles.get(step.partition))) for step in steps]
-    counts: dict[str, int] = {}
-    for _, state in states:
-        counts[state] = counts.get(state, 0) + 1
-    quiet = ("fresh", "never made", "observed", "kept nowhere")
-    notable = [_explain(workspace, store, asset, step, troubles.get(step.partition)) for step, state in states if state not in quiet]
-    return Overview(asset=asset, counts=counts, notable=tuple(notable))
+    case = _Case(workspace, store, text, asset)
+    if partition or case.node.partitions is None:
+        return case.explain(case.steps[0])
+    return case.overview()
 
 
-def _state(kind: str, reason: Reason, trouble: Trouble | None) -> State:
-    if kind == "source":
-        return "observed" if reason.kind == "observed" else "blocked"
-    if trouble is not None and reason.kind != "fresh":
-        by_kind: dict[str, State] = {"gate": "quarantined", "upstream": "held up", "halted": "held up"}
-        return by_kind.get(trouble.kind, "failed")
-    if kind == "task":
-        return "kept nowhere"
-    states: dict[str, State] = {"fresh": "fresh", "missing": "never made", "blocked": "blocked"}
-    return states.get(reason.kind, "stale")
+class _Case:
+    """One question, with all that is known when it is asked.
+
+    The plan is that of the asset with everything that it needs, so that it says of each partition what a plan of the whole
+    project says.
+    """
+
+    def __init__(self, workspace: Workspace, store: Store | None, text: str, asset: str) -> None:
+        self.workspace, self.store, self.asset = workspace, store, asset
+        self.node: Node = workspace.node(asset)
+        self.planner = Planner(workspace, store)
+        self.plan: Plan = self.planner.plan(Request(f"+{text}"))
+        wanted = workspace.key(text, store)[1]
+        self.steps = [each for each in self.plan.steps if each.node == self.node.name and wanted in ("", each.partition)]
+        self.troubles = {each.partition: each for each in store.troubles([asset])} if store is not None else {}
+        self._books: dict[str, Logbook] = {}
+
+    # -- the state --
+
+    def state(self, step: Step) -> State:
+        """How the step's partition is."""
+        kind, trouble = step.reason.kind, self.troubles.get(step.partition)
+        if self.node.kind == "source":
+            return "observed" if kind == "observed" else "blocked"
+        if trouble is not None and kind != "fresh":
+            by_kind: dict[str, State] = {"gate": "quarantined", "upstream": "held up", "halted": "held up"}
+            return by_kind.get(trouble.kind, "failed")
+        if self.node.kind == "task":
+            return "kept nowhere" if kind != "blocked" else "blocked"
+        states: dict[str, State] = {"fresh": "fresh", "missing": "never made", "blocked": "blocked"}
+        return states.get(kind, "stale")
+
+    def reason(self, step: Step, state: State) -> str:
+        """The state's reason in words."""
+        trouble = self.troubles.get(step.partition)
+        if trouble is not None and state in ("failed", "quarantined", "held up"):
+            return trouble.message
+        if state == "fresh":
+            return "its code, its contract and its inputs are those of the published version"
+        if state == "never made":
+            return "no run has made it yet"
+        if state == "kept nowhere":
+            return "a task's value lives only in its run"
+        return str(step.reason)
+
+    # -- the whole asset --
+
+    def overview(self) -> Overview:
+        """All partitions of the asset, those that are alike together."""
+        counts: dict[State, int] = {}
+        alike: dict[tuple[State, str], list[str]] = {}
+        for step in self.steps:
+            state = self.state(step)
+            counts[state] = counts.get(state, 0) + 1
+            if state not in QUIET:
+                alike.setdefault((state, self.reason(step, state)), []).append(step.partition)
+        folder = Folder(self.workspace.project, self.planner.extents)
+        groups = [
+            Group(
+                state=state, reason=reason, partitions=folder.partitions(self.node.name, keys), count=len(keys),
+                example=show(self.asset, keys[0]),
+            )
+            for (state, reason), keys in alike.items()
+        ]  # fmt: skip
+        groups.sort(key=lambda group: _SEVERITY.index(group.state))
+        advice = [Advice(command("legato", "why", groups[0].example), "one of them in full")] if groups else []
+        if any(state not in ("fresh", "observed", "kept nowhere") for state in counts):
+            advice.append(Advice(command("legato", "run", f"+{self.asset}"), "make what is missing or stale"))
+        return Overview(
+            name=self.asset, counts=counts, groups=tuple(groups[:MOST_GROUPS]), more_groups=max(0, len(groups) - MOST_GROUPS),
+            next=tuple(advice),
+        )  # fmt: skip
+
+    # -- one partition --
+
+    def explain(self, step: Step) -> Why:
+        """One partition in full."""
+        state = self.state(step)
+        trouble = self.troubles.get(step.partition) if state in ("failed", "quarantined", "held up", "fresh") else None
+        name = show(self.asset, step.partition)
+        root = self._root(step, state, trouble)
+        failure = self._failure(trouble) if trouble is not None and trouble.kind not in ("upstream", "halted") else None
+        return Why(
+            name=name, kind=self.node.kind, state=state, reason=self.reason(step, state), root=root, failure=failure,
+            seen=self._seen(step.partition), changes=self._inputs(step).changes() if state == "stale" else (),
+            holds_up=None if state in ("fresh", "observed") else self._below(name),
+            next=tuple(_advise(name, state, root, failure, self.node.kind)),
+        )  # fmt: skip
+
+    def _seen(self, partition: str) -> Seen | None:
+        if self.store is None or self.node.kind != "asset":
+            return None
+        head = self.store.head(self.asset, partition)
+        version = self.store.version(self.asset, partition, head.version) if head is not None else None
+        if head is None or version is None:
+            return None
+        return Seen(
+            version=head.version, at=head.at, run=version.run, rows=head.ref.rows, size_bytes=head.ref.size_bytes,
+            warnings=failed_checks(version, file_of(self.workspace, version)),
+        )  # fmt: skip
+
+    def _book(self, run: str) -> Logbook:
+        assert self.store is not None  # there is a trouble, so something ran
+        if run not in self._books:
+            self._books[run] = Logbook(self.store, run)
+            self._books[run].read()
+        return self._books[run]
+
+    def _failure(self, trouble: Trouble) -> Failure:
+        assert self.store is not None
+        return investigate(self.workspace, self.store, trouble, self._book(trouble.run))
+
+    def _root(self, step: Step, state: State, trouble: Trouble | None) -> str:
+        """What to look at next: the step that failed above a held-up one, or the input that a blocked one lacks."""
+        if state == "blocked":
+            return self._inputs(step).first_missing()
+        if trouble is None or trouble.kind != "upstream":
+            return ""
+        book = self._book(trouble.run)
+        cause = book.causes.get(trouble.step, -1)
+        return book.name(cause) if cause >= 0 else ""
+
+    def _inputs(self, step: Step) -> Inputs:
+        return Inputs(self.planner, self.plan, self.node, self.asset, step.partition)
+
+    def _below(self, name: str) -> HeldUp | None:
+        """Everything that needs this, directly or not."""
+        try:
+            below = self.planner.select(f"{name}+ and not {name}")
+        except NotFound:
+            return None
+        needs = Needs(self.workspace.graph, self.planner.extents)
+        steps = [(node, key) for node, region in below.items() for key in needs.keys(node, region)]
+        return HeldUp(len(steps), Folder(self.workspace.project, self.planner.extents).names(steps))
 
 
-def _explain(workspace: Workspace, store: Store, asset: str, step: Step, trouble: Trouble | None) -> Why:
-    node = workspace.node(asset)
-    state = _state(node.kind, step.reason, trouble)
-    troubled = trouble if state in ("failed", "quarantined", "held up") else None
-    version = store.version(asset, step.partition, troubled.version) if troubled and troubled.version else None
-    failed = tuple(verdict for verdict in version.verdicts if not verdict.passed) if version else ()
-    root = _root(store, troubled) if troubled and troubled.kind == "upstream" else ""
-    return Why(
-        asset=asset, partition=step.partition, state=state, root=root, verdicts=failed, trouble=troubled,
-        reason=troubled.message if troubled else str(step.reason),
-        published=store.head(asset, step.partition),
-        offending=_offending(workspace, version, failed) if version else (),
-        next=_next(show(asset, step.partition), state, step.reason, troubled, root),
-    )  # fmt: skip
+_SEVERITY: tuple[State, ...] = (
+    "failed", "quarantined", "blocked", "held up", "stale", "never made", "observed", "kept nowhere", "fresh"
+)  # fmt: skip
 
 
-def _root(store: Store, trouble: Trouble) -> str:
-    """The asset partition whose failure held this one up."""
-    state = read_state(store, trouble.run)
-    _, root = state.causes.get(trouble.step, ("", -1))
-    if root < 0:
-        return ""
-    step = state.plan.steps[root]
-    outputs = state.plan.handling[step.node].outputs
-    return show(outputs[0] if outputs else step.node, step.partition)
-
-
-def _offending(workspace: Workspace, version: Version, failed: tuple[Verdict, ...]) -> tuple[str, ...]:
-    """Queries for the offending rows, over the quarantined version's own file: no other name leads to it."""
-    path = path_of(workspace, version.ref)
-    if not path or version.ref.format != "parquet":
-        return ()
-    quoted = path.replace("'", "''")
-    return tuple(f"select * from read_parquet('{quoted}') where {verdict.where}" for verdict in failed if verdict.where)
-
-
-def path_of(workspace: Workspace, ref: Ref) -> str:
-    """The file of a stored version; empty where its storage has none."""
-    from pathlib import Path
-
-    storage = workspace.storages.get(ref.storage)
-    if storage is None:
-        return ""
-    found = storage.load((ref,), Path)
-    return str(found)
-
-
-def _next(name: str, state: State, reason: Reason, trouble: Trouble | None, root: str) -> tuple[str, ...]:
-    if state == "held up" and trouble is not None:
-        return (f"legato why {root}" if root else f"legato status {trouble.run}", f"legato run +{name}")
-    if state in ("failed", "quarantined") and trouble is not None:
-        return (f"legato logs {trouble.run} {name}", f"legato versions {name}", f"legato resume {trouble.run}", f"legato run +{name}")
-    if state == "blocked":
-        return (f"legato run +{name}",)
+def _advise(name: str, state: State, root: str, failure: Failure | None, kind: str) -> list[Advice]:
+    """What to do, most useful first."""
+    again = Advice(command("legato", "run", f"+{name}+"), "once that is mended: make it, and what waits for it")
+    if failure is not None and state != "fresh":
+        logs = Advice(command("legato", "logs", failure.run, name), "what it printed")
+        return [
+            logs,
+            *([Advice(command("legato", "versions", name), "what was published before")] if failure.version else []),
+            again,
+        ]
+    if state in ("held up", "blocked"):
+        if not root:
+            return [again]
+        return [
+            Advice(command("legato", "why", root), "what it waits for"),
+            Advice(command("legato", "run", f"+{root}+"), again.purpose),
+        ]
     if state in ("stale", "never made"):
-        return (f"legato plan +{name}", f"legato run +{name}")
-    return ()
+        plan = Advice(command("legato", "plan", f"+{name}"), "what would run")
+        return [plan, Advice(command("legato", "run", f"+{name}"), "make it, with what it needs")]
+    if kind == "task":
+        return [Advice(command("legato", "run", name), "run it")]
+    return [Advice(command("legato", "versions", name), "its history")] if kind == "asset" else []

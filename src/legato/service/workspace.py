@@ -8,12 +8,13 @@ from pathlib import Path
 
 from legato.declare.node import Node, Project
 from legato.declare.partitions import coord_of
+from legato.declare.resolve import did_you_mean
 from legato.plan.graph import Graph
 from legato.plan.spread import Extents
 from legato.ports.clock import Clock
 from legato.ports.executor import Executor
 from legato.ports.storage import Storage
-from legato.ports.store import Store
+from legato.ports.store import Holder, Store
 from legato.terms.errors import NotFound, UsageError
 from legato.terms.key import split
 
@@ -39,6 +40,8 @@ class Workspace:
     open_writer: Callable[[str], Store]
     open_executor: Callable[[str], Executor]
     observe: Observe
+    find_holder: Callable[[], Holder | None] = lambda: None
+    """Who has the store open for writing, if anybody."""
 
     @property
     def logs(self) -> Path:
@@ -58,7 +61,8 @@ class Workspace:
     def node(self, name: str) -> Node:
         """The node that makes this asset, or is this task."""
         if name not in self.project.makers:
-            raise NotFound("asset", f"no asset or task is named {name!r}", next="legato list")
+            why = did_you_mean(name, self.project.makers)
+            raise NotFound("asset", f"no asset or task is named {name!r}", why=why, next="legato list")
         return self.project.maker(name)
 
     def key(self, text: str, store: Store | None) -> tuple[str, str]:

@@ -188,6 +188,11 @@ class MemoryStore:
         found = self.disk.versions.get((asset, partition, version))
         return None if found is None else unpack(found[1], Version)
 
+    def assets(self) -> list[str]:
+        """Every asset that ever had a version, by name."""
+        with self.disk.lock:
+            return sorted({asset for asset, _, _ in self.disk.versions})
+
     def troubles(self, assets: Iterable[str] | None = None) -> list[Trouble]:
         """Open troubles of these assets (None: of all), by asset and partition."""
         wanted = None if assets is None else set(assets)

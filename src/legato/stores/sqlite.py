@@ -148,6 +148,10 @@ class SqliteStore:
         """One version by its name."""
         return _one(self._rows("version", version, asset, partition), Version)
 
+    def assets(self) -> list[str]:
+        """Every asset that ever had a version, by name."""
+        return [asset for (asset,) in self._rows("assets")]
+
     def troubles(self, assets: Iterable[str] | None = None) -> list[Trouble]:
         """Open troubles of these assets (None: of all), by asset and partition."""
         rows = self._rows("troubles") if assets is None else self._rows("troubles_of", _json(assets))

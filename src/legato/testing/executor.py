@@ -69,24 +69,27 @@ class ExecutorContract:
         driver.finish(orders)
         assert list(executor.load()) == [0.0] * executor.workers()
 
-    def test_what_has_not_begun_can_be_recalled(self, driver: Driver) -> None:
-        orders = [driver.order("nap", seconds=0.3), *(driver.order("add", a=n, b=n) for n in range(200))]
-        driver.executor.start(orders, 0, 0.4)
+    def test_what_has_not_begun_can_be_recalled_and_never_begins(self, driver: Driver, tmp_path: Path) -> None:
+        lasting = driver.order("nap", seconds=0.3)
+        witnesses = [tmp_path / f"witness-{number}" for number in range(100)]
+        others = [driver.order("nap", seconds=0, witness=str(witness)) for witness in witnesses]
+        driver.executor.start([lasting, *others], 0, 0.4)
         driver.executor.recall()
-        first, *others = driver.finish(orders)
+        first, *ends = driver.finish([lasting, *others])
         assert type(first) in (Done, Returned)
-        assert sum(type(end) is Returned for end in others) >= 190
-        assert all(type(end) in (Done, Returned) for end in others)
-        again = [driver.order("add", a=1, b=1)]
-        driver.executor.start(again, 0, 0.0)
-        assert type(driver.finish(again)[0]) is Done
+        assert sum(type(end) is Returned for end in ends) >= 90
+        last = driver.order("add", a=1, b=1)
+        driver.executor.start([last], 0, 0.0)
+        assert type(driver.finish([last])[0]) is Done
+        for witness, end in zip(witnesses, ends, strict=True):
+            assert type(end) is (Done if witness.exists() else Returned)
 
     def test_an_order_that_has_not_begun_can_be_stopped(self, driver: Driver) -> None:
         orders = [driver.order("nap", seconds=0.2), driver.order("noop"), driver.order("noop")]
         driver.executor.start(orders, 0, 0.2)
         driver.executor.kill("r", orders[1].step, orders[1].token)
         ends = driver.finish(orders)
-        assert [type(end) for end in ends] == [Done, Lost, Done]
+        assert [type(end) for end in ends] == [Done, Returned, Done]
         driver.executor.kill("r", orders[1].step, orders[1].token)
         driver.executor.kill("nobody", 1, 1)
         assert driver.executor.poll(0.02) == []
@@ -247,6 +250,12 @@ class WorkerContract(ExecutorContract):
         assert [type(end) for end in ends] == [Done] * 40 + [Lost] + [Returned] * 40
         assert words in reason_of(ends[40])
         assert driver.value("add", a=1, b=1) == 2
+
+    def test_quick_attempts_before_a_death_count(self, driver: Driver) -> None:
+        driver.make("break_now", now=False)
+        orders = [driver.order("break_now", now=number == 20) for number in range(40)]
+        driver.executor.start(orders, 0, 0.01)
+        assert [type(end) for end in driver.finish(orders)] == [Done] * 20 + [Lost] + [Returned] * 19
 
     def test_the_last_words_of_a_dead_worker_are_kept(self, driver: Driver, tmp_path: Path) -> None:
         driver.value("noop")

@@ -146,6 +146,12 @@ def crash() -> None:
     ctypes.string_at(0)
 
 
+def break_now(now: bool) -> None:
+    """Quick and harmless, until it is told to end the process."""
+    if now:
+        os._exit(1)
+
+
 def kill_self() -> None:
     """Dies as from the kernel's out-of-memory killer."""
     os.kill(os.getpid(), signal.SIGKILL)
@@ -178,7 +184,7 @@ def come_back_twice() -> int:
 
 _FUNCTIONS: tuple[Callable[..., Any], ...] = (
     noop, add, add_later, nap, say, look, fail, lie, hold, leave_politely, wander, hush, descend, resist, flood, exit_hard,
-    crash, kill_self, leave_children, come_back_twice,
+    crash, break_now, kill_self, leave_children, come_back_twice,
 )  # fmt: skip
 
 

@@ -53,6 +53,7 @@ class StoreContract:
         assert store.head("a", "") is None
         assert store.version("a", "", "v1") is None
         assert store.versions("a") == []
+        assert store.assets() == []
         assert store.dynamic_keys("a") == []
         for ask in (store.plan, lambda run_id: list(store.events(run_id)), lambda run_id: store.runs(before=run_id)):
             with pytest.raises(NotFound) as raised:

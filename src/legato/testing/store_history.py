@@ -115,6 +115,7 @@ def _everything(store: Store, runs: list[str]) -> dict[str, Any]:
         "events": [list(store.events(run_id)) for run_id in runs],
         "heads": store.heads(["a", "b", "c"]),
         "versions": [store.versions("a"), store.versions("b", "p", limit=2), store.version("a", "p", "v1")],
+        "assets": store.assets(),
         "troubles": [store.troubles(), store.troubles(["b"])],
         "timings": store.timings(),
         "keys": store.dynamic_keys("set"),

@@ -76,6 +76,7 @@ class Capture:
         self.restore()
         os.close(self._log)
         remove_empty(self.path)
+        remove_session(self.path.parent)
 
     def _aim(self) -> None:
         # User code may have closed or replaced a descriptor or a stream; what is still buffered belongs to the log.
@@ -117,6 +118,12 @@ def remove_empty(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_size == 0:
             path.unlink()
+
+
+def remove_session(folder: Path) -> None:
+    """Remove a session's folder when nothing will log there any more, unless a log stands in it."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _stream(fd: int) -> TextIO:

@@ -162,6 +162,7 @@ def serve(kit: Kit, settings: WorkerSettings, number: int, sock: socket.socket, 
         devnull = os.open(os.devnull, os.O_RDONLY)
         os.dup2(devnull, 0)
         os.close(devnull)
+        os.chdir(kit.root)
         capture = Capture(Path(settings.logs), log_name(settings, number), settings.log_limit_bytes)
         capture.redirect()
         _show_crashes()

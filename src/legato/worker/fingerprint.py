@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
 import dis
 import functools
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType
@@ -23,7 +24,7 @@ from legato.declare.faces import Called
 from legato.terms.codec import fingerprint, pack
 from legato.worker.merkle import Merkle
 from legato.worker.modules import Own
-from legato.worker.source import Chain, Imported, KnownLoads, Loads, Source, chain_of, header
+from legato.worker.source import Chain, Import, Imported, Loads, Source, chain_of, header, text_of
 
 _IMPORT_NAME = dis.opmap["IMPORT_NAME"]
 
@@ -84,12 +85,8 @@ class Fingerprints:
         node = source.definition(code.co_firstlineno, code.co_name) if source else None
         values, refs = _held(fn)
         if source and node:
-            names, imports = _looked_up(code)
-            local = {*code.co_varnames, *code.co_cellvars, *code.co_freevars}
-            heads = names - local if source.stars else {name for name in names - local if source.knows(name)}
-            if heads or imports:
-                refs.update(self._refs(source, [node], heads))
-            return _text(node, source) + values, refs
+            text, uses = self._written(code, source, _bare(node, source))
+            return text + values, {**uses, **refs}
         if code.co_filename in self._own or code.co_filename.startswith("<"):
             seen = {name: fn.__globals__[name] for name in _looked_up(code)[0] if name in fn.__globals__}
             refs.update({name: _Live(value) for name, value in seen.items() if isinstance(value, FunctionType | Called)})
@@ -98,18 +95,32 @@ class Fingerprints:
             refs["__wrapped__"] = _Live(wrapped)
         return f"{fn.__module__}.{fn.__qualname__}", refs
 
+    def _written(self, code: CodeType, source: Source, node: ast.AST) -> tuple[str, Refs]:
+        """The text of a function and what it uses; its code object tells which names can come from around it."""
+        names, imports = _looked_up(code)
+        local = {*code.co_varnames, *code.co_cellvars, *code.co_freevars}
+        heads = names - local if source.stars else {name for name in names - local if source.knows(name)}
+        text, chains = text_of(node, heads)
+        if not imports:
+            return text, self._refs(source, chains, ()) if chains else {}
+        loads = Loads()
+        loads.visit(node)
+        return text, self._refs(source, (c for c in loads.chains if c[0] not in code.co_freevars), loads.imports)
+
     # -- names --
 
     def _named(self, module: str, name: str) -> tuple[str, Refs]:
         source = self._module(module)
-        if source is None:
+        if source is None or not name:
             return f"{module}.{name}", {}
         texts: list[str] = []
         refs: Refs = {}
         for statement in source.bindings.get(name, ()):
-            parts = header(statement)
-            texts.extend(_text(part, source) for part in parts)
-            refs.update(self._refs(source, parts))
+            for part in header(statement):
+                loads, bare = Loads(), _bare(part, source)
+                loads.visit(bare)
+                texts.append(text_of(bare)[0])
+                refs.update(self._refs(source, loads.chains, loads.imports))
         if name in source.imports:
             target = self._imported(source.imports[name])
             if target is None:
@@ -122,15 +133,11 @@ class Fingerprints:
                 refs["import"] = target
         return "\n".join(texts), refs
 
-    def _refs(self, source: Source, nodes: list[Any], heads: set[str] | None = None) -> Refs:
-        """What these pieces of code use of the project, by how they call it. `heads` are the only names that can lead there."""
-        loads = Loads() if heads is None else KnownLoads(heads)
-        for node in nodes:
-            for part in _kept(node, source):
-                loads.visit(part)
-        imports = dict(pair for statement in loads.imports for pair in source.imported(statement))
+    def _refs(self, source: Source, chains: Iterable[Chain], statements: Iterable[Import]) -> Refs:
+        """What the chains and imports of a piece of code lead to, by how they are written."""
+        imports = dict(pair for statement in statements for pair in source.imported(statement))
         found: Refs = {}
-        for chain in loads.chains:
+        for chain in chains:
             unit = self._follow(source, chain, imports)
             if unit is not None:
                 found[".".join(chain)] = unit
@@ -141,18 +148,20 @@ class Fingerprints:
         return found
 
     def _follow(self, source: Source, chain: Chain, imports: Mapping[str, Imported]) -> Unit | None:
-        """The unit that a chain leads to; None for builtins and what is not the project's."""
+        """The unit that a chain leads to; None for builtins."""
         head = chain[0]
         imported = imports.get(head) or (None if head in source.bindings else source.imports.get(head))
         if imported is None:
             known = head in source.bindings or (source.stars and not hasattr(builtins, head))
             return (source.module, head) if known else None
         target = self._imported(imported)
+        if target is None:
+            return imported[0], imported[1]
         for attribute in chain[1:]:
             if not isinstance(target, Source):
                 break
-            target = self._imported(Imported((target.module, attribute)))
-        return target if isinstance(target, tuple) else None
+            target = self._imported(Imported((target.module, attribute))) or (target.module, attribute)
+        return (target.module, "") if isinstance(target, Source) else target
 
     def _imported(self, imported: Imported) -> Name | Source | None:
         """What an import gives: a name of one of the project's modules, such a module, or None for what others wrote."""
@@ -204,25 +213,19 @@ class Fingerprints:
             return None
 
 
-def _kept(node: Any, source: Source) -> Iterator[ast.AST]:
+def _bare(node: Any, source: Source) -> Any:
     """The node without Legato's decorators, whose keywords are not code."""
-    ours = [each for each in getattr(node, "decorator_list", ()) if _is_legato(each, source)]
-    if not ours:
-        yield node
-        return
-    before = node.decorator_list
-    node.decorator_list = [each for each in before if each not in ours]
-    yield node
-    node.decorator_list = before
+    decorators = getattr(node, "decorator_list", None)
+    if not decorators:
+        return node
+    bare = copy.copy(node)
+    bare.decorator_list = [each for each in decorators if not _is_legato(each, source)]
+    return bare
 
 
 def _is_legato(decorator: ast.expr, source: Source) -> bool:
     chain = chain_of(decorator.func if isinstance(decorator, ast.Call) else decorator)
     return bool(chain) and source.imports.get(chain[0], ("",))[0].partition(".")[0] == "legato"
-
-
-def _text(node: Any, source: Source) -> str:
-    return "".join(ast.unparse(each) for each in _kept(node, source))
 
 
 def _held(fn: FunctionType) -> tuple[str, Refs]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Collection
@@ -11,7 +12,7 @@ from typing import Any, NoReturn
 
 from legato.declare.body import Body, undo_key, when_key
 from legato.declare.node import Node
-from legato.terms.attempt import Declined, Done, Order, Output, Raised, Ref, Report
+from legato.terms.attempt import Declined, Done, LogSpan, Order, Output, Raised, Ref, Report
 from legato.terms.errors import LegatoError
 from legato.terms.fact import Error
 from legato.worker import context, kin
@@ -19,6 +20,7 @@ from legato.worker.capture import Capture
 from legato.worker.failure import describe_failure
 from legato.worker.inputs import Inputs
 from legato.worker.loop import Loop
+from legato.worker.mask import Mask
 from legato.worker.preload import Kit
 from legato.worker.resources import Resources
 from legato.worker.surroundings import Surroundings
@@ -30,7 +32,7 @@ _Result = tuple[bytes | None, Ref | None, tuple[Output, ...]]
 class Harness:
     """Everything around a user's function in one process: inputs, value, output, errors, and what it leaves behind.
 
-    `make` never raises. `owns_process` says that the process is a worker's: then each attempt's leftover child processes are
+    Attempts start in the project's folder. `make` never raises. `owns_process` says that the process is a worker's: then each attempt's leftover child processes are
     killed when it ends. What has to outlive an attempt is made by a resource.
     """
 
@@ -42,6 +44,7 @@ class Harness:
         self._kit = kit
         self._capture = capture
         self._owns_process = owns_process
+        self._mask = Mask(kit.code.secrets)
         self._pid = os.getpid()
         self._loop = Loop()
         self._resources = Resources(kit.code, self._loop.run, self._accept_change)
@@ -57,6 +60,8 @@ class Harness:
         caught: BaseException | None = None
         body: Body | None = None
         try:
+            if not self._owns_process:
+                os.chdir(self._kit.root)
             node, body = self._find(order)
             context.enter(node, order)
             result = self._attempt(node, body, order)
@@ -69,7 +74,7 @@ class Harness:
         del caught
         context.leave()
         self._tidy()
-        log = self._capture.end() if self._capture is not None else None
+        log = self._end_log()
         if failure is not None:
             return Raised(order.run, order.step, order.token, seconds, failure, log)
         if result is None:
@@ -110,7 +115,16 @@ class Harness:
     def _describe(self, caught: BaseException | None, body: Body | None, order: Order) -> Error | None:
         if caught is None:
             return None
-        return describe_failure(caught, body, self._kit.root, "undo" if order.mode == "undo" else "raised")
+        kind = "undo" if order.mode == "undo" else "raised"
+        return self._mask.hide_in_error(describe_failure(caught, body, self._kit.root, kind))
+
+    def _end_log(self) -> LogSpan | None:
+        if self._capture is None:
+            return None
+        log = self._capture.end()
+        if log is not None:
+            self._mask.hide_in_file(self._capture.path, log.start, log.end)
+        return log
 
     def _call(self, body: Body, kwargs: dict[str, Any]) -> Any:
         value = body.fn(**kwargs)
@@ -125,16 +139,16 @@ class Harness:
     def _tidy(self) -> None:
         self._surroundings.restore()
         if self._owns_process and kin.has_children():
-            kin.end_children(keep={*self._keep, *_python_helpers()})
+            kin.end_children(keep={*self._keep, *_kept_by_python()})
 
 
 def _end_stray() -> NoReturn:
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
     os._exit(0)
 
 
-def _python_helpers() -> set[int]:
+def _kept_by_python() -> set[int]:
     """Processes that Python itself keeps beside a program and cannot do without; its fork server is stopped instead."""
     server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
     if getattr(server, "_forkserver_pid", None) is not None:

@@ -16,6 +16,7 @@ from legato.terms.errors import LegatoError
 from legato.worker.context import context_of, params_of
 from legato.worker.failure import Refused
 from legato.worker.resources import Resources
+from legato.worker.warm import Warm
 
 Decode = Callable[[bytes], Any]
 _natural: Decode = msgspec.msgpack.Decoder().decode
@@ -29,6 +30,7 @@ class Inputs:
         self._default = default
         self._resources = resources
         self._decoders: dict[Any, Decode] = {}
+        self._warm = Warm()
 
     def bind(self, body: Body, node: Node, order: Order, prefix: str = "") -> dict[str, Any]:
         """The keyword arguments for a body. An argument belongs to the parameter of its name, behind the prefix."""
@@ -70,7 +72,8 @@ class Inputs:
         if name not in self._storages:
             raise Refused("input", f"input {argument.param}: the project has no storage {name!r}")
         try:
-            return self._storages[name].load(argument.refs, kind, many=argument.many)
+            storage = self._storages[name]
+            return self._warm.get(argument, kind, lambda: storage.load(argument.refs, kind, many=argument.many))
         except LegatoError as error:
             why = f": {error.why}" if error.why else ""
             raise Refused("input", f"input {argument.param}: {error.what}{why} [{error.code}]") from error

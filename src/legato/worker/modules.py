@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
+import sysconfig
 import traceback
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -17,6 +18,7 @@ from legato.declare.resolve import did_you_mean
 from legato.terms.errors import Fault, LegatoError, Place
 
 _LEGATO = str(Path(legato.__file__).parent)
+_STDLIB = sysconfig.get_path("stdlib")
 
 
 class Own:
@@ -31,9 +33,9 @@ class Own:
 
     def name(self, modules: Sequence[str]) -> None:
         """Takes the packages of these modules for the project's own, wherever they are installed."""
-        for top in {module.partition(".")[0] for module in modules}:
+        for top in {_dotted(module).partition(".")[0] for module in modules}:
             spec = PathFinder.find_spec(top)
-            if spec and spec.has_location and not str(spec.origin).startswith((_LEGATO, sys.base_prefix)):
+            if spec and spec.has_location and not _belongs_to_python(str(spec.origin)):
                 found = spec.submodule_search_locations
                 self._named += tuple(f"{path}/" for path in found) if found else (str(spec.origin),)
 
@@ -44,6 +46,10 @@ class Own:
             return True
         below = file.startswith(f"{self.root}/") and "site-packages" not in file
         return below and not (self._foreign and file.startswith(self._foreign))
+
+
+def _belongs_to_python(file: str) -> bool:
+    return file.startswith(_LEGATO) or (file.startswith(_STDLIB) and "site-packages" not in file)
 
 
 class Finder(MetaPathFinder):
@@ -63,10 +69,12 @@ class Finder(MetaPathFinder):
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """The spec that Python would find, with our loader for the project's own files."""
         spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.origin in self.own and type(spec.loader) is SourceFileLoader:
+        if spec is None:
+            return None
+        if spec.origin in self.own and type(spec.loader) is SourceFileLoader:
             spec.loader = _Loader(fullname, str(spec.origin), self.trees)
             spec.cached = None
-        if spec is not None and (spec.origin in self.own or spec.loader is None):
+        if any(f"{place}/" in self.own for place in (spec.origin, *(spec.submodule_search_locations or ()))):
             self.names.add(fullname)
         return spec
 
@@ -135,10 +143,15 @@ def import_modules(entries: Sequence[str], own: Own, config_file: Path) -> tuple
         except BaseException as error:  # user code: SystemExit and whatever else it raises
             faults.append(_import_fault(name, error, own, config_file))
             continue
-        if module.__name__ != name or getattr(module, "__file__", None) is None or module.__file__ in own:
+        file = getattr(module, "__file__", None)
+        if file in own:
             modules.append(module)
+        elif file is None and hasattr(module, "__path__"):
+            hint = f"name the modules in it, such as {name}.daily, or give it an __init__.py that imports them"
+            what = f"`{name}` is a folder without __init__.py, so it declares nothing"
+            faults.append(Fault("module-empty", what, Place(str(config_file)), hint))
         else:
-            what = f"`{name}` is not the project's: Python finds it in {module.__file__}"
+            what = f"`{name}` is not the project's: Python finds it in {file or 'itself'}"
             faults.append(Fault("module-shadowed", what, Place(str(config_file)), "rename the project's module"))
     return modules, faults
 

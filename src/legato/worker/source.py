@@ -165,14 +165,13 @@ def header(node: ast.AST) -> list[ast.AST]:
     return [node]
 
 
-def text_of(node: ast.AST, heads: Collection[str] = ()) -> tuple[str, set[Chain], list[Import]]:
-    """What a piece of code says, the same for every layout and Python; the chains in it that start with `heads`; its imports.
+def text_of(node: ast.AST, heads: Collection[str] = ()) -> tuple[str, set[Chain]]:
+    """What a piece of code says, the same for every layout and Python, and the chains in it that start with `heads`.
 
     The text holds kinds of nodes, names and constants in order. What is empty is left out: newer Pythons know more fields.
     """
     written: list[str] = []
     chains: set[Chain] = set()
-    imports: list[Import] = []
     waiting: list[Any] = [node]
     while waiting:
         item = waiting.pop()
@@ -185,8 +184,6 @@ def text_of(node: ast.AST, heads: Collection[str] = ()) -> tuple[str, set[Chain]
             chain = chain_of(item)
             if chain and chain[0] in heads:
                 chains.add(chain)
-        elif kind is ast.Import or kind is ast.ImportFrom:
-            imports.append(item)
         waiting.append(")")
         for field in reversed(kind._fields):
             value = getattr(item, field, None)
@@ -199,7 +196,7 @@ def text_of(node: ast.AST, heads: Collection[str] = ()) -> tuple[str, set[Chain]
                     waiting.append(f"{field}[")
             else:
                 waiting.append(value if isinstance(value, ast.AST) else f"{field} {value!r}")
-    return "\n".join(written), chains, imports
+    return "\n".join(written), chains
 
 
 class Loads(ast.NodeVisitor):

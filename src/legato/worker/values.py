@@ -14,7 +14,7 @@ import msgspec
 from legato.declare.body import Body, Code, check_key
 from legato.declare.node import Check, Node
 from legato.ports.storage import Slot, Storage
-from legato.quality.checks import judge_builtin, verdict_of
+from legato.quality.checks import judge_builtins, verdict_of
 from legato.quality.contract import judge_contract
 from legato.quality.schema import as_polars, describe, is_table
 from legato.terms.attempt import Order, Output, Ref
@@ -140,12 +140,11 @@ class Values:
         try:
             table = as_polars(value) if builtin and is_table(value) else value
             if contract is not None:
-                yield from judge_contract(table, contract)
+                yield from judge_contract(table, contract, dict(order.published).get(asset))
+            yield from judge_builtins(table, [check for check in checks if check.kind != "function"])
             for check in checks:
                 if check.kind == "function":
                     yield self._ask(node, order, check, value, ref)
-                else:
-                    yield judge_builtin(table, check)
         except LegatoError as error:
             raise Refused("value", f"{asset} cannot be judged: {error.what}: {error.why}") from error
 
@@ -164,7 +163,7 @@ class Values:
 
     def _as_asked(self, node: Node, value: Any, ref: Ref, kind: Any) -> Any:
         """The value itself if it is of the class asked for, else what was staged, loaded as that."""
-        if not isinstance(kind, type) or isinstance(value, kind):
+        if kind is Any or not inspect.isclass(kind) or isinstance(value, kind):
             return value
         return self._storage(node).load((ref,), kind)
 
@@ -201,5 +200,5 @@ def _class_hint(fn: Callable[..., Any]) -> Any:
         hint = typing.get_type_hints(fn).get("return", _NO_HINT)
     except Exception:  # names that exist for type checkers alone
         return _NO_HINT
-    is_class = inspect.isclass(hint) and typing.get_origin(hint) is None and hint not in (object, type(None))
+    is_class = inspect.isclass(hint) and typing.get_origin(hint) is None and hint not in (Any, object, type(None))
     return hint if is_class else _NO_HINT

@@ -5,9 +5,10 @@ from __future__ import annotations
 from heapq import heapify
 
 from legato.kernel.commands import KillAttempt
-from legato.kernel.events import AttemptsReturned, AttemptStopping, CancelRequested, RunResumed, StepsCancelled
+from legato.kernel.events import AttemptsReturned, AttemptStopping, CancelRequested, RunResumed
+from legato.kernel.fold import RETRY_DUE
 from legato.kernel.inputs import Cancel, Resume, TakeOver
-from legato.kernel.state import BACKOFF, CANCELLED, FAILED, READY, SKIPPED, UNDONE, WAITING, RunState
+from legato.kernel.state import CANCELLED, FAILED, SKIPPED, UNDONE, RunState
 from legato.kernel.turn import Turn
 from legato.terms.instant import Instant, after
 
@@ -18,9 +19,6 @@ def cancel(turn: Turn, asked: Cancel) -> None:
     if state.ended is not None or state.cancelling or state.rolling:
         return
     turn.emit(CancelRequested(turn.now, asked.actor, asked.reason))
-    waiting = tuple(index for index, code in enumerate(state.status) if code in (WAITING, READY, BACKOFF))
-    if waiting:
-        turn.emit(StepsCancelled(turn.now, waiting))
     for index, attempt in list(state.running.items()):
         if not attempt.stopping:
             turn.emit(AttemptStopping(turn.now, index, attempt.token, "cancel"))
@@ -51,7 +49,9 @@ def take_over(turn: Turn, asked: TakeOver) -> None:
     state = turn.state
     if state.running:
         turn.emit(AttemptsReturned(turn.now, tuple(sorted(state.running))))
-    state.due = [(_not_beyond(state, index, turn.now, due), index, kind) for due, index, kind in state.due]
+    for index, due in state.backoff.items():
+        state.backoff[index] = _not_beyond(state, index, turn.now, due)
+    state.due = [(due, index, RETRY_DUE) for index, due in state.backoff.items()]
     heapify(state.due)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from legato.declare.node import Retry
+from legato.declare.node import Retry, qualified
 from legato.kernel.events import AttemptFailed, RunHalted, StepsSkipped, Then
 from legato.kernel.state import BACKOFF, FAILED, READY, WAITING, RunState
 from legato.kernel.turn import Turn
@@ -13,6 +13,8 @@ from legato.terms.attempt import LogSpan, Output
 from legato.terms.fact import Error
 from legato.terms.instant import after
 from legato.terms.key import unit_interval
+
+_TIMEOUT_TYPES = frozenset(qualified(kind) for kind in TimeoutError.__mro__)
 
 
 class Ended(Protocol):
@@ -57,7 +59,7 @@ def _matches(retry: Retry, error: Error) -> bool:
     if not retry.on:
         return True
     if error.kind == "timeout":
-        return "builtins.TimeoutError" in retry.on
+        return not _TIMEOUT_TYPES.isdisjoint(retry.on)
     return any(name in retry.on for name in error.types)
 
 
@@ -76,24 +78,29 @@ def _delay(retry: Retry, state: RunState, index: int, error: Error) -> float:
 def settle_failures(turn: Turn) -> None:
     """Skip what depends on a step that failed or was skipped; halt or roll back the run where the step says so."""
     state = turn.state
+    passed: set[int] = set()
     while state.fallen:
         root = state.fallen.pop()
         if state.status[root] == FAILED:
             policy = state.handling(root).on_failure
             if policy != "skip" and not state.cancelling and not (state.halted and (state.rolling or policy == "halt")):
                 turn.emit(RunHalted(turn.now, root, policy == "rollback"))
-        doomed = _dependents(state, root)
+        doomed = _dependents(state, root, passed)
         if doomed:
             turn.emit(StepsSkipped(turn.now, tuple(sorted(doomed)), "upstream", root))
 
 
-def _dependents(state: RunState, root: int) -> set[int]:
-    """Everything that waits for the step, directly or not, and has not started."""
+def _dependents(state: RunState, root: int, passed: set[int]) -> set[int]:
+    """Everything that waits for the step, directly or not, and has not started. A joint that was passed has nobody left."""
     found: set[int] = set()
     frontier = [root]
     while frontier:
-        for index in state.dependents(frontier.pop()):
-            if index not in found and state.status[index] in (WAITING, READY, BACKOFF):
-                found.add(index)
-                frontier.append(index)
+        for joint in state.joints(frontier.pop()):
+            if joint in passed:
+                continue
+            passed.add(joint)
+            for index in state.joint_steps[joint]:
+                if index not in found and state.status[index] in (WAITING, READY, BACKOFF):
+                    found.add(index)
+                    frontier.append(index)
     return found

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from legato.kernel.events import Outcome, RunEnded, StepsSkipped
-from legato.kernel.state import BACKOFF, CANCELLED, FAILED, READY, SKIPPED, WAITING, RunState
+from legato.kernel.events import Outcome, RunEnded, StepsCancelled, StepsSkipped
+from legato.kernel.state import BACKOFF, CANCELLED, FAILED, READY, RUNNING, SKIPPED, WAITING, RunState
 from legato.kernel.turn import Turn
 
 
-def skip_halted(turn: Turn) -> None:
-    """In a halted run what has not started is skipped, once nothing runs any more."""
+def close_waiting(turn: Turn) -> None:
+    """In a cancelled run what has not started, or came back, is cancelled; in a halted one it is skipped, once nothing runs."""
     state = turn.state
-    if state.halted and not state.running and state.open:
-        waiting = tuple(index for index, code in enumerate(state.status) if code in (WAITING, READY, BACKOFF))
-        turn.emit(StepsSkipped(turn.now, waiting, "halted"))
+    if state.cancelling:
+        if state.open > state.counts[RUNNING]:
+            turn.emit(StepsCancelled(turn.now, _waiting(state)))
+    elif state.halted and not state.running and state.open:
+        turn.emit(StepsSkipped(turn.now, _waiting(state), "halted"))
+
+
+def _waiting(state: RunState) -> tuple[int, ...]:
+    return tuple(index for index, code in enumerate(state.status) if code in (WAITING, READY, BACKOFF))
 
 
 def finish(turn: Turn) -> None:

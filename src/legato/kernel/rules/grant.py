@@ -51,11 +51,8 @@ def _start(turn: Turn, steps: tuple[int, ...], mode: Mode) -> None:
 
 
 def _cost(state: RunState, index: int, offer: Offer) -> float:
-    """Expected seconds; a step with a time limit, or whose worker died before, fills the offer and so travels alone."""
-    step = state.plan.steps[index]
-    if state.losses[index] or state.plan.handling[step.node].timeout_s is not None:
-        return offer.room_s
-    return offer.cost_s.get(step.node, offer.room_s)
+    """Expected seconds; a step whose time is not known, or whose worker died before, fills the offer and so travels alone."""
+    return offer.room_s if state.losses[index] else offer.cost_s.get(state.plan.steps[index].node, offer.room_s)
 
 
 def _next(state: RunState, batch: list[int]) -> int | None:
@@ -90,11 +87,12 @@ def _slots(state: RunState, pool: str, batch: list[int]) -> int:
 def _undo_next(turn: Turn) -> None:
     """Undo one completed step, the last first; a step without an undo of its own gives back what it published."""
     state = turn.state
-    waiting = {index for _, index, _ in state.due}
     while state.undo_queue:
         index = state.undo_queue[-1]
-        if state.handling(index).undo:
-            if index not in waiting:
+        handling = state.handling(index)
+        if handling.undo:
+            held = state.board.holder(state.claims(index), (state.run_id, index))
+            if index not in state.backoff and held is None and state.board.free(handling.pool) > 0:
                 _start(turn, (index,), "undo")
             return
         turn.emit(StepUndone(turn.now, index))

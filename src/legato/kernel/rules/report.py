@@ -22,7 +22,7 @@ def take_done(turn: Turn, done: Done) -> None:
     attempt = _current(turn, done.step, done.token)
     if attempt is None or attempt.stopping:
         refs = _staged(done)
-        if refs:
+        if refs and done.token not in turn.state.recorded:  # else it is heard twice, and what it staged is in use
             turn.ask(DiscardStaged(refs))
         if attempt is not None:
             fail_attempt(turn, done, _stopped(attempt.stopping), seconds=done.seconds, log=done.log)
@@ -56,19 +56,19 @@ def take_lost(turn: Turn, lost: Lost) -> None:
 
 
 def take_declined(turn: Turn, declined: Declined) -> None:
-    """A step whose condition says no is skipped."""
-    if _current(turn, declined.step, declined.token) is not None:
-        turn.emit(StepDeclined(turn.now, declined.step, declined.token))
+    """A step whose condition says no is skipped. An undo has no condition: one that declines has not undone anything."""
+    attempt = _current(turn, declined.step, declined.token)
+    if attempt is None:
+        return
+    if attempt.mode == "undo":
+        fail_attempt(turn, declined, Error("undo", "the undo declined"), seconds=declined.seconds)
+        return
+    turn.emit(StepDeclined(turn.now, declined.step, declined.token))
 
 
 def take_returned(turn: Turn, returned: Returned) -> None:
-    """An attempt that never began is handed out again, at no cost."""
-    attempt = _current(turn, returned.step, returned.token)
-    if attempt is None:
-        return
-    if attempt.stopping == "cancel":
-        fail_attempt(turn, returned, _stopped("cancel"))
-    else:
+    """An attempt that never began is handed out again, at no cost; in a cancelled run it is cancelled."""
+    if _current(turn, returned.step, returned.token) is not None:
         turn.emit(AttemptsReturned(turn.now, (returned.step,)))
 
 

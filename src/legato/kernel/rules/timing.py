@@ -20,14 +20,16 @@ def do_what_is_due(turn: Turn, tick: Tick) -> None:
     """
     state, now = turn.state, turn.now
     while state.due and state.due[0][0] <= now:
-        _, index, kind = heappop(state.due)
+        due, index, kind = heappop(state.due)
         if kind == DEADLINE_DUE:
             attempt = state.running.get(index)
             if attempt is not None and attempt.deadline is not None and attempt.deadline <= now and not attempt.stopping:
                 turn.emit(AttemptStopping(now, index, attempt.token, "timeout"))
                 turn.ask(KillAttempt(index, attempt.token))
-        elif state.status[index] == BACKOFF:
-            state.make_ready(index)
+        elif state.backoff.get(index) == due:
+            del state.backoff[index]
+            if state.status[index] == BACKOFF:
+                state.make_ready(index)
 
 
 def next_due(state: RunState) -> Instant | None:

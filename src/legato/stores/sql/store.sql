@@ -77,6 +77,15 @@ select number, body from version where asset = ? and partition = ? and number < 
 -- name: version
 select body from version where version = ? and asset = ? and partition = ?;
 
+-- name: assets
+-- From each asset to the next one: a search for every asset, however many versions it has.
+with recursive known (asset) as (
+    select min(asset) from version
+    union all
+    select (select min(asset) from version where asset > known.asset) from known where known.asset is not null
+)
+select asset from known where asset is not null;
+
 -- name: troubles
 select body from trouble order by asset, partition;
 

@@ -35,6 +35,8 @@ P = ParamSpec("P")
 ENVELOPE = 1
 """The version of the JSON envelope: raised when a field changes its meaning or goes, not when one is added."""
 
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
 
 class Call:
     """What a command works with: the project, and where its answer goes."""
@@ -100,7 +102,7 @@ class Call:
         screen.say(f"{screen.paint('error:', 'red', 'bold')} {error.what} {screen.paint(f'[{error.code}]', 'dim')}")
         for name, text in (("where", error.where), ("why", error.why), ("next", error.next)):
             if text:
-                screen.say(screen.hang(f"  {screen.paint(name + ':', 'dim'):}{' ' * (6 - len(name))}", str(text)))
+                screen.say(screen.hang(f"  {screen.paint(f'{name}:', 'dim')}{' ' * (6 - len(name))}", str(text)))
         if isinstance(error, InvalidProject):
             for fault in error.faults:
                 screen.say(f"  - {fault}")
@@ -139,7 +141,7 @@ def command(fn: Callable[Concatenate[Call, P], int | None]) -> click.Command:
 
     start.__doc__ = fn.__doc__
     start.__click_params__ = getattr(fn, "__click_params__", [])  # type: ignore[attr-defined]
-    made = click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})(start)
+    made = click.command(context_settings=SETTINGS)(start)
     made.params.extend([*shared_options(), click.Option(["--json"], is_flag=True, expose_value=False, help="Answer in JSON.")])
     return made
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import click
 
-from legato.surfaces.cli.call import Call, shared_options
-from legato.terms.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, LegatoError, UsageError
+from legato.surfaces.cli.call import SETTINGS, Call, shared_options
+from legato.surfaces.cli.output import point_at_nothing
+from legato.terms.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, LegatoError, UsageError
 
 
 class Entry(NamedTuple):
@@ -27,14 +28,14 @@ COMMANDS: dict[str, Entry] = {
     "init": Entry("starting:init", "Make a new project with a small pipeline that runs.", START),
     "demo": Entry("starting:demo", "Make the flights project: a year of real data.", START),
     "check": Entry("starting:check", "Find everything that is wrong with the project.", START),
-    "list": Entry("listing:list_nodes", "List assets, tasks and sources with their state.", ASK),
+    "list": Entry("listing:list_command", "List assets, tasks and sources with their state.", ASK),
     "show": Entry("listing:show", "Show all there is to know of one asset or task.", ASK),
     "status": Entry("runs:status", "Say how the project is, or how one run is.", ASK),
     "why": Entry("why:why", "Say why an asset is as it is.", ASK),
     "plan": Entry("planning:plan", "Say what would run, and why.", RUN),
-    "run": Entry("running:run", "Run what is missing or stale.", RUN),
-    "resume": Entry("running:resume", "Let a run go on where it stopped.", RUN),
-    "cancel": Entry("running:cancel", "Stop a run.", RUN),
+    "run": Entry("running:run_command", "Run what is missing or stale.", RUN),
+    "resume": Entry("running:resume_command", "Let a run go on where it stopped.", RUN),
+    "cancel": Entry("cancelling:cancel_command", "Stop a run.", RUN),
     "runs": Entry("runs:runs", "List runs, newest first.", RUN),
     "logs": Entry("logs:logs", "Print what a run's steps printed.", RUN),
     "versions": Entry("versions:versions", "List the versions of an asset.", DATA),
@@ -63,11 +64,14 @@ class Table(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0] if args else ""
+        call = ctx.find_object(Call)
+        if call is not None:
+            call.command = name
         if name and not name.startswith("-") and name not in COMMANDS:
             from difflib import get_close_matches
 
             near = get_close_matches(name, COMMANDS, n=1)
-            why = f"did you mean {near[0]!r}?" if near else ""
+            why = f"did you mean `{near[0]}`?" if near else ""
             raise UsageError("command", f"there is no command {name!r}", why=why, next="legato --help")
         return super().resolve_command(ctx, args)
 
@@ -77,7 +81,7 @@ class Table(click.Group):
                 formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items() if entry.section == section])
 
 
-@click.command(cls=Table, params=shared_options(), context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(cls=Table, params=shared_options(), context_settings=SETTINGS)
 @click.version_option(package_name="legato", message="legato %(version)s")
 def legato() -> None:
     """Legato runs the work that makes your data, and keeps its promises.
@@ -92,7 +96,7 @@ def main(args: list[str] | None = None) -> None:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        _point_at_nothing()
+        point_at_nothing()
     sys.exit(code)
 
 
@@ -109,9 +113,9 @@ def call(args: list[str]) -> int:
         return EXIT_USAGE
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        _point_at_nothing()
-        return EXIT_FAILED
+    except BrokenPipeError:  # the reader had enough
+        point_at_nothing()
+        return EXIT_OK
     except Exception as error:
         asked.report_fault(error)
         return EXIT_FAILED
@@ -122,13 +126,6 @@ def _as_usage(error: click.ClickException) -> UsageError:
     words = error.format_message()
     next = f"{context.command_path} --help" if context is not None else "legato --help"
     return UsageError("usage", words[:1].lower() + words[1:].rstrip("."), next=next)
-
-
-def _point_at_nothing() -> None:
-    """Nobody reads any more: what is left in the buffers goes nowhere, without complaint at exit."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 1)
-    os.close(nothing)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,12 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, TextIO
 
 import msgspec
+
+from legato.terms.instant import Instant, to_datetime
 
 COLOURS = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36}
 OF_STATUS = {
@@ -18,6 +21,8 @@ OF_STATUS = {
 }  # fmt: skip
 """The colour of a status, an outcome or a version's state."""
 
+MIN_CELL = 32
+"""The narrowest column that text is wrapped in."""
 PLAIN_WIDTH = 100
 """How wide text is wrapped where there is no terminal to ask."""
 
@@ -49,15 +54,25 @@ class Screen:
         """A status in its colour."""
         return self.paint(word, *filter(None, [OF_STATUS.get(word)]))
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = (), indent: str = "") -> None:
+    def table(
+        self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = (), indent: str = ""
+    ) -> None:
         """Rows in aligned columns below dim headings; columns named in `right` are numbers. Empty columns are left out."""
         cells = [list(row) for row in rows]
         kept = [at for at in range(len(columns)) if any(row[at] for row in cells)]
         widths = {at: max(cells_of(text) for text in (columns[at], *(row[at] for row in cells))) for at in kept}
         numbers = {at for at in kept if columns[at] in set(right)}
         for number, row in enumerate([list(columns), *cells]):
-            line = "  ".join(pad(row[at], widths[at], right=at in numbers) for at in kept).rstrip()
-            self.say(indent + (self.paint(line, "dim") if number == 0 else line))
+            *firsts, last = [pad(row[at], widths[at], right=at in numbers) for at in kept]
+            head = indent + "".join(f"{text}  " for text in firsts)
+            self.say(self.paint((head + last).rstrip(), "dim") if number == 0 else self._fit(head, last.rstrip()))
+
+    def _fit(self, head: str, last: str) -> str:
+        """A row whose last cell is wrapped, or stands below, where a terminal is too narrow; what is piped stays one line."""
+        room = self.width - cells_of(head)
+        if not self.is_terminal or cells_of(last) <= room:
+            return (head + last).rstrip()
+        return self.hang(head, last) if room >= MIN_CELL else f"{head.rstrip()}\n{self.hang(' ' * 6, last)}"
 
     def hang(self, head: str, text: str) -> str:
         """Text behind a head, its further lines below its first."""
@@ -67,9 +82,28 @@ class Screen:
 
 
 def write_json(value: Any) -> None:
-    """Print a value as one line of JSON, at once."""
-    sys.stdout.write(msgspec.json.encode(value, enc_hook=str).decode() + "\n")
+    """Print a value as one line of JSON, at once: records as objects, instants as ISO 8601 in UTC."""
+    sys.stdout.write(msgspec.json.encode(as_plain(value), enc_hook=str).decode() + "\n")
     sys.stdout.flush()
+
+
+def as_plain(value: Any) -> Any:
+    """A value with its records as dicts by field name, whatever is most compact for the store."""
+    if isinstance(value, msgspec.Struct):
+        instants = _instants(type(value))
+        fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
+        return {name: to_datetime(each) if name in instants and each is not None else as_plain(each) for name, each in fields}
+    if isinstance(value, dict):
+        return {str(key): as_plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [as_plain(each) for each in value]
+    return value
+
+
+@cache
+def _instants(kind: type[msgspec.Struct]) -> frozenset[str]:
+    """The fields of a record that are instants."""
+    return frozenset(each.name for each in msgspec.structs.fields(kind) if each.type in (Instant, Instant | None))
 
 
 def cells_of(text: str) -> int:
@@ -106,6 +140,8 @@ def clip(text: str, width: int) -> str:
 
 def wrap(text: str, width: int) -> list[str]:
     """The text in lines of at most so many cells, at its blanks; words and paths are never cut."""
+    if cells_of(text) <= width:
+        return [text]
     lines, line = [], ""
     for word in text.split(" "):
         if line and cells_of(line) + 1 + cells_of(word) > max(20, width):
@@ -121,6 +157,22 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def span(keys: Sequence[str]) -> str:
-    """A run of consecutive partition keys in few words: the key, or `first..last`."""
-    return keys[0] if len(keys) == 1 else f"{keys[0]}..{keys[-1]}"
+def when(instant: Instant | None) -> str:
+    """A time as people here read it: local, to the second; empty if there is none."""
+    return "" if instant is None else f"{to_datetime(instant).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def size_in_words(size_bytes: float) -> str:
+    """A number of bytes for people: `812 B`, `3.4 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" or size_bytes >= 100 else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"
+
+
+def point_at_nothing() -> None:
+    """Send what is still to be printed nowhere, since nobody reads any more."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)

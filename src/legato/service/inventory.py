@@ -1,0 +1,182 @@
+"""What stands on disk against what the store knows: published files that are gone or changed, files that nobody knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from legato.kernel import events as ev
+from legato.ports.storage import Storage
+from legato.ports.store import Store, Version
+from legato.service.premises import Finding, Premises, in_bytes
+from legato.service.shell import command
+from legato.storages.files import FileStorage, leftovers
+from legato.terms.attempt import Ref
+from legato.terms.errors import LegatoError
+from legato.terms.key import show
+
+_PAGE = 1_000
+_MOST_TOLD = 10
+_MADE_BY = re.compile(r"\.?(?P<run>[0-9a-z]{6}-[0-9a-z]{4})-\d+(?:\.[a-z]+)?\Z")
+
+
+def examine_data(premises: Premises, store: Store, *, deep: bool) -> Iterator[Finding]:
+    """Whether what readers see is there: by size, by every byte if `deep`; then older versions and unknown files as well."""
+    assets = store.assets()
+    heads = [head.ref for each in store.heads(assets).values() for head in each.values() if _is_kept(head.ref)]
+    yield from _missing(premises, heads, deep=deep)
+    if deep:
+        yield from _history(premises, store, assets, {(ref.asset, ref.partition, ref.version) for ref in heads})
+    if premises.find_holder() is not None:
+        yield Finding("leftovers", "ok", "not looked for, since something is running")
+        return
+    orphans, strangers = find_leftovers(premises, store)
+    if orphans:
+        size = sum(_size(path) for path in orphans)
+        what = f"{len(orphans)} file{_s(orphans)} ({in_bytes(size)}) staged by attempts that were killed: {_told(orphans)}"
+        yield Finding("leftovers", "warning", what, "legato doctor --fix")
+    if strangers:
+        what = f"{len(strangers)} file{_s(strangers)} among the data that Legato did not put there: {_told(strangers)}"
+        yield Finding("strangers", "warning", what, "move them elsewhere; Legato leaves them alone")
+    if not orphans and not strangers:
+        yield Finding("leftovers", "ok", "none")
+
+
+def _is_kept(ref: Ref) -> bool:
+    """Whether bytes belong to the version: what was only observed has none."""
+    return bool(ref.location)
+
+
+def _missing(premises: Premises, heads: Sequence[Ref], *, deep: bool) -> Iterator[Finding]:
+    broken = [(ref, what) for ref in heads if (what := _fault(premises, ref, deep=deep))]
+    for ref, what in broken[:_MOST_TOLD]:
+        name = show(ref.asset, ref.partition)
+        fix = (
+            f"{command('legato', 'run', '--force', name)}, or go back to an older version: {command('legato', 'rollback', name)}"
+        )
+        yield Finding("published", "fault", what, fix)
+    if len(broken) > _MOST_TOLD:
+        yield Finding("published", "fault", f"and {len(broken) - _MOST_TOLD} more published versions are missing or changed")
+    if not broken:
+        how = "every byte as it was stored" if deep else "all there, with their sizes; --deep compares every byte"
+        size = sum(ref.size_bytes for ref in heads)
+        yield Finding("published", "ok", f"{len(heads):,} version{_s(heads)}, {in_bytes(size)}: {how}")
+
+
+def _history(premises: Premises, store: Store, assets: Iterable[str], heads: set[tuple[str, str, str]]) -> Iterator[Finding]:
+    known = (version.ref for asset in assets for version in _versions(store, asset))
+    older = [ref for ref in known if _is_kept(ref) and (ref.asset, ref.partition, ref.version) not in heads]
+    broken = [what for ref in older if (what := _fault(premises, ref, deep=True))]
+    for what in broken[:_MOST_TOLD]:
+        yield Finding("history", "warning", what, "nothing can be done; that version cannot be gone back to")
+    if len(broken) > _MOST_TOLD:
+        yield Finding("history", "warning", f"and {len(broken) - _MOST_TOLD} more older versions are missing or changed")
+    if not broken:
+        yield Finding("history", "ok", f"{len(older):,} older or quarantined version{_s(older)}: every byte as it was stored")
+
+
+def _fault(premises: Premises, ref: Ref, *, deep: bool) -> str:
+    storage = premises.storages.get(ref.storage)
+    if storage is None:
+        return f"{show(ref.asset, ref.partition)} is kept in storage {ref.storage!r}, which is not configured"
+    what = storage.check(ref) if deep else _shallow(storage, ref)
+    return f"{what} ({_place(storage, ref)})" if what else ""
+
+
+def _shallow(storage: Storage, ref: Ref) -> str:
+    try:
+        storage.load((ref,), Path)
+    except LegatoError as error:
+        return error.what
+    return ""
+
+
+def _place(storage: Storage, ref: Ref) -> str:
+    return str(storage.root / ref.location) if isinstance(storage, FileStorage) else ref.location
+
+
+# -- files that nobody knows --
+
+
+def find_leftovers(premises: Premises, store: Store) -> tuple[list[Path], list[Path]]:
+    """Files of no known version: those staged by attempts that were never recorded, and those that others put there.
+
+    To be asked only when nothing runs: what a live attempt stages is not known yet.
+    """
+    known = _locations(store)
+    roots = {name: storage.root for name, storage in premises.storages.items() if isinstance(storage, FileStorage)}
+    orphans: list[Path] = []
+    strangers: list[Path] = []
+    kept: dict[str, set[str] | None] = {}
+    for name, root in roots.items():
+        others = [other for other in roots.values() if other != root and other.is_relative_to(root)]
+        for path in leftovers(root, known.get(name, set())):
+            if any(path == other or other.is_relative_to(path) or path.is_relative_to(other) for other in others):
+                continue
+            run = _made_by(path)
+            if run not in kept:
+                kept[run] = _task_values(store, run)
+            values = kept[run]
+            if values is None:
+                strangers.append(path)
+            elif path.relative_to(root).as_posix() not in values:
+                orphans.append(path)
+    return orphans, strangers
+
+
+def remove(paths: Iterable[Path]) -> list[str]:
+    """Remove files or folders that `find_leftovers` called orphans; their names."""
+    from legato.storages.disk import remove as remove_path
+
+    removed = []
+    for path in paths:
+        remove_path(path)
+        removed.append(str(path))
+    return removed
+
+
+def _locations(store: Store) -> dict[str, set[str]]:
+    """The locations of all versions that the store knows, by storage."""
+    known: dict[str, set[str]] = {}
+    for asset in store.assets():
+        for version in _versions(store, asset):
+            known.setdefault(version.ref.storage, set()).add(version.ref.location)
+    return known
+
+
+def _versions(store: Store, asset: str) -> Iterator[Version]:
+    before = 0
+    while page := store.versions(asset, limit=_PAGE, before=before):
+        yield from (version for _, version in page)
+        before = page[-1][0]
+
+
+def _made_by(path: Path) -> str:
+    """The run whose attempt staged a file, by its name; empty if the name is none that Legato gives."""
+    found = _MADE_BY.match(path.name)
+    return found["run"] if found else ""
+
+
+def _task_values(store: Store, run: str) -> set[str] | None:
+    """The locations of values that tasks of a run handed on, which are no versions; None if there is no such run."""
+    if not run or store.run(run) is None:
+        return None
+    events = (ev.decode(body) for _, body in store.events(run))
+    refs = (event.kept for event in events if isinstance(event, ev.StepSucceeded) and event.kept is not None)
+    return {"/".join(ref.location.split("/")[:3]) for ref in refs}
+
+
+def _size(path: Path) -> int:
+    from legato.storages.disk import size_of
+
+    return size_of(path)
+
+
+def _told(paths: Sequence[Path]) -> str:
+    more = len(paths) - 3
+    return ", ".join(map(str, paths[:3])) + (f" and {more} more" if more > 0 else "")
+
+
+def _s(things: Sequence[object]) -> str:
+    return "" if len(things) == 1 else "s"

@@ -1,0 +1,212 @@
+"""How a run is, or how it ended: counts, what failed and why, what was skipped because of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from legato.kernel import events as ev
+from legato.kernel.events import SkipKind
+from legato.kernel.state import FAILED, SKIPPED, RunState, Status
+from legato.ports.store import Holder, Run, Store
+from legato.runtime.conductor import read_state
+from legato.service.folding import Folder
+from legato.service.workspace import Workspace
+from legato.terms.attempt import Ref
+from legato.terms.fact import Error, Verdict
+from legato.terms.instant import Instant
+from legato.terms.key import show
+
+Warned = tuple[Ref, Verdict]
+"""A published version, and a check that it did not pass."""
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """Steps of one node that failed in the same way. `example` names the first of them; `skipped` counts what waited for any."""
+
+    node: str
+    partitions: str
+    count: int
+    example: str
+    step: int
+    kind: str
+    message: str
+    where: str
+    attempts: int
+    skipped: int
+    held_up: str
+
+
+class Skip(Struct, frozen=True, kw_only=True):
+    """Steps that were skipped for another reason than a failure above them."""
+
+    kind: SkipKind
+    count: int
+    names: str
+
+
+class Warning(Struct, frozen=True, kw_only=True):
+    """What a check that does not block said of some versions of one asset; `example` names the first, `message` is of it."""
+
+    check: str
+    asset: str
+    partitions: str
+    count: int
+    example: str
+    message: str
+
+
+class Running(Struct, frozen=True, kw_only=True):
+    """A step that was handed out."""
+
+    name: str
+    step: int
+    since: Instant
+
+
+class RunReport(Struct, frozen=True, kw_only=True):
+    """One run. `state` is the run's own, but for an open one: running or interrupted. `counts` are all steps by status."""
+
+    id: str
+    request: str
+    actor: str
+    state: str
+    at: Instant
+    ended: Instant | None
+    seconds: float | None
+    steps: int
+    counts: dict[str, int]
+    failures: tuple[Failure, ...] = ()
+    skips: tuple[Skip, ...] = ()
+    warnings: tuple[Warning, ...] = ()
+    running: tuple[Running, ...] = ()
+
+
+class RunLine(Struct, frozen=True, kw_only=True):
+    """One run in a list."""
+
+    id: str
+    request: str
+    actor: str
+    state: str
+    at: Instant
+    ended: Instant | None
+    seconds: float | None
+    steps: int
+    counts: dict[str, int]
+
+
+def state_in_words(run: Run, holder: Holder | None, newest: str) -> str:
+    """The run's state; an open run is `running` if a live process works on it, else `interrupted`."""
+    if run.state != "open":
+        return run.state
+    if holder is None:
+        return "interrupted"
+    named = "resume" in holder.command.split() or "cancel" in holder.command.split()
+    return "running" if (run.id in holder.command if named else run.id == newest) else "interrupted"
+
+
+def list_runs(workspace: Workspace, store: Store, *, limit: int, state: str | None = None) -> list[RunLine]:
+    """Runs, newest first. `state` is a run's state, or `running` or `interrupted`."""
+    holder, newest = workspace.find_holder(), next((each.id for each in store.runs(limit=1)), "")
+    stored = "open" if state in ("running", "interrupted") else state
+    found = store.runs(limit=limit, state=stored)  # type: ignore[arg-type]
+    lines = [_line(run, state_in_words(run, holder, newest)) for run in found]
+    return [line for line in lines if state in (None, "open", line.state)]
+
+
+def report_run(workspace: Workspace, store: Store, run: Run) -> RunReport:
+    """How a run is, from its recorded events."""
+    newest = next((each.id for each in store.runs(limit=1)), "")
+    words = state_in_words(run, workspace.find_holder(), newest)
+    warned = [each for _, body in store.events(run.id) for each in warned_in(ev.decode(body))]
+    return report_state(Folder(workspace.project, workspace.extents(store)), run, read_state(store, run.id), words, warned)
+
+
+def warned_in(event: ev.AnyEvent) -> list[Warned]:
+    """What checks that do not block had to say, if this event published something."""
+    if type(event) is not ev.StepSucceeded:
+        return []
+    return [(output.ref, verdict) for output in event.outputs for verdict in output.verdicts if not verdict.passed]
+
+
+def report_state(folder: Folder, run: Run, state: RunState, words: str, warned: Sequence[Warned]) -> RunReport:
+    """How a run is, from its state; `words` say how it is as a whole."""
+    line = _line(run, words)
+    held_up, skips = _skips(folder, state)
+    return RunReport(
+        id=run.id, request=run.request, actor=run.actor, state=words, at=run.at, ended=run.ended, seconds=line.seconds,
+        steps=sum(step.run for step in state.plan.steps),
+        counts={code.name.lower(): state.counts[code] for code in Status if state.counts[code]},
+        failures=_failures(folder, state, held_up), skips=skips, warnings=tuple(_warnings(folder, state, warned)),
+        running=tuple(
+            Running(name=name_of(state, index), step=index, since=attempt.started) for index, attempt in state.running.items()
+        ) if words == "running" else (),
+    )  # fmt: skip
+
+
+def name_of(state: RunState, index: int) -> str:
+    """A step as people write it: `delays@2013-01-05`."""
+    step = state.plan.steps[index]
+    return show(step.node, step.partition)
+
+
+def _line(run: Run, words: str) -> RunLine:
+    seconds = None if run.ended is None else (run.ended - run.at) / 1e6
+    return RunLine(
+        id=run.id, request=run.request, actor=run.actor, state=words, at=run.at, ended=run.ended, seconds=seconds,
+        steps=run.steps, counts=run.counts,
+    )  # fmt: skip
+
+
+def _warnings(folder: Folder, state: RunState, warned: Sequence[Warned]) -> Iterable[Warning]:
+    makers = {asset: node for node, handling in state.plan.handling.items() for asset in handling.outputs}
+    alike: dict[tuple[str, str], list[Warned]] = {}
+    for ref, verdict in warned:
+        alike.setdefault((ref.asset, verdict.check), []).append((ref, verdict))
+    for (asset, check), same in alike.items():
+        first, verdict = same[0]
+        yield Warning(
+            check=check, asset=asset, count=len(same), example=show(asset, first.partition), message=verdict.message,
+            partitions=folder.partitions(makers.get(asset, asset), [ref.partition for ref, _ in same]),
+        )  # fmt: skip
+
+
+def _skips(folder: Folder, state: RunState) -> tuple[dict[int, list[int]], tuple[Skip, ...]]:
+    """What failures held up, by the step that failed; and what was skipped for other reasons."""
+    held_up: dict[int, list[int]] = {}
+    others: dict[SkipKind, list[int]] = {}
+    for index, (kind, root) in sorted(state.causes.items()):
+        if state.status[index] != SKIPPED:
+            continue
+        if kind == "upstream" and state.status[root] == FAILED:
+            held_up.setdefault(root, []).append(index)
+        else:
+            others.setdefault(kind, []).append(index)
+    skips = (Skip(kind=kind, count=len(steps), names=_names(folder, state, steps)) for kind, steps in others.items())
+    return held_up, tuple(skips)
+
+
+def _failures(folder: Folder, state: RunState, held_up: dict[int, list[int]]) -> tuple[Failure, ...]:
+    alike: dict[tuple[str, str, str], list[int]] = {}
+    for index, error in sorted(state.errors.items()):
+        if state.status[index] == FAILED:
+            alike.setdefault((state.plan.steps[index].node, error.kind, error.message), []).append(index)
+    return tuple(_failure(folder, state, steps, held_up) for steps in alike.values())
+
+
+def _failure(folder: Folder, state: RunState, steps: Sequence[int], held_up: dict[int, list[int]]) -> Failure:
+    first = steps[0]
+    error: Error = state.errors[first]
+    below = sorted({index for step in steps for index in held_up.get(step, ())})
+    node = state.plan.steps[first].node
+    return Failure(
+        node=node, partitions=folder.partitions(node, [state.plan.steps[index].partition for index in steps]), count=len(steps),
+        example=name_of(state, first), step=first, kind=error.kind, message=error.message, where=error.where,
+        attempts=max(1, state.attempts[first]), skipped=len(below), held_up=_names(folder, state, below),
+    )  # fmt: skip
+
+
+def _names(folder: Folder, state: RunState, steps: Sequence[int]) -> str:
+    return folder.names((state.plan.steps[index].node, state.plan.steps[index].partition) for index in steps)

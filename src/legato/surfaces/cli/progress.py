@@ -1,0 +1,199 @@
+"""A run as it goes: a live picture on a terminal, a few lines elsewhere.
+
+Every event costs a few counter updates, however many steps there are. What is drawn is drawn at most ten times a second,
+by the conductor's own thread, between two turns.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from legato.kernel import events as ev
+from legato.kernel.state import BACKOFF, RunState
+from legato.ports.clock import Clock
+from legato.service.estimating import Timings
+from legato.service.reporting import name_of
+from legato.surfaces.cli.call import Call
+from legato.surfaces.cli.output import Screen, cells_of, clip, count
+from legato.surfaces.cli.pace import Pace
+from legato.surfaces.cli.streaming import Stream
+from legato.terms.instant import Instant, format_seconds
+
+DRAW_EVERY_S, TELL_EVERY_S = 0.1, 5.0
+PATIENCE_S = 0.3
+"""Runs that end sooner are told, not drawn."""
+MOST_SINGLE = 50
+"""Plans of more steps are told by node, not by step."""
+MOST_FAILURES = 20
+MOST_RUNNING = 5
+
+
+class Watcher(Protocol):
+    """What follows a run and tells of it."""
+
+    def begin(self, state: RunState, slots: int, timings: Timings) -> None:
+        """The run is about to start, with so many workers and this history."""
+
+    def hear(self, state: RunState, events: list[ev.AnyEvent]) -> None:
+        """These events were recorded."""
+
+    def tick(self) -> None:
+        """Time has passed."""
+
+    def note(self, text: str) -> None:
+        """Tell people something beside."""
+
+    def end(self) -> None:
+        """The run is over, or is left."""
+
+
+class Lines:
+    """Plain lines: a step or, in a large plan, a node that is done; each failure; and how far it is, every few seconds."""
+
+    def __init__(self, screen: Screen, clock: Clock) -> None:
+        self.screen, self.clock = screen, clock
+        self._failures = 0
+        self._told = Instant(0)
+
+    def begin(self, state: RunState, slots: int, timings: Timings) -> None:
+        """The run is about to start."""
+        self.state, self._told = state, self.clock.now()
+        self.pace = Pace(state, slots, timings, self._told)
+
+    def hear(self, state: RunState, events: list[ev.AnyEvent]) -> None:
+        """Count what happened, and tell what is worth a line."""
+        for event in events:
+            kind = type(event)
+            if kind is ev.StepSucceeded:
+                self._succeeded(event.step, event.seconds)  # type: ignore[union-attr]
+            elif kind is ev.AttemptFailed:
+                self._failed(event)  # type: ignore[arg-type]
+            elif kind is ev.StepDeclined:
+                self._settle(event.step)  # type: ignore[union-attr]
+            elif kind in (ev.StepsSkipped, ev.StepsCancelled):
+                for index in event.steps:  # type: ignore[union-attr]
+                    self._settle(index)
+        self.tick()
+
+    def tick(self) -> None:
+        """Say how far the run is, if nothing was said for a while."""
+        now = self.clock.now()
+        if now - self._told >= TELL_EVERY_S * 1e6:
+            self.say(self.state_in_words(now))
+
+    def note(self, text: str) -> None:
+        """Tell people something beside."""
+        self.say(text)
+
+    def end(self) -> None:
+        """The run is over."""
+        self.screen.stream.flush()
+
+    def say(self, text: str) -> None:
+        """Write one line, now."""
+        self._told = self.clock.now()
+        self.screen.say(text)
+        self.screen.stream.flush()
+
+    def state_in_words(self, now: Instant) -> str:
+        """How far the run is: `812 of 1,475 done, 3 failed, about 40 s left`."""
+        return f"{self.pace.done:,} of {count(self.pace.total, 'step')} done{self.trouble()}{self.time_left(now)}"
+
+    def trouble(self) -> str:
+        """What failed or waits for another try."""
+        waiting = self.state.counts[BACKOFF]
+        told = [(self._failures, "failed"), (waiting, "waiting to be tried again")]
+        return "".join(f", {number:,} {words}" for number, words in told if number)
+
+    def time_left(self, now: Instant) -> str:
+        """How long the rest takes, where history tells."""
+        left_s, unknown = self.pace.remaining_s(now)
+        return f", {'at least' if unknown else 'about'} {format_seconds(left_s)} left" if left_s >= 1 else ""
+
+    def _succeeded(self, index: int, seconds: float) -> None:
+        node = self.state.plan.steps[index].node
+        last = self.pace.see(node, seconds)
+        done = self.screen.paint("done", "green")
+        if self.pace.total <= MOST_SINGLE:
+            self.say(f"{done}    {name_of(self.state, index)}  {self.screen.paint(format_seconds(seconds), 'dim')}")
+        elif last:
+            self._node_done(node)
+
+    def _node_done(self, node: str) -> None:
+        took = self.screen.paint(format_seconds(self.pace.seconds_of(node)) + " of work", "dim")
+        size, unmade = self.pace.size[node], self.pace.unmade.get(node, 0)
+        steps = f"{size - unmade:,} of {count(size, 'step')}" if unmade else count(size, "step")
+        self.say(f"{self.screen.paint('done', 'yellow' if unmade else 'green')}    {node}  {steps}  {took}")
+
+    def _failed(self, event: ev.AttemptFailed) -> None:
+        if event.then != "fail":
+            return
+        self._settle(event.step)
+        self._failures += 1
+        if self._failures <= MOST_FAILURES:
+            first = event.error.message.partition("\n")[0]
+            head = f"{self.screen.paint('failed', 'red')}  {name_of(self.state, event.step)}: "
+            self.say(head + clip(first, max(40, 2 * self.screen.width - cells_of(head))))
+        elif self._failures == MOST_FAILURES + 1:
+            self.say("more failures are counted, and told at the end")
+
+    def _settle(self, index: int) -> None:
+        self.pace.see(self.state.plan.steps[index].node, None)
+
+
+class Live(Lines):
+    """Lines as above, and below them a picture that is drawn over: how far it is, what runs, how long it will take."""
+
+    def begin(self, state: RunState, slots: int, timings: Timings) -> None:
+        """The run is about to start."""
+        super().begin(state, slots, timings)
+        self._due = Instant(self._told + round(PATIENCE_S * 1e6))
+        self._shown: list[str] = []
+
+    def tick(self) -> None:
+        """Draw, if the last picture is old."""
+        now = self.clock.now()
+        if now >= self._due:
+            self._due = Instant(now + round(DRAW_EVERY_S * 1e6))
+            self._draw("", self._picture(now))
+
+    def say(self, text: str) -> None:
+        """Write one line above the picture."""
+        self._draw(f"{text}\n", self._shown)
+
+    def end(self) -> None:
+        """Take the picture away."""
+        self._draw("", [])
+
+    def _picture(self, now: Instant) -> list[str]:
+        done, total = self.pace.done, self.pace.total
+        head = f" {done:,}/{total:,}{self.trouble()}  {format_seconds(self.pace.elapsed_s(now))}{self.time_left(now)}"
+        bar = _bar(done / max(1, total), min(40, max(8, self.screen.width - cells_of(head) - 1)))
+        lines = [self.screen.paint(bar[0], "green") + self.screen.paint(bar[1], "dim") + head]
+        for index, attempt in list(self.state.running.items())[:MOST_RUNNING]:
+            took = format_seconds((now - attempt.started) / 1e6)
+            stopping = f" stopping ({attempt.stopping})" if attempt.stopping else ""
+            name = clip(name_of(self.state, index), self.screen.width - len(took) - len(stopping) - 6)
+            lines.append(f"  {self.screen.paint(name, 'cyan')}  {self.screen.paint(took + stopping, 'dim')}")
+        more = len(self.state.running) - MOST_RUNNING
+        return [*lines, self.screen.paint(f"  and {more} more", "dim")] if more > 0 else lines
+
+    def _draw(self, above: str, picture: list[str]) -> None:
+        """Put a picture in the place of the one before, in one write, with text above that stays."""
+        up = f"\x1b[{len(self._shown)}A\r\x1b[J" if self._shown else ""
+        self.screen.stream.write(up + above + "".join(f"{line}\n" for line in picture))
+        self.screen.stream.flush()
+        self._shown = picture
+
+
+def _bar(share: float, width: int) -> tuple[str, str]:
+    full = min(width, round(share * width))
+    return "━" * full, "─" * (width - full)
+
+
+def watcher_for(call: Call, clock: Clock) -> Watcher:
+    """What suits where the answer goes."""
+    if call.json:
+        return Stream(call)
+    screen = call.screen
+    return Live(screen, clock) if screen.is_terminal else Lines(screen, clock)

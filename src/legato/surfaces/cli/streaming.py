@@ -1,0 +1,63 @@
+"""A run as JSON lines: its plan's size, then every outcome of a step or attempt as it is recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from legato.kernel import events as ev
+from legato.kernel.state import RunState
+from legato.service.estimating import Timings
+from legato.service.reporting import name_of
+from legato.surfaces.cli.call import Call
+from legato.terms.instant import Instant, to_datetime
+
+
+class Stream:
+    """JSON lines: the plan, then every outcome of a step or attempt as it is recorded."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def begin(self, state: RunState, slots: int, timings: Timings) -> None:
+        """The run is about to start."""
+        self._state = state
+        steps = sum(step.run for step in state.plan.steps)
+        self._call.event("run", run=state.run_id, request=state.plan.request, steps=steps, workers=slots)
+
+    def hear(self, state: RunState, events: list[ev.AnyEvent]) -> None:
+        """Tell what happened."""
+        for event in events:
+            match event:
+                case ev.StepSucceeded():
+                    self._tell(event.step, "succeeded", at=event.at, seconds=round(event.seconds, 6))
+                case ev.AttemptFailed():
+                    status = {"fail": "failed", "cancel": "cancelled", "stuck": "failed"}.get(event.then, "retrying")
+                    self._tell(event.step, status, at=event.at, seconds=round(event.seconds, 6), error=event.error)
+                case ev.StepDeclined():
+                    self._tell(event.step, "skipped", at=event.at, why="condition")
+                case ev.StepUndone():
+                    self._tell(event.step, "undone", at=event.at)
+                case ev.StepsSkipped():
+                    root = {"because_of": name_of(state, event.root)} if event.root >= 0 else {}
+                    for index in event.steps:
+                        self._tell(index, "skipped", at=event.at, why=event.kind, **root)
+                case ev.StepsCancelled():
+                    for index in event.steps:
+                        self._tell(index, "cancelled", at=event.at)
+
+    def tick(self) -> None:
+        """Programs need no sign of life."""
+
+    def note(self, text: str) -> None:
+        """Words are for people: they go aside."""
+        self._call.aside.say(text)
+
+    def end(self) -> None:
+        """The summary follows."""
+
+    def _tell(self, index: int, status: str, *, at: Instant, **fields: Any) -> None:
+        step = self._state.plan.steps[index]
+        self._call.event(
+            "step", run=self._state.run_id, step=index, node=step.node, partition=step.partition, status=status,
+            at=to_datetime(at), **fields,
+        )  # fmt: skip

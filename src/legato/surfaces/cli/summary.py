@@ -1,0 +1,96 @@
+"""How a run is told: its counts, what failed and where, what that held up, and the exact next commands."""
+
+from __future__ import annotations
+
+from legato.service.reporting import Failure, RunReport
+from legato.surfaces.cli.output import Screen, count
+from legato.terms.instant import format_seconds
+
+MOST_FAILURES = 10
+
+_ORDER = ("succeeded", "failed", "skipped", "cancelled", "undone", "running")
+_LEFT = ("waiting", "ready", "backoff")
+_SKIPPED = {
+    "upstream": "skipped because what they read is not there",
+    "halted": "skipped because the run was halted",
+    "condition": "skipped by their own condition (`when=`)",
+    "blocked": "skipped because an input is missing",
+}
+
+
+def draw_summary(screen: Screen, report: RunReport) -> None:
+    """The end of a run, or how it stands."""
+    screen.say(_headline(screen, report))
+    for failure in report.failures[:MOST_FAILURES]:
+        screen.say()
+        _draw_failure(screen, failure)
+    if len(report.failures) > MOST_FAILURES:
+        screen.say(f"\nand {count(len(report.failures) - MOST_FAILURES, 'other failure')}: legato status {report.id}")
+    for warning in report.warnings[:MOST_FAILURES]:
+        screen.say()
+        what = warning.example if warning.count == 1 else f"{warning.asset}@{warning.partitions}"
+        words = f"{screen.paint(what, 'bold')}: check {warning.check}: {warning.message}"
+        screen.say(screen.hang(f"{screen.paint('warned', 'yellow')}  ", words))
+    for skip in report.skips:
+        screen.say()
+        screen.say(screen.hang("", f"{count(skip.count, 'step')} {_SKIPPED[skip.kind]}: {skip.names}"))
+    steps = next_commands(report)
+    if steps:
+        screen.say()
+        width = max(len(command) for command, _ in steps)
+        for number, (command, purpose) in enumerate(steps):
+            head = screen.paint("next: ", "dim") if number == 0 else "      "
+            screen.say(f"{head}{screen.paint(command.ljust(width), 'bold')}  {screen.paint(purpose, 'dim')}")
+
+
+def _headline(screen: Screen, report: RunReport) -> str:
+    word = screen.paint(screen.status(report.state.replace("_", " ")), "bold")
+    took = f" in {format_seconds(report.seconds)}" if report.seconds is not None else ""
+    return f"run {report.id} {word}{took}: {in_counts(report.counts) or 'nothing to do'}"
+
+
+def in_counts(counts: dict[str, int]) -> str:
+    """Steps by status: what was done first, what was fresh before last."""
+    left = sum(counts.get(status, 0) for status in _LEFT)
+    done = [(counts.get(status, 0), status) for status in _ORDER]
+    told = [*done, (left, "left to do"), (counts.get("fresh", 0), "fresh before")]
+    return ", ".join(f"{number:,} {words}" for number, words in told if number)
+
+
+def _draw_failure(screen: Screen, failure: Failure) -> None:
+    what = failure.example if failure.count == 1 else f"{failure.node}: {count(failure.count, 'partition')}"
+    tries = f" after {failure.attempts} tries" if failure.attempts > 1 else ""
+    first, _, rest = failure.message.partition("\n")
+    screen.say(screen.hang(f"{screen.paint('failed', 'red')}  {screen.paint(what, 'bold')}{tries}: ", first))
+    for line in rest.splitlines()[:8]:
+        screen.say(f"        {line}")
+    if failure.count > 1:
+        screen.say(screen.hang(f"        {screen.paint('which', 'dim')}    ", failure.partitions))
+    if failure.where:
+        screen.say(f"        {screen.paint('where', 'dim')}    {failure.where}")
+    if failure.skipped:
+        held_up = f"{count(failure.skipped, 'step')}: {failure.held_up}"
+        screen.say(screen.hang(f"        {screen.paint('held up', 'dim')}  ", held_up))
+
+
+def next_commands(report: RunReport) -> list[tuple[str, str]]:
+    """What to do next, as commands, each with what it is for."""
+    if report.state == "running":
+        return [(f"legato logs -f {report.id}", "what it prints"), (f"legato cancel {report.id}", "stop it")]
+    if report.state == "interrupted":
+        return [(f"legato resume {report.id}", "go on where it stopped")]
+    if report.state == "succeeded":
+        return [("legato list", "what there is now")]
+    found: list[tuple[str, str]] = []
+    if report.failures:
+        example = report.failures[0].example
+        found = [
+            (f"legato why {example}", "what failed, and what to do"),
+            (f"legato logs {report.id} {example}", "what it printed"),
+        ]
+    blocked = next((skip for skip in report.skips if skip.kind == "blocked"), None)
+    if blocked is not None and not found:
+        found = [("legato plan status:missing", "which inputs are missing")]
+    if report.state == "cancelled" or report.failures:
+        found.append((f"legato resume {report.id}", "try again what did not succeed"))
+    return found

@@ -1,0 +1,266 @@
+"""An outside witness: sees what is written, handed out and made, knows nothing of how it was decided, and counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from legato.kernel import events as ev
+from legato.plan.records import Plan, Step
+from legato.ports.storage import Storage
+from legato.ports.store import Commit, Run, Store
+from legato.terms.attempt import Order, Ref
+from legato.terms.codec import unpack
+from legato.terms.key import show
+
+Key = tuple[str, int]
+"""A run and a step."""
+
+
+class Violation(AssertionError):
+    """A guarantee was broken."""
+
+
+class Witness:
+    """Holds what it saw against the guarantees, at the moment at which one is broken.
+
+    `values` is where stored values lie: nothing that is on record may be missing there.
+    """
+
+    def __init__(self, pools: dict[str, int], values: Storage) -> None:
+        self.pools, self.values = pools, values
+        self.broken: list[str] = []
+        self.plans: dict[str, Plan] = {}
+        self.ended: dict[str, str] = {}
+        self.cancelled: set[str] = set()
+        self.handed_out: set[tuple[str, int, int]] = set()
+        self.done: dict[str, dict[int, None]] = {}
+        self.stuck: set[Key] = set()
+        self.tries: Counter[Key] = Counter()
+        self.heads: dict[tuple[str, str], str] = {}
+        self.published: dict[tuple[str, str, str], Ref] = {}
+        self.quarantined: set[tuple[str, str, str]] = set()
+        self.writing: dict[tuple[str, str], Key] = {}
+        self.busy: Counter[str] = Counter()
+        self.made = 0
+
+    def refuse(self, what: str) -> None:
+        """Say that a guarantee is broken."""
+        self.broken.append(what)
+        raise Violation(what)
+
+    # -- what is written --
+
+    def saw_accept(self, run: Run, plan: bytes) -> None:
+        """A run is accepted."""
+        self.plans[run.id] = unpack(plan, Plan)
+        self.done[run.id] = {}
+
+    def saw_commit(self, commits: Sequence[Commit]) -> None:
+        """Decisions are recorded."""
+        for commit in commits:
+            for body in commit.events:
+                self._saw_event(commit.run_id, ev.decode(body))
+            self._saw_versions(commit)
+        for commit in commits:
+            self._saw_heads(commit)
+
+    def _saw_event(self, run: str, event: ev.AnyEvent) -> None:
+        done = self.done[run]
+        match event:
+            case ev.AttemptsStarted():
+                self._saw_start(run, event)
+            case ev.StepSucceeded():
+                if event.step in done:
+                    self.refuse(f"{self._name(run, event.step)} succeeded twice")
+                done[event.step] = None
+            case ev.AttemptFailed(then="retry"):
+                self.tries[run, event.step] += 1
+                if self.tries[run, event.step] > 2 * self._handling(run, event.step).retry.times:
+                    self.refuse(f"{self._name(run, event.step)} is tried again and again")
+            case ev.AttemptFailed(then="stuck"):
+                self.stuck.add((run, event.step))
+            case ev.StepUndone():
+                if event.step != next(step for step in reversed(done) if (run, step) not in self.stuck):
+                    self.refuse(f"{self._name(run, event.step)} is undone before what came after it")
+                done.pop(event.step)
+            case ev.CancelRequested():
+                self.cancelled.add(run)
+            case ev.RunResumed():
+                self.cancelled.discard(run)
+                self.ended.pop(run, None)
+                self.stuck = {key for key in self.stuck if key[0] != run}
+                self.tries = Counter({key: count for key, count in self.tries.items() if key[0] != run})
+            case ev.RunEnded():
+                self._saw_end(run, event)
+
+    def _saw_start(self, run: str, event: ev.AttemptsStarted) -> None:
+        for token, step in enumerate(event.steps, event.token):
+            if (run, step, token) in self.handed_out:
+                self.refuse(f"token {token} of run {run} is used twice")
+            self.handed_out.add((run, step, token))
+            if event.mode != "undo" and step in self.done[run]:
+                self.refuse(f"{self._name(run, step)} is started, but its success is on record")
+            if run in self.cancelled:
+                self.refuse(f"{self._name(run, step)} is started in a cancelled run")
+
+    def _saw_end(self, run: str, event: ev.RunEnded) -> None:
+        if run in self.ended:
+            self.refuse(f"run {run} ended twice")
+        self.ended[run] = event.outcome
+        left = [step for step in self.done[run] if (run, step) not in self.stuck]
+        if event.outcome in ("rolled_back", "partly_undone") and left:
+            self.refuse(f"run {run} is {event.outcome}, but steps {left} are not undone")
+
+    def _saw_versions(self, commit: Commit) -> None:
+        for version in commit.versions:
+            ref = version.ref
+            name = (ref.asset, ref.partition, ref.version)
+            if version.step < 0:
+                continue  # of a source: it was only seen
+            if name in self.published or name in self.quarantined:
+                self.refuse(f"version {ref.version} of {show(ref.asset, ref.partition)} is recorded twice")
+            if version.state == "published":
+                self.published[name] = ref
+                if any(verdict.blocks for verdict in version.verdicts):
+                    self.refuse(f"version {ref.version} of {show(ref.asset, ref.partition)} is published past its gate")
+            else:
+                self.quarantined.add(name)
+            if self.values.check(ref):
+                self.refuse(f"version {ref.version} of {show(ref.asset, ref.partition)} is recorded, but not stored")
+
+    def _saw_heads(self, commit: Commit) -> None:
+        for head in commit.heads:
+            name = (head.asset, head.partition, head.version)
+            if name in self.quarantined:
+                self.refuse(f"readers see the quarantined version {head.version} of {show(head.asset, head.partition)}")
+            if name not in self.published and head.ref.format != "observed":
+                self.refuse(f"readers see version {head.version} of {show(head.asset, head.partition)}, which nobody published")
+            self.heads[head.asset, head.partition] = head.version
+        for key in commit.unpublished:
+            self.heads.pop(key, None)
+
+    # -- what is made --
+
+    def saw_begin(self, order: Order) -> None:
+        """User code of an attempt is entered."""
+        self.made += 1
+        key, step, plan = (order.run, order.step), self._step(order.run, order.step), self.plans[order.run]
+        if (order.run, order.step, order.token) not in self.handed_out:
+            self.refuse(f"{self._name(*key)} begins, but that it was handed out is not on record")
+        if order.mode != "undo":
+            if order.step in self.done[order.run]:
+                self.refuse(f"{self._name(*key)} begins, but its success is on record")
+            for at in range(0, len(step.deps), 2):
+                for above in range(step.deps[at], step.deps[at + 1]):
+                    if plan.steps[above].run and above not in self.done[order.run]:
+                        self.refuse(f"{self._name(*key)} begins before {self._name(order.run, above)} is done")
+        for argument in order.arguments:
+            for ref in argument.refs:
+                self._saw_input(order, ref)
+        for asset in self._handling(*key).outputs:
+            other = self.writing.setdefault((asset, step.partition), key)
+            if other != key:
+                self.refuse(f"{self._name(*key)} and {self._name(*other)} write {show(asset, step.partition)} at once")
+
+    def _saw_input(self, order: Order, ref: Ref) -> None:
+        name = (ref.asset, ref.partition, ref.version)
+        plan = self.plans[order.run]
+        if ref.asset in plan.handling and not plan.handling[ref.asset].outputs:
+            return  # a task's stored value
+        if name in self.quarantined:
+            self.refuse(f"{order.node} reads the quarantined version {ref.version} of {show(ref.asset, ref.partition)}")
+        if name not in self.published:
+            self.refuse(f"{order.node} reads version {ref.version} of {show(ref.asset, ref.partition)} before it is published")
+
+    def saw_end(self, order: Order) -> None:
+        """An attempt is over, however it ended: its process group can write no more."""
+        for asset in self._handling(order.run, order.step).outputs:
+            self.writing.pop((asset, order.partition), None)
+
+    def saw_hand_out(self, orders: Sequence[Order]) -> None:
+        """Orders leave for a worker: each holds a slot of its pool until its report is taken."""
+        for order in orders:
+            pool = self._handling(order.run, order.step).pool
+            self.busy[pool] += 1
+            if pool in self.pools and self.busy[pool] > self.pools[pool]:
+                self.refuse(f"pool {pool} has {self.pools[pool]} slots, but {self.busy[pool]} attempts are out")
+
+    def saw_report(self, run: str, step: int) -> None:
+        """The end of an attempt is about to be heard."""
+        self.busy[self._handling(run, step).pool] -= 1
+
+    def saw_conductor_die(self) -> None:
+        """All process groups are gone with their conductor."""
+        self.writing.clear()
+        self.busy.clear()
+
+    def saw_discard(self, ref: Ref) -> None:
+        """A stored value is to be forgotten."""
+        name = (ref.asset, ref.partition, ref.version)
+        if name in self.published or name in self.quarantined:
+            self.refuse(f"version {ref.version} of {show(ref.asset, ref.partition)} is discarded, but it is on record")
+
+    # -- at the end --
+
+    def check_end(self, store: Store) -> None:
+        """All runs ended, and what readers see is whole, published and what was last written."""
+        if self.broken:
+            raise Violation("; ".join(self.broken))
+        for run in self.plans:
+            row = store.run(run)
+            if run not in self.ended or row is None or row.state != self.ended[run]:
+                self.refuse(f"run {run} is {row.state if row else 'lost'}, but was seen to be {self.ended.get(run, 'open')}")
+        assets = {asset for asset, _ in self.heads}
+        seen = {(asset, key): head for asset, heads in store.heads(assets).items() for key, head in heads.items()}
+        if {key: head.version for key, head in seen.items()} != self.heads:
+            self.refuse("readers see other versions than those that were last published")
+        for (asset, key), head in seen.items():
+            if head.ref.format != "observed" and (fault := self.values.check(head.ref)):
+                self.refuse(f"the published version of {show(asset, key)} cannot be read: {fault}")
+
+    def _step(self, run: str, step: int) -> Step:
+        return self.plans[run].steps[step]
+
+    def _handling(self, run: str, step: int) -> Any:
+        return self.plans[run].handling[self._step(run, step).node]
+
+    def _name(self, run: str, step: int) -> str:
+        there = self._step(run, step)
+        return f"{show(there.node, there.partition)} (run {run})"
+
+
+class WitnessedStore:
+    """A store whose every write is seen by the witness, once it is done."""
+
+    def __init__(self, store: Store, witness: Witness) -> None:
+        self._store, self._witness = store, witness
+
+    def accept(self, run: Run, plan: bytes, events: Sequence[bytes]) -> None:
+        """Record a run."""
+        self._store.accept(run, plan, events)
+        self._witness.saw_accept(run, plan)
+
+    def commit(self, commits: Sequence[Commit]) -> None:
+        """Record what was decided."""
+        self._store.commit(commits)
+        self._witness.saw_commit(commits)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+class WitnessedStorage:
+    """A storage whose discards are seen by the witness."""
+
+    def __init__(self, storage: Storage, witness: Witness) -> None:
+        self._storage, self._witness = storage, witness
+
+    def discard(self, ref: Ref) -> None:
+        """Forget a value."""
+        self._witness.saw_discard(ref)
+        self._storage.discard(ref)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)

@@ -1,0 +1,266 @@
+"""A simulated world in one thread: the real conductor and kernel over simulated workers, on virtual time, with seeded faults.
+
+Conductors live one after the other, as with SQLite: when one dies, with all its workers, the next one takes over what is stored.
+Every fault follows from the seed, so a seed that breaks a guarantee breaks it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Any, Protocol, cast
+
+from msgspec import Struct
+
+from legato.declare.partitions import keys
+from legato.declare.region import Region
+from legato.kernel.inputs import Cancel, Input
+from legato.kernel.invariants import violations
+from legato.plan.build import make_plan
+from legato.plan.graph import Graph
+from legato.plan.records import Plan
+from legato.plan.spread import Extents
+from legato.plan.stale import Facts
+from legato.ports.executor import Executor
+from legato.ports.storage import Storage
+from legato.ports.store import Store
+from legato.runtime.conductor import Conductor, read_state
+from legato.storages.memory import MemoryStorage
+from legato.stores.memory import MemoryDisk, MemoryStore
+from legato.terms.errors import Unreachable
+from legato.terms.instant import Instant, after
+from legato.testing.clock import VirtualClock
+from legato.testing.crash import Crash, CrashingExecutor, CrashingStorage, CrashingStore, Fuse, NoFuse, RandomFuse
+from legato.testing.sample import draw_project
+from legato.testing.witness import Violation, Witness, WitnessedStorage, WitnessedStore
+from legato.testing.workers import SimulatedExecutor
+
+_MOST_LIVES = 60
+"""More conductors than this in one world mean that it makes no progress."""
+
+
+class Site(Protocol):
+    """Where a world's store lives, from one conductor to the next."""
+
+    def open(self) -> Store:
+        """A handle for the next conductor, which opens it for writing."""
+        ...
+
+    def read(self) -> Store:
+        """A handle to read with, between conductors."""
+        ...
+
+    def crash(self) -> None:
+        """The conductor's process dies: the next handle finds what it had written, and nothing more."""
+        ...
+
+
+class MemorySite:
+    """A store in memory."""
+
+    def __init__(self) -> None:
+        self.disk = MemoryDisk()
+
+    def open(self) -> Store:
+        """A handle on the same disk."""
+        return MemoryStore(self.disk)
+
+    def read(self) -> Store:
+        """Another one."""
+        return MemoryStore(self.disk)
+
+    def crash(self) -> None:
+        """What was written is there."""
+
+
+class Wish(Struct, frozen=True):
+    """What somebody wants run; `name` is how they find it again if they were not told that it was accepted."""
+
+    name: str
+    nodes: frozenset[str]
+    force: bool
+
+
+class Faults(Struct, frozen=True, kw_only=True):
+    """What goes wrong around the code: reports that come late or twice, cancels, graceful stops, clocks that are set."""
+
+    stutter: float = 0.0
+    cancel: float = 0.0
+    drain: float = 0.0
+    clock_jumps: tuple[float, ...] = (0.0,)
+
+
+class World:
+    """One seed's project, runs and faults. `play` ends well or raises `Violation`."""
+
+    def __init__(
+        self, seed: int, *, site: Site | None = None, fuse: Fuse | None = None, faults: Faults | None = None, calm: bool = False
+    ) -> None:
+        self.random = Random(f"world {seed}")
+        self.project, self.script = draw_project(Random(seed), calm=calm)
+        self.clock = VirtualClock(seed=seed)
+        self.graph, self.extents = Graph(self.project), Extents({}, self.clock.now())
+        self.site = site or MemorySite()
+        self.values: Storage = MemoryStorage()
+        self.witness = Witness(self.project.pools, self.values)
+        self.fuse: Fuse = fuse or NoFuse()
+        self.faults = faults or Faults()
+        self.generation = 0
+        self.lives = 0
+        self._cancels: list[tuple[Instant, str]] = []
+        self._draining = False
+
+    # -- the story --
+
+    def play(self, wishes: Iterable[Wish]) -> None:
+        """Run the wishes through all faults; then everything heals, and what did not succeed is resumed until it does."""
+        self._live_until_done(list(wishes))
+        self.script.healed = True
+        self._cancels.clear()
+        while unfinished := [run.id for run in self.site.read().runs() if run.state != "succeeded"]:
+            self._live(lambda conductor: [conductor.resume(run, actor="ann") for run in unfinished])
+        self.witness.check_end(self.site.read())
+
+    def everything(self, name: str, *, force: bool = False) -> Wish:
+        """The wish for the whole project."""
+        return Wish(name, frozenset(self.project.nodes), force)
+
+    def something(self, name: str) -> Wish:
+        """The wish for a random node and all that it needs, made anew."""
+        wanted = {self.random.choice(self.graph.order)}
+        for node in reversed(self.graph.order):
+            if node in wanted:
+                wanted.update(edge.up for edge in self.graph.needs[node])
+        return Wish(name, frozenset(wanted), True)
+
+    def published(self) -> dict[tuple[str, str], Any]:
+        """What readers read at the end."""
+        heads = self.site.read().heads({output for node in self.project.nodes.values() for output in node.outputs})
+        return {
+            (asset, key): self.values.load((head.ref,), Any)
+            for asset, found in heads.items() for key, head in found.items() if head.ref.format != "observed"
+        }  # fmt: skip
+
+    # -- conductors, one after the other --
+
+    def _live_until_done(self, wishes: list[Wish]) -> None:
+        """Conductors come and go until every wish is accepted and every run has ended."""
+        while True:
+            came_to_an_end = self._live(lambda conductor: self._take_on(conductor, wishes))
+            done = {run.request: run.state for run in self.site.read().runs()}
+            if came_to_an_end and all(done.get(wish.name, "open") != "open" for wish in wishes):
+                return
+
+    def _take_on(self, conductor: Conductor, wishes: list[Wish]) -> None:
+        """Own what is open, and accept what nobody has accepted yet."""
+        known = conductor.store.runs()
+        for run in known:
+            if run.state == "open":
+                faults = violations(conductor.adopt(run.id))
+                if faults:
+                    self.witness.refuse(f"after the take-over: {faults}")
+        for wish in wishes:
+            if wish.name not in {run.request for run in known}:
+                run_id = conductor.accept(self._plan(conductor.store, wish), actor="ann")
+                if self.random.random() < self.faults.cancel:
+                    self._cancels.append((after(self.clock.now(), self.random.random()), run_id))
+
+    def _plan(self, store: Store, wish: Wish) -> Plan:
+        selection: dict[str, Region] = {
+            name: self.extents.of(self.project.nodes[name].partitions) for name in self.graph.order if name in wish.nodes
+        }
+        observed = {
+            name: {key: f"{name}@{key} {self.generation}" for key in self._keys(name)}
+            for name in wish.nodes if self.project.nodes[name].kind == "source"
+        }  # fmt: skip
+        outputs = {output for node in self.project.nodes.values() for output in node.outputs}
+        facts = Facts(heads=store.heads(outputs), observed=observed)
+        return make_plan(self.graph, self.extents, facts, selection, request=wish.name, force=wish.force)
+
+    def _keys(self, name: str) -> list[str]:
+        parts = self.project.nodes[name].partitions
+        return [""] if parts is None else keys(parts, self.extents.of(parts), {})
+
+    def _live(self, begin: Callable[[Conductor], Any]) -> bool:
+        """One conductor's life; whether it came to its natural end."""
+        self.lives += 1
+        if self.lives > _MOST_LIVES:
+            self.witness.refuse("the runs never end")
+        storage = cast(Storage, CrashingStorage(cast(Storage, WitnessedStorage(self.values, self.witness)), self.fuse))
+        executor = SimulatedExecutor(
+            self.clock, storage, self.script, self.witness, self.random, workers=self.random.randint(1, 3),
+            stutter=self.faults.stutter,
+        )  # fmt: skip
+        handle = self.site.open()
+        handle.open_writer("a conductor")
+        store = cast(Store, CrashingStore(cast(Store, WitnessedStore(handle, self.witness)), self.fuse))
+        try:
+            conductor = Conductor(
+                store, cast(Executor, CrashingExecutor(executor, self.fuse)), self.clock, self.graph, self.extents,
+                storages={self.values.name: storage},
+            )  # fmt: skip
+            conductor.requests = lambda: self._requests(conductor)
+            begin(conductor)
+            conductor.drive()
+            self._check_rest(conductor)
+            return True
+        except Crash:
+            self.site.crash()
+            return False
+        except Unreachable:
+            if not executor.closed:
+                self.witness.refuse("a write failed, but the workers go on")
+            return False
+        finally:
+            handle.close()
+            executor.close()
+            self.witness.saw_conductor_die()
+            self.clock.set(after(self.clock.now(), self.random.choice(self.faults.clock_jumps)))
+
+    def _requests(self, conductor: Conductor) -> Iterable[tuple[str, Input]]:
+        if self.random.random() < self.faults.drain:
+            conductor.drain()
+        due = [run for moment, run in self._cancels if moment <= self.clock.now()]
+        self._cancels = [each for each in self._cancels if each[1] not in due]
+        return [(run, Cancel("ann")) for run in due]
+
+    def _check_rest(self, conductor: Conductor) -> None:
+        """Where nothing runs any more, no slot is held, and what is stored says the same as what is in memory."""
+        for live in conductor.runs.values():
+            state = live.state
+            found = violations(state)
+            if any(state.board.used.values()) or state.board.claims:
+                found.append(f"slots {state.board.used} and claims {state.board.claims} are still held")
+            if state.ended and read_state(conductor.store, state.run_id).status != state.status:
+                found.append("a replay gives other outcomes")
+            if found:
+                self.witness.refuse(f"run {state.run_id}: {'; '.join(found)}")
+
+
+def play(seed: int) -> World:
+    """A random world of this seed, disturbed in every way, beside an undisturbed one: in the end both publish the same."""
+    random = Random(f"faults {seed}")
+    faults = Faults(
+        stutter=random.choice((0.0, 0.0, 0.1, 0.3)), cancel=random.choice((0.0, 0.0, 0.5)), drain=random.choice((0.0, 0.0, 0.01)),
+        clock_jumps=random.choice(((0.0,), (0.0, 5.0, -3600.0, -0.5, 3600.0))),
+    )  # fmt: skip
+    world = World(seed, faults=faults)
+    calm = World(seed, calm=True)
+    try:
+        calm.generation = 1
+        calm.play([calm.everything("calm")])
+        if random.random() < 0.5:
+            world.script.healed = True
+            world.play([world.everything("of old")])
+            world.script.healed = False
+        world.generation = 1
+        world.fuse = RandomFuse(random, random.choice((0.0, 0.01, 0.05, 0.2)), most=8)
+        wishes = [world.everything("all", force=random.random() < 0.5)]
+        if random.random() < 0.6:
+            wishes.insert(random.randint(0, 1), world.something("some"))
+        world.play(wishes)
+        if world.published() != calm.published():
+            raise Violation(f"published is {world.published()}, but undisturbed it is {calm.published()}")
+    except BaseException as error:
+        raise Violation(f"seed {seed}: {error}") from error
+    return world
