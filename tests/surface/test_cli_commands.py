@@ -155,14 +155,22 @@ def test_runs_lists_them(site: Path, ran: subprocess.CompletedProcess[str]) -> N
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (["show", "sale"], 3, "error: no asset or task is named 'sale' [asset]\n  why:  did you mean `sales`?\n  next:  legato list\n"),
+        (
+            ["show", "sale"],
+            3,
+            "error: no asset or task is named 'sale' [asset]\n  why:  did you mean `sales`?\n  next:  legato list\n",
+        ),
         (["plan", "sales@2014-01-01"], 3, "error: there is no partition '2014-01-01' [partition-key]\n"),
         (["plan", "(sales"], 2, "error: the selection '(sales' cannot be read [selection]\n"),
         (["status", "zzzz"], 3, "error: there is no run 'zzzz' [run]\n"),
         (["cancel", "last"], 2, "error: run RUN has failed at TIME [run-ended]\n"),
         (["run", "--workers", "0"], 2, "error: invalid value for '--workers': 0 is not in the range 1<=x<=1024 [usage]\n"),
         (["sho"], 2, "error: there is no command 'sho' [command]\n  why:  did you mean `show`?\n"),
-        (["-C", "nowhere", "list"], 2, "error: invalid value for '-C' / '--project': Directory 'nowhere' does not exist [usage]\n"),
+        (
+            ["-C", "nowhere", "list"],
+            2,
+            "error: invalid value for '-C' / '--project': Directory 'nowhere' does not exist [usage]\n",
+        ),
         (["explain", "sthings"], 3, "error: there is no explanation of 'sthings' [topic]\n"),
     ],
 )

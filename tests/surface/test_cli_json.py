@@ -132,7 +132,12 @@ def test_a_run_streams_lines_and_ends_with_a_summary(site: Path) -> None:
     assert {each["legato"] for each in (first, *steps, last)} == {1}
     assert (first["event"], first["request"], first["steps"], first["workers"]) == ("run", "sales@2013-02 --force", 2, 1)
     told = [(each["partition"], each["status"]) for each in steps]
-    assert sorted(told) == [("2013-02-01", "failed"), ("2013-02-01", "retrying"), ("2013-02-01", "retrying"), ("2013-02-02", "succeeded")]
+    assert sorted(told) == [
+        ("2013-02-01", "failed"),
+        ("2013-02-01", "retrying"),
+        ("2013-02-01", "retrying"),
+        ("2013-02-02", "succeeded"),
+    ]
     assert steps[told.index(("2013-02-01", "failed"))]["error"]["message"] == "the feed is closed"
     assert (last["event"], last["ok"], last["result"]["state"]) == ("summary", False, "failed")
     assert last["next"][-1] == f"legato resume {first['run']}"
@@ -140,4 +145,9 @@ def test_a_run_streams_lines_and_ends_with_a_summary(site: Path) -> None:
 
 def test_a_run_without_work_is_a_summary_alone(site: Path) -> None:
     [last] = records(legato(site, "run", "prices", "--json").stdout)
-    assert (last["event"], last["ok"], last["result"]["state"], last["result"]["counts"]) == ("summary", True, "nothing", {"fresh": 1})
+    assert (last["event"], last["ok"], last["result"]["state"], last["result"]["counts"]) == (
+        "summary",
+        True,
+        "nothing",
+        {"fresh": 1},
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from cli_site import command, environment, legato, make_project, records
 
-PIPELINE = '''\
+PIPELINE = """\
 import time
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def slow(part: lg.Partition) -> str:
     while not Path("go").exists():
         time.sleep(0.01)
     return part.key
-'''
+"""
 CONFIG = 'name = "slow"\nmodules = ["pipeline"]\nworkers = 2\n'
 
 

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from getpass import getuser
 
-from msgspec import Struct
-
-from legato.kernel.inputs import Cancel, Input
 from legato.kernel.state import RunState
 from legato.plan.records import Plan
 from legato.ports.executor import Executor
 from legato.ports.store import Run, Store
 from legato.runtime.conductor import Conductor, Listener
+from legato.service.inbox import Inbox
 from legato.service.planning import Planner, Request
 from legato.service.workspace import Workspace
 from legato.terms.errors import NotFound, UsageError
 
 Started = Callable[[Conductor, Plan, str], None]
 """Told of the run, once it is accepted and before the first attempt: a surface shows it and takes the handle to stop it."""
-
-
-class Cancellation(Struct, frozen=True):
-    """What `cancel` left in the inbox."""
-
-    run: str
-    actor: str
-    reason: str = ""
 
 
 def actor() -> str:
@@ -51,6 +40,7 @@ class Session:
         except BaseException:
             self.executor.close()
             raise
+        self.inbox = Inbox(workspace.inbox)
         self._listener = listener
 
     def conductor(self, planner: Planner) -> Conductor:
@@ -60,7 +50,7 @@ class Session:
             self.store, self.executor, workspace.clock, workspace.graph, planner.extents,
             storages=workspace.storages, listener=self._listener,
         )  # fmt: skip
-        conductor.requests = lambda: _read_inbox(workspace)
+        conductor.requests = self.inbox.read
         return conductor
 
     def close(self) -> None:
@@ -89,20 +79,22 @@ def run(opened: Session, request: Request, started: Started) -> tuple[Plan, RunS
         return plan, None
     conductor = opened.conductor(planner)
     run_id = conductor.accept(plan, actor=actor())
-    return plan, _drive(conductor, run_id, started)
+    return plan, _drive(opened, conductor, run_id, started)
 
 
 def resume(opened: Session, run_id: str, started: Started) -> RunState:
     """Let a run go on: one that was interrupted where it stood, one that ended with what did not succeed."""
     conductor = opened.conductor(Planner(opened.workspace, opened.store))
+    opened.inbox.forget(run_id)
     conductor.resume(run_id, actor=actor())
-    return _drive(conductor, run_id, started)
+    return _drive(opened, conductor, run_id, started)
 
 
-def _drive(conductor: Conductor, run_id: str, started: Started) -> RunState:
+def _drive(opened: Session, conductor: Conductor, run_id: str, started: Started) -> RunState:
     state = conductor.runs[run_id].state
     started(conductor, state.plan, run_id)
     conductor.drive()
+    opened.inbox.settle()
     return state
 
 
@@ -138,28 +130,3 @@ def run_to_resume(store: Store, text: str | None) -> Run:
         return each
     raise NotFound("run", "no run is left to resume", why="all of them succeeded", next="legato runs")
 
-
-# -- the inbox: how another process asks the conductor for something --
-
-
-def leave_request(workspace: Workspace, asked: Cancellation) -> None:
-    """Leave word for the conductor that owns the run; it stays until that conductor has taken it up."""
-    workspace.inbox.mkdir(mode=0o700, parents=True, exist_ok=True)
-    name = f"{workspace.clock.now()}-{workspace.clock.noise(32):08x}"
-    partial = workspace.inbox / f".{name}"
-    partial.write_text(json.dumps({"run": asked.run, "actor": asked.actor, "reason": asked.reason}))
-    partial.rename(workspace.inbox / f"{name}.json")
-
-
-def _read_inbox(workspace: Workspace) -> Iterable[tuple[str, Input]]:
-    try:
-        names = sorted(name for name in os.listdir(workspace.inbox) if name.endswith(".json"))
-    except FileNotFoundError:
-        return
-    for name in names:
-        path = workspace.inbox / name
-        with suppress(ValueError, KeyError, OSError):
-            asked = json.loads(path.read_text())
-            yield str(asked["run"]), Cancel(str(asked["actor"]), str(asked.get("reason", "")))
-        with suppress(OSError):
-            path.unlink()

@@ -7,9 +7,10 @@ import time
 import click
 
 from legato.ports.store import Run, Store
+from legato.service.inbox import Cancellation, Inbox
 from legato.service.planning import Planner
 from legato.service.reporting import report_run
-from legato.service.running import Cancellation, actor, find_run, leave_request, session
+from legato.service.running import actor, find_run, session
 from legato.service.workspace import Workspace
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import when
@@ -44,7 +45,7 @@ def cancel_command(call: Call, run: str, reason: str) -> None:
 
 def _ask(workspace: Workspace, store: Store, run: Run, reason: str) -> None:
     """Ask the process that runs steps, and wait until it has done so."""
-    leave_request(workspace, Cancellation(run.id, actor(), reason))
+    Inbox(workspace.inbox).leave(Cancellation(run.id, actor(), reason), workspace.clock)
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
         now = store.run(run.id)

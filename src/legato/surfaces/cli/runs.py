@@ -7,6 +7,7 @@ import click
 from legato.service.health import FOLLOWING, Health, TroubleShown, health
 from legato.service.reporting import RunLine, RunReport, list_runs, report_run
 from legato.service.running import find_run
+from legato.service.shell import command as shell
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.listing import in_counts
 from legato.surfaces.cli.output import Screen, count, when
@@ -88,7 +89,8 @@ def _draw_health(screen: Screen, found: Health) -> None:
         screen.say("nothing has run here yet: legato run")
     if found.troubles:
         screen.say()
-        screen.say(f"{screen.paint('next: ', 'dim')}{screen.paint(f'legato why {found.troubles[0].example}', 'bold')}")
+        why = shell("legato", "why", found.troubles[0].example)
+        screen.say(f"{screen.paint('next: ', 'dim')}{screen.paint(why, 'bold')}")
 
 
 def _draw_trouble(screen: Screen, trouble: TroubleShown) -> None:

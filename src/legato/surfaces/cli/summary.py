@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from legato.service.reporting import Failure, RunReport
+from legato.service.shell import command as shell
 from legato.surfaces.cli.output import Screen, count
 from legato.terms.instant import format_seconds
 
@@ -85,8 +86,8 @@ def next_commands(report: RunReport) -> list[tuple[str, str]]:
     if report.failures:
         example = report.failures[0].example
         found = [
-            (f"legato why {example}", "what failed, and what to do"),
-            (f"legato logs {report.id} {example}", "what it printed"),
+            (shell("legato", "why", example), "what failed, and what to do"),
+            (shell("legato", "logs", report.id, example), "what it printed"),
         ]
     blocked = next((skip for skip in report.skips if skip.kind == "blocked"), None)
     if blocked is not None and not found:

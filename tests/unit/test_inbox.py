@@ -1,0 +1,40 @@
+"""Requests to the conductor: none is lost, and none outlives its purpose."""
+
+from pathlib import Path
+
+from legato.kernel.inputs import Cancel
+from legato.runtime.clock import SystemClock
+from legato.service.inbox import Cancellation, Inbox
+
+ASKED = Cancellation("r1", "ann", "too slow")
+
+
+def test_a_request_stays_until_its_turn_is_recorded(tmp_path: Path) -> None:
+    Inbox(tmp_path / "inbox").leave(ASKED, SystemClock())
+    crashed = Inbox(tmp_path / "inbox")
+    assert list(crashed.read()) == [("r1", Cancel("ann", "too slow"))]
+    assert list(Inbox(tmp_path / "inbox").read()) == [("r1", Cancel("ann", "too slow"))]
+
+
+def test_a_recorded_request_is_gone(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    inbox.leave(ASKED, SystemClock())
+    assert len(list(inbox.read())) == 1
+    assert list(inbox.read()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_lets_a_run_go_on_takes_back_what_was_asked_before(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    inbox.leave(ASKED, SystemClock())
+    inbox.leave(Cancellation("r2", "ann"), SystemClock())
+    inbox.forget("r1")
+    assert [run for run, _ in inbox.read()] == ["r2"]
+
+
+def test_what_is_no_request_is_removed_like_one(tmp_path: Path) -> None:
+    (tmp_path / "1.json").write_text("{")
+    inbox = Inbox(tmp_path)
+    assert list(inbox.read()) == []
+    inbox.settle()
+    assert list(tmp_path.iterdir()) == []
