@@ -14,7 +14,7 @@ from legato.runtime.clock import SystemClock
 from legato.service.workspace import Observe, Workspace
 from legato.terms.attempt import Done, Order, Raised
 from legato.terms.codec import fingerprint
-from legato.terms.errors import InvalidProject, LegatoError
+from legato.terms.errors import InvalidProject, LegatoError, Unreachable
 from legato.worker.config import Config, read_config
 from legato.worker.loading import Loaded, load_project
 from legato.worker.preload import Kit, Preload
@@ -129,9 +129,7 @@ def _open_writer(config: Config, holder: str) -> Store:
 
 
 def _executor(config: Config, kit: Kit, kind: str, workers: int, session: str) -> Executor:
-    logs = config.home / "logs"
-    for path in (config.home, logs):  # `parents=True` would make those above with any mode
-        path.mkdir(mode=0o700, exist_ok=True)
+    logs = _log_folder(config, session)
     if kind == "inline":
         from legato.executors.inline import InlineExecutor
 
@@ -140,6 +138,20 @@ def _executor(config: Config, kit: Kit, kind: str, workers: int, session: str) -
 
     preload = Preload(kit, "legato.wiring:load_kit", (str(config.root),))
     return ProcessExecutor(preload, workers, logs, session=session)
+
+
+def _log_folder(config: Config, session: str) -> Path:
+    """The folder of all logs, with that of a session in it."""
+    logs = config.home / "logs"
+    try:
+        for path in (config.home, logs, logs / session):  # `parents=True` would make those above with any mode
+            path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise Unreachable(
+            "store-write", "the project's state cannot be written, so nothing can run", where=str(error.filename),
+            why=error.strerror or str(error), next="make the disk writable or free space on it (`df -h`), then run again",
+        ) from error  # fmt: skip
+    return logs
 
 
 def _observer(kit: Kit) -> Observe:
@@ -154,8 +166,9 @@ def _observer(kit: Kit) -> Observe:
         report = harness[0](Order("observe", 0, 0, node.name, key))
         if isinstance(report, Raised):
             raise LegatoError(
-                "source", f"source {node.name} could not be observed: {report.error.message}", where=report.error.where or node.place,
-                why=report.error.trace, next="mend the source's function, then plan again",
+                "source", f"source {node.name} could not be observed: {report.error.message}",
+                where=report.error.where or node.place, why=report.error.trace,
+                next="mend the source's function, then plan again",
             )  # fmt: skip
         assert isinstance(report, Done)
         return _token(report.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -255,11 +256,25 @@ def test_a_disk_that_is_really_read_only(small_disk: Path) -> None:
     assert "Read-only" in error.why
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="permission bits do not hinder root")
-def test_a_folder_without_the_right_to_write(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    error = refusal("store-write", SqliteSite(tmp_path).open().open_writer, "legato run")
-    tmp_path.chmod(0o700)
+@pytest.fixture
+def unprivileged() -> Iterator[None]:
+    """The rights of a user whom permission bits hinder: root gives up its own for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_folder_without_the_right_to_write(unprivileged: None) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o500)
+        error = refusal("store-write", SqliteSite(folder).open().open_writer, "legato run")
+        folder.chmod(0o700)
     assert "Permission" in error.why
 
 

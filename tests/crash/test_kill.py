@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from legato.kernel import events as ev
+from legato.plan.records import Plan
 from legato.stores.sqlite import SqliteStore
+from legato.terms.codec import unpack
+from legato.terms.errors import NotFound
 
 PIPELINE = '''
 import os, time
@@ -58,7 +61,6 @@ def total(clean: dict[str, list], note: dict[str, int]) -> dict:
     witness("total", "")
     return {"rows": sum(len(rows) for rows in clean.values()), "notes": sum(note.values())}
 '''
-STEPS = 16 * 3 + 1
 
 
 def _project(folder: Path) -> dict[str, str]:
@@ -82,25 +84,20 @@ def _tree(pid: int) -> list[int]:
     return found
 
 
-def _recorded(folder: Path) -> tuple[Counter[tuple[str, str]], list[tuple[str, str]]]:
-    """Successes on record by step, and the attempts that are recorded as started and not as ended."""
-    from legato.plan.records import Plan
-    from legato.terms.codec import unpack
-    from legato.terms.errors import NotFound
-
+def _recorded(folder: Path) -> Counter[tuple[str, str]]:
+    """How often each step's success is on record, in the newest run."""
     store = SqliteStore(folder / ".legato" / "state.db", read_only=True)
     try:
         run = next(iter(store.runs(limit=1)), None)
         if run is None:
-            return Counter(), []
+            return Counter()
         steps = unpack(store.plan(run.id), Plan).steps
         events = [ev.decode(body) for _, body in store.events(run.id)]
     except NotFound:
-        return Counter(), []
+        return Counter()
     finally:
         store.close()
-    done = Counter((steps[each.step].node, steps[each.step].partition) for each in events if isinstance(each, ev.StepSucceeded))
-    return done, []
+    return Counter((steps[each.step].node, steps[each.step].partition) for each in events if isinstance(each, ev.StepSucceeded))
 
 
 def _starts(folder: Path) -> list[tuple[str, str]]:
@@ -128,25 +125,23 @@ def _round(folder: Path, seed: int) -> None:
         _, said = process.communicate(timeout=30)
         assert process.returncode in (0, -signal.SIGKILL), f"seed {seed}, kill {kill}: {said.decode()}"
         _wait_until_gone([pid for pid in tree if pid != process.pid])
-        done, _ = _recorded(folder)
+        done = _recorded(folder)
         assert all(count == 1 for count in done.values()), f"seed {seed}: recorded twice: {done}"
-        if process.returncode == 0:
+        command = _next_command(folder)
+        if command == "run" and done:
             break
-        _finish_once(folder, legato, env, done, seed) if kill == 2 else None
-        command = "resume" if _has_run(folder) else "run"
-    _finish_once(folder, legato, env, _recorded(folder)[0], seed)
+    _finish_once(folder, legato, env, done, seed)
 
 
-def _has_run(folder: Path) -> bool:
-    from legato.terms.errors import LegatoError
-
+def _next_command(folder: Path) -> str:
+    """What a person would type now: `resume` if a run was left open, else `run`."""
     try:
         store = SqliteStore(folder / ".legato" / "state.db", read_only=True)
-        found = bool(store.runs(limit=1))
+        found = store.runs(limit=1)
         store.close()
-    except LegatoError:
-        return False
-    return found
+    except NotFound:
+        return "run"
+    return "resume" if found and found[0].state == "open" else "run"
 
 
 def _wait_until_gone(pids: list[int]) -> None:
@@ -163,7 +158,7 @@ def _wait_until_gone(pids: list[int]) -> None:
 def _finish_once(folder: Path, legato: list[str], env: dict[str, str], done: Counter[tuple[str, str]], seed: int) -> None:
     """Let the run go on undisturbed; it ends as if nothing had happened, and nothing on record runs again."""
     before = len(_starts(folder))
-    command = "resume" if _has_run(folder) and sum(done.values()) < STEPS else "run"
+    command = _next_command(folder)
     finished = subprocess.run([*legato, command], env=env, capture_output=True, text=True, timeout=60)
     assert finished.returncode == 0, f"seed {seed}: {finished.stdout}\n{finished.stderr}"
     again = set(_starts(folder)[before:]) & set(done) if command == "resume" else set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,18 @@ def test_everything_public_is_documented() -> None:
     assert found == []
 
 
+@cache
+def _names() -> list[tuple[str, str, frozenset[str]]]:
+    """Every file, class and function with the words that its name is made of."""
+    found = []
+    for path in SOURCES:
+        names = [node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        for name in (path.stem, *names):
+            words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().split("_")
+            found.append((str(path.relative_to(ROOT)), name, frozenset(words)))
+    return found
+
+
 GLOSSARY = ROOT / "docs" / "glossary.md"
 REJECTED = re.compile(r"^\| \*\*(?P<word>[a-z ]+)\*\* \|.*\| (?P<not>[^|]*) \|$", re.M)
 
@@ -80,10 +93,5 @@ REJECTED = re.compile(r"^\| \*\*(?P<word>[a-z ]+)\*\* \|.*\| (?P<not>[^|]*) \|$"
 def test_one_word_for_one_thing(match: re.Match[str]) -> None:
     """A word that the glossary gives up for another names no class, function or file."""
     rejected = [word.strip().replace(" ", "_") for word in match["not"].split(",") if word.strip()]
-    found = []
-    for path in SOURCES:
-        names = [node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-        for name in (path.stem, *names):
-            parts = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().split("_")
-            found += [f"{path.relative_to(ROOT)}: {name} ({word})" for word in rejected if word in parts]
+    found = [f"{path}: {name} ({word})" for path, name, words in _names() for word in rejected if word in words]
     assert found == []

@@ -84,3 +84,15 @@ def test_who_drives_is_told_when_something_is_due(play):
     scene.cancel()
     scene.lost("a")
     assert next_due(scene.state) is None
+
+
+def test_the_time_limit_counts_from_the_beginning(play):
+    """What an attempt waited in its worker does not count against it."""
+    scene = play("a", a=how(timeout_s=30.0))
+    scene.start()
+    scene.wait(29)
+    scene.begins("a")
+    scene.wait(29)
+    assert scene.told() == ["start a", "begin a"]
+    scene.wait(1)
+    assert scene.told() == ["stop a: timeout"]

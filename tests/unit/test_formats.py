@@ -61,7 +61,7 @@ def test_plain_data_is_readable_json() -> None:
     }
 
 
-@pytest.mark.parametrize("value", [object(), [{"a": bytearray()}], np.longdouble(1)], ids=repr)
+@pytest.mark.parametrize("value", [object(), [{"a": bytearray()}], np.longdouble(1)], ids=["object", "bytearray", "longdouble"])
 def test_what_is_not_plain_is_left_to_others(value: Any) -> None:
     assert plain.dump(value) is None
 

@@ -170,10 +170,10 @@ class Conductor:
         for run, request in self.requests():
             if run in self.runs:
                 self._tell(self.runs[run], request, now)
+        self._record_begun(now)
         for live in self.runs.values():
             if (due := next_due(live.state)) is not None and due <= now:
                 self._tell(live, Tick(), now)
-        self._record_begun(now)
         offers = [] if self._draining else self._offer(now)
         self._commit()
         self._perform(offers)
@@ -201,8 +201,11 @@ class Conductor:
 
     def _record_begun(self, now: Instant) -> None:
         for key, (begun, since) in list(self._begun.items()):
-            limit_s = self.runs[begun.run].state.handling(begun.step).timeout_s
-            if now - since >= min(_BEGUN_AFTER_S, limit_s or _BEGUN_AFTER_S) * 0.5e6:
+            state = self.runs[begun.run].state
+            limit_s = state.handling(begun.step).timeout_s
+            attempt = state.running.get(begun.step)
+            overdue = attempt is not None and attempt.deadline is not None and attempt.deadline <= now
+            if overdue or now - since >= min(_BEGUN_AFTER_S, limit_s or _BEGUN_AFTER_S) * 0.5e6:
                 del self._begun[key]
                 self._tell(self.runs[begun.run], begun, since)
 

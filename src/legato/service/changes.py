@@ -41,10 +41,14 @@ class Inputs:
         self._fresh = Freshness(self._needs, Facts(heads=self._heads, observed=plan.observed))
         self._mine = self._store.head(asset, partition) if self._store else None
 
-    def first_missing(self) -> str:
-        """The first input partition that is not there; empty if all are."""
-        missing = ((edge, key) for edge, region in self._edges for key in self._fresh.missing(edge, region))
-        return next((show(edge.name, key) for edge, key in missing), "")
+    def first_missing(self) -> tuple[str, str, str] | None:
+        """The first input partition that is not there and that the plan does not make: node, asset, partition."""
+        coming = {(each.node, each.partition) for each in self._plan.steps if each.run}
+        for edge, region in self._edges:
+            for key in self._fresh.missing(edge, region):
+                if (edge.up, key) not in coming:
+                    return edge.up, edge.name, key
+        return None
 
     def changes(self) -> tuple[InputChange, ...]:
         """The inputs that differ from what the published version was made from, or will when the plan has run."""

@@ -104,25 +104,44 @@ def find_leftovers(premises: Premises, store: Store) -> tuple[list[Path], list[P
 
     To be asked only when nothing runs: what a live attempt stages is not known yet.
     """
-    known = _locations(store)
+    known, values = _locations(store), _TaskValues(store)
     roots = {name: storage.root for name, storage in premises.storages.items() if isinstance(storage, FileStorage)}
     orphans: list[Path] = []
     strangers: list[Path] = []
-    kept: dict[str, set[str] | None] = {}
     for name, root in roots.items():
         others = [other for other in roots.values() if other != root and other.is_relative_to(root)]
         for path in leftovers(root, known.get(name, set())):
-            if any(path == other or other.is_relative_to(path) or path.is_relative_to(other) for other in others):
+            if any(other.is_relative_to(path) or path.is_relative_to(other) for other in others):
                 continue
             run = _made_by(path)
-            if run not in kept:
-                kept[run] = _task_values(store, run)
-            values = kept[run]
-            if values is None:
+            if not run or store.run(run) is None:
                 strangers.append(path)
-            elif path.relative_to(root).as_posix() not in values:
+            elif not values.may_hold(run, path.relative_to(root).as_posix()):
                 orphans.append(path)
     return orphans, strangers
+
+
+class _TaskValues:
+    """Values that tasks of a run handed on: they are stored, but no versions."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._locations: dict[str, set[str] | None] = {}
+
+    def may_hold(self, run: str, location: str) -> bool:
+        """Whether the run may need what stands there; so may a run whose history cannot be read."""
+        if run not in self._locations:
+            self._locations[run] = self._read(run)
+        known = self._locations[run]
+        return known is None or location in known
+
+    def _read(self, run: str) -> set[str] | None:
+        try:
+            events = [ev.decode(body) for _, body in self._store.events(run)]
+        except ValueError:
+            return None
+        refs = (event.kept for event in events if isinstance(event, ev.StepSucceeded) and event.kept is not None)
+        return {"/".join(ref.location.split("/")[:3]) for ref in refs}
 
 
 def remove(paths: Iterable[Path]) -> list[str]:
@@ -156,15 +175,6 @@ def _made_by(path: Path) -> str:
     """The run whose attempt staged a file, by its name; empty if the name is none that Legato gives."""
     found = _MADE_BY.match(path.name)
     return found["run"] if found else ""
-
-
-def _task_values(store: Store, run: str) -> set[str] | None:
-    """The locations of values that tasks of a run handed on, which are no versions; None if there is no such run."""
-    if not run or store.run(run) is None:
-        return None
-    events = (ev.decode(body) for _, body in store.events(run))
-    refs = (event.kept for event in events if isinstance(event, ev.StepSucceeded) and event.kept is not None)
-    return {"/".join(ref.location.split("/")[:3]) for ref in refs}
 
 
 def _size(path: Path) -> int:

@@ -210,7 +210,7 @@ class _Case:
     def _root(self, step: Step, state: State, trouble: Trouble | None) -> str:
         """What to look at next: the step that failed above a held-up one, or the input that a blocked one lacks."""
         if state == "blocked":
-            return self._inputs(step).first_missing()
+            return self._blocker(step)
         if trouble is None or trouble.kind != "upstream":
             return ""
         book = self._book(trouble.run)
@@ -218,7 +218,17 @@ class _Case:
         return book.name(cause) if cause >= 0 else ""
 
     def _inputs(self, step: Step) -> Inputs:
-        return Inputs(self.planner, self.plan, self.node, self.asset, step.partition)
+        return Inputs(self.planner, self.plan, self.workspace.project.nodes[step.node], self.asset, step.partition)
+
+    def _blocker(self, step: Step) -> str:
+        """What is missing at the top: of an input that is blocked itself, what blocks that one."""
+        missing = self._inputs(step).first_missing()
+        if missing is None:
+            return ""
+        node, asset, key = missing
+        above = next((each for each in self.plan.steps if each.node == node and each.partition == key), None)
+        blocked = above is not None and above.reason.kind == "blocked" and self.workspace.project.nodes[node].kind != "source"
+        return (self._blocker(above) if above is not None and blocked else "") or show(asset, key)
 
     def _below(self, name: str) -> HeldUp | None:
         """Everything that needs this, directly or not."""

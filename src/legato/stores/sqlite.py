@@ -273,7 +273,8 @@ def _connect_reader(path: str) -> sqlite3.Connection:
     if not os.path.exists(path):
         raise faults.none_yet(path)
     quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    db = sqlite3.connect(f"file:{quoted}?mode=ro", uri=True, timeout=_BUSY_S, isolation_level=None)
+    frozen = "&immutable=1" if _is_frozen(path) else ""
+    db = sqlite3.connect(f"file:{quoted}?mode=ro{frozen}", uri=True, timeout=_BUSY_S, isolation_level=None)
     try:
         db.execute("pragma query_only = on")
         require_current(db, path)
@@ -281,6 +282,12 @@ def _connect_reader(path: str) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _is_frozen(path: str) -> bool:
+    """Whether the file holds everything and nobody can change it: on a disk mounted read-only, where SQLite cannot make a log."""
+    log = f"{path}-wal"
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY) and not (os.path.exists(log) and os.path.getsize(log))
 
 
 def _json(names: Iterable[str]) -> str:

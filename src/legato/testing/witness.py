@@ -12,6 +12,7 @@ from legato.ports.storage import Storage
 from legato.ports.store import Commit, Run, Store
 from legato.terms.attempt import Order, Ref
 from legato.terms.codec import unpack
+from legato.terms.instant import Instant, after
 from legato.terms.key import show
 
 Key = tuple[str, int]
@@ -35,6 +36,7 @@ class Witness:
         self.ended: dict[str, str] = {}
         self.cancelled: set[str] = set()
         self.handed_out: set[tuple[str, int, int]] = set()
+        self.over: set[tuple[str, int, int]] = set()
         self.done: dict[str, dict[int, None]] = {}
         self.stuck: set[Key] = set()
         self.tries: Counter[Key] = Counter()
@@ -43,6 +45,7 @@ class Witness:
         self.quarantined: set[tuple[str, str, str]] = set()
         self.writing: dict[tuple[str, str], Key] = {}
         self.busy: Counter[str] = Counter()
+        self.began: dict[tuple[str, int, int], Instant] = {}
         self.made = 0
 
     def refuse(self, what: str) -> None:
@@ -72,19 +75,20 @@ class Witness:
             case ev.AttemptsStarted():
                 self._saw_start(run, event)
             case ev.StepSucceeded():
+                self._saw_word(run, event.step, event.token)
                 if event.step in done:
                     self.refuse(f"{self._name(run, event.step)} succeeded twice")
                 done[event.step] = None
-            case ev.AttemptFailed(then="retry"):
-                self.tries[run, event.step] += 1
-                if self.tries[run, event.step] > 2 * self._handling(run, event.step).retry.times:
-                    self.refuse(f"{self._name(run, event.step)} is tried again and again")
-            case ev.AttemptFailed(then="stuck"):
-                self.stuck.add((run, event.step))
+            case ev.AttemptFailed():
+                self._saw_failure(run, event)
             case ev.StepUndone():
                 if event.step != next(step for step in reversed(done) if (run, step) not in self.stuck):
                     self.refuse(f"{self._name(run, event.step)} is undone before what came after it")
                 done.pop(event.step)
+            case ev.AttemptStopping(why="timeout"):
+                began = self.began.get((run, event.step, event.token))
+                if began is not None and event.at < after(began, self._handling(run, event.step).timeout_s):
+                    self.refuse(f"{self._name(run, event.step)} is stopped before its time was over")
             case ev.CancelRequested():
                 self.cancelled.add(run)
             case ev.RunResumed():
@@ -104,6 +108,21 @@ class Witness:
                 self.refuse(f"{self._name(run, step)} is started, but its success is on record")
             if run in self.cancelled:
                 self.refuse(f"{self._name(run, step)} is started in a cancelled run")
+
+    def _saw_word(self, run: str, step: int, token: int) -> None:
+        """An attempt's word counts: it was handed out, and has not had its last word yet."""
+        if (run, step, token) not in self.handed_out or (run, step, token) in self.over:
+            self.refuse(f"a stale word counts for {self._name(run, step)}")
+        self.over.add((run, step, token))
+
+    def _saw_failure(self, run: str, event: ev.AttemptFailed) -> None:
+        self._saw_word(run, event.step, event.token)
+        if event.then == "stuck":
+            self.stuck.add((run, event.step))
+        if event.then == "retry":
+            self.tries[run, event.step] += 1
+            if self.tries[run, event.step] > 2 * self._handling(run, event.step).retry.times:
+                self.refuse(f"{self._name(run, event.step)} is tried again and again")
 
     def _saw_end(self, run: str, event: ev.RunEnded) -> None:
         if run in self.ended:
@@ -143,9 +162,10 @@ class Witness:
 
     # -- what is made --
 
-    def saw_begin(self, order: Order) -> None:
+    def saw_begin(self, order: Order, now: Instant) -> None:
         """User code of an attempt is entered."""
         self.made += 1
+        self.began[order.run, order.step, order.token] = now
         key, step, plan = (order.run, order.step), self._step(order.run, order.step), self.plans[order.run]
         if (order.run, order.step, order.token) not in self.handed_out:
             self.refuse(f"{self._name(*key)} begins, but that it was handed out is not on record")

@@ -126,7 +126,10 @@ class SimulatedExecutor:
         if not isinstance(report, Begun):
             self._witness.saw_report(report.run, report.step)
             if self._random.random() < self._stutter:
-                self._later(self._random.random(), partial(self._reports.append, report))
+                self._say_late(report)
+
+    def _say_late(self, report: Report) -> None:
+        self._later(self._random.choice((0.0, 0.005, 0.1, 0.5)), partial(self._reports.append, report))
 
     def _go_on(self, worker: Worker) -> None:
         """Begin the next order of an idle worker."""
@@ -135,9 +138,11 @@ class SimulatedExecutor:
         order = worker.queue.popleft()
         act = self._script.act(order)
         worker.now = (order, act)
-        self._witness.saw_begin(order)
+        self._witness.saw_begin(order, self._clock.now())
         inputs = [self._input(argument) for argument in order.arguments]
-        if act.seconds > _BEGUN_AFTER_S:
+        if self._witness.plans[order.run].handling[order.node].timeout_s is not None:
+            self._say_begun(worker, order)
+        elif act.seconds > _BEGUN_AFTER_S:
             self._later(_BEGUN_AFTER_S, partial(self._say_begun, worker, order))
         if act.ending == "die":
             self._later(act.seconds, partial(self._lose, worker, order, "killed by signal 9", inputs))
@@ -174,7 +179,7 @@ class SimulatedExecutor:
         if worker.now is None or worker.now[0] is not order:
             return
         if inputs is not None and order.mode != "undo" and self._random.random() < self._stutter:
-            self._later(self._random.random(), partial(self._reports.append, self._success(order, 0.1, inputs)))
+            self._say_late(self._success(order, 0.1, inputs))
         worker.now = None
         self._witness.saw_end(order)
         self._report(Lost(order.run, order.step, order.token, reason))

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 from msgspec import Struct
 
+from legato.declare.node import Project
 from legato.declare.partitions import keys
 from legato.declare.region import Region
 from legato.kernel.inputs import Cancel, Input
@@ -31,7 +32,7 @@ from legato.terms.errors import Unreachable
 from legato.terms.instant import Instant, after
 from legato.testing.clock import VirtualClock
 from legato.testing.crash import Crash, CrashingExecutor, CrashingStorage, CrashingStore, Fuse, NoFuse, RandomFuse
-from legato.testing.sample import draw_project
+from legato.testing.sample import Script, draw_project
 from legato.testing.witness import Violation, Witness, WitnessedStorage, WitnessedStore
 from legato.testing.workers import SimulatedExecutor
 
@@ -91,13 +92,14 @@ class Faults(Struct, frozen=True, kw_only=True):
 
 
 class World:
-    """One seed's project, runs and faults. `play` ends well or raises `Violation`."""
+    """One seed's project (or a given sample), its runs and faults. `play` ends well or raises `Violation`."""
 
     def __init__(
-        self, seed: int, *, site: Site | None = None, fuse: Fuse | None = None, faults: Faults | None = None, calm: bool = False
-    ) -> None:
+        self, seed: int, *, sample: tuple[Project, Script] | None = None, site: Site | None = None, fuse: Fuse | None = None,
+        faults: Faults | None = None, calm: bool = False, workers: int | None = None,
+    ) -> None:  # fmt: skip
         self.random = Random(f"world {seed}")
-        self.project, self.script = draw_project(Random(seed), calm=calm)
+        self.project, self.script = sample or draw_project(Random(seed), calm=calm)
         self.clock = VirtualClock(seed=seed)
         self.graph, self.extents = Graph(self.project), Extents({}, self.clock.now())
         self.site = site or MemorySite()
@@ -105,6 +107,7 @@ class World:
         self.witness = Witness(self.project.pools, self.values)
         self.fuse: Fuse = fuse or NoFuse()
         self.faults = faults or Faults()
+        self.workers = workers
         self.generation = 0
         self.lives = 0
         self._cancels: list[tuple[Instant, str]] = []
@@ -118,7 +121,7 @@ class World:
         self.script.healed = True
         self._cancels.clear()
         while unfinished := [run.id for run in self.site.read().runs() if run.state != "succeeded"]:
-            self._live(lambda conductor: [conductor.resume(run, actor="ann") for run in unfinished])
+            self.live(lambda conductor: [conductor.resume(run, actor="ann") for run in unfinished])
         self.witness.check_end(self.site.read())
 
     def everything(self, name: str, *, force: bool = False) -> Wish:
@@ -146,7 +149,7 @@ class World:
     def _live_until_done(self, wishes: list[Wish]) -> None:
         """Conductors come and go until every wish is accepted and every run has ended."""
         while True:
-            came_to_an_end = self._live(lambda conductor: self._take_on(conductor, wishes))
+            came_to_an_end = self.live(lambda conductor: self._take_on(conductor, wishes))
             done = {run.request: run.state for run in self.site.read().runs()}
             if came_to_an_end and all(done.get(wish.name, "open") != "open" for wish in wishes):
                 return
@@ -161,11 +164,12 @@ class World:
                     self.witness.refuse(f"after the take-over: {faults}")
         for wish in wishes:
             if wish.name not in {run.request for run in known}:
-                run_id = conductor.accept(self._plan(conductor.store, wish), actor="ann")
+                run_id = conductor.accept(self.plan(conductor.store, wish), actor="ann")
                 if self.random.random() < self.faults.cancel:
                     self._cancels.append((after(self.clock.now(), self.random.random()), run_id))
 
-    def _plan(self, store: Store, wish: Wish) -> Plan:
+    def plan(self, store: Store, wish: Wish) -> Plan:
+        """The plan for a wish, from what is published now."""
         selection: dict[str, Region] = {
             name: self.extents.of(self.project.nodes[name].partitions) for name in self.graph.order if name in wish.nodes
         }
@@ -181,14 +185,14 @@ class World:
         parts = self.project.nodes[name].partitions
         return [""] if parts is None else keys(parts, self.extents.of(parts), {})
 
-    def _live(self, begin: Callable[[Conductor], Any]) -> bool:
+    def live(self, begin: Callable[[Conductor], Any]) -> bool:
         """One conductor's life; whether it came to its natural end."""
         self.lives += 1
         if self.lives > _MOST_LIVES:
             self.witness.refuse("the runs never end")
         storage = cast(Storage, CrashingStorage(cast(Storage, WitnessedStorage(self.values, self.witness)), self.fuse))
         executor = SimulatedExecutor(
-            self.clock, storage, self.script, self.witness, self.random, workers=self.random.randint(1, 3),
+            self.clock, storage, self.script, self.witness, self.random, workers=self.workers or self.random.randint(1, 3),
             stutter=self.faults.stutter,
         )  # fmt: skip
         handle = self.site.open()

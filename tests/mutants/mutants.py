@@ -1,0 +1,396 @@
+"""Deliberately broken variants of the product, one function each: it breaks what its docstring says."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from legato.kernel import commands as cmd
+from legato.kernel import decide as deciding
+from legato.kernel import events as ev
+from legato.kernel import fold as folding
+from legato.kernel import inputs
+from legato.kernel.board import Board
+from legato.kernel.rules import control, failure, grant, report, timing
+from legato.kernel.state import READY, SUCCEEDED, UNDONE, Attempt, RunState
+from legato.ports.store import Commit
+from legato.runtime import conductor as conducting
+from legato.runtime.book import Book, head_of
+from legato.runtime.conductor import Conductor
+from legato.terms.attempt import Declined, Done, Returned
+from legato.terms.errors import LegatoError
+from legato.terms.fact import Error
+
+
+def no_token_check(patch):
+    """Any report speaks for whatever attempt of its step is under way."""
+    patch.setattr(report, "_current", lambda turn, step, token: turn.state.running.get(step))
+
+
+def stale_success_publishes(patch):
+    """A success whose attempt is gone is recorded all the same."""
+
+    def current(turn, step, token):
+        found = turn.state.running.get(step)
+        return found if found is not None and found.token == token else Attempt(token, "run", turn.now, None)
+
+    patch.setitem(deciding._BY_INPUT, Done, _with(report, "_current", current, report.take_done))
+
+
+def doubled_success_is_discarded(patch):
+    """A success heard twice is taken for a stale one, and what it published is thrown away."""
+
+    def take_done(turn, done):
+        turn.state.recorded.clear()
+        report.take_done(turn, done)
+
+    patch.setitem(deciding._BY_INPUT, Done, take_done)
+
+
+def acts_before_it_records(patch):
+    """Orders leave before the commit that says so."""
+    offer, perform = Conductor._offer, Conductor._perform
+
+    def offer_and_perform(self, now):
+        perform(self, offer(self, now))
+        return []
+
+    patch.setattr(Conductor, "_offer", offer_and_perform)
+
+
+def goes_on_after_a_failed_write(patch):
+    """A commit that failed is shrugged off."""
+    commit = Conductor._commit
+
+    def shrug(self):
+        try:
+            commit(self)
+        except LegatoError:
+            for live in self.runs.values():
+                live.events.clear()
+
+    patch.setattr(Conductor, "_commit", shrug)
+    patch.setattr("legato.testing.workers.SimulatedExecutor.close", lambda self: None)
+
+
+def records_and_publishes_apart(patch):
+    """Events and heads are written in two transactions."""
+    commit = Conductor._commit
+
+    def commit_twice(self):
+        store = self.store
+
+        class Split:
+            def commit(self, commits):
+                store.commit([Commit(run_id=each.run_id, events=each.events, run=each.run) for each in commits])
+                store.commit([Commit(run_id=each.run_id, versions=each.versions, heads=each.heads) for each in commits])
+
+        self.store = Split()
+        try:
+            commit(self)
+        finally:
+            self.store = store
+
+    patch.setattr(Conductor, "_commit", commit_twice)
+
+
+def rests_before_the_last_commit(patch):
+    """The loop ends as soon as memory says that the run did."""
+    patch.setattr(Conductor, "_busy", lambda self: any(live.state.ended is None for live in self.runs.values()))
+
+
+def retries_without_end(patch):
+    """The number of retries is not looked at."""
+    what_then = failure._what_then
+
+    def again(state, index, handling, error):
+        then, delay_s = what_then(state, index, handling, error)
+        return ("retry", 0.5) if then == "fail" and error.kind == "raised" else (then, delay_s)
+
+    patch.setattr(failure, "_what_then", again)
+
+
+def lost_workers_cost_retries(patch):
+    """A lost worker is charged to the user's retries."""
+    what_then = failure._what_then
+    patch.setattr(failure, "_what_then", lambda state, index, handling, error: what_then(
+        state, index, handling, Error("raised", error.message) if error.kind == "lost" else error
+    ))  # fmt: skip
+
+
+def fallback_is_ignored(patch):
+    """A step that is out of tries fails, fallback or not."""
+    what_then = failure._what_then
+    patch.setattr(failure, "_what_then", lambda state, index, handling, error: what_then(
+        state, index, replace(handling, fallback=False), error
+    ))  # fmt: skip
+
+
+def backoff_is_cut_short_by_a_replay(patch):
+    """Any due instant that an earlier try left behind makes a step in back-off ready."""
+
+    def ready_at_any(turn, tick):
+        state = turn.state
+        for due, index, _ in state.due:
+            if index in state.backoff and due <= turn.now:
+                state.backoff[index] = due
+        timing.do_what_is_due(turn, tick)
+
+    def keep_dues(turn, asked):
+        due = list(turn.state.due)
+        control.take_over(turn, asked)
+        turn.state.due = due
+
+    patch.setitem(deciding._BY_INPUT, inputs.Tick, ready_at_any)
+    patch.setitem(deciding._BY_INPUT, inputs.TakeOver, keep_dues)
+
+
+def publishes_past_the_gate(patch):
+    """Blocking verdicts are not looked at."""
+    patch.setattr(report, "_gate", lambda outputs: None)
+
+
+def shows_quarantined_versions(patch):
+    """A quarantined version becomes what readers see."""
+    failed = Book._failed
+
+    def show(self, commit, event):
+        failed(self, commit, event)
+        commit.heads.extend(head_of(version) for version in commit.versions if version.state == "quarantined")
+
+    patch.setitem(conducting.Book.write.__globals__["_WRITERS"], ev.AttemptFailed, show)
+
+
+def publishes_twice(patch):
+    """Each version is recorded again by the commit that ends the run."""
+    ended, succeeded = Book._ended, Book._succeeded
+    made = []
+
+    def remember(self, commit, event):
+        succeeded(self, commit, event)
+        made.extend((self.run.id, version) for version in commit.versions)
+
+    def repeat(self, commit, event):
+        ended(self, commit, event)
+        commit.versions.extend(version for run, version in made if run == self.run.id)
+
+    patch.setattr(Book, "_succeeded", remember)
+    patch.setitem(conducting.Book.write.__globals__["_WRITERS"], ev.RunEnded, repeat)
+
+
+def skips_the_claim(patch):
+    """Nobody asks who is writing an asset partition."""
+    patch.setattr(Board, "holder", lambda self, claims, owner: None)
+
+
+def leaks_slots(patch):
+    """An attempt that writes an asset keeps its slot."""
+    give_back = Board.give_back
+
+    def keep(self, pool, claims, owner):
+        give_back(self, pool, claims, owner)
+        self.used[pool] += bool(claims)
+
+    patch.setattr(Board, "give_back", keep)
+
+
+def adopted_history_moves_todays_board(patch):
+    """A run that is taken over is folded onto the board of the runs that are live."""
+    read_state = conducting.read_state
+
+    def on_the_board(self, run_id):
+        with_board = RunState(run_id, read_state(self.store, run_id).plan, self._board)
+        for _, body in self.store.events(run_id):
+            folding.fold(with_board, ev.decode(body))
+        live = self._own(self.store.run(run_id), with_board)
+        self._tell(live, inputs.TakeOver(), self.clock.now())
+        return with_board
+
+    patch.setattr(Conductor, "adopt", on_the_board)
+
+
+def releases_nobody(patch):
+    """A success tells nobody who waits for it."""
+    patch.setattr(RunState, "release", lambda self, index: None)
+
+
+def releases_too_early(patch):
+    """A range counts as done when its first step is."""
+
+    def release(self, index):
+        for joint in self.joints(index):
+            if self.joint_left[joint]:
+                self.joint_left[joint] = 0
+                for waiter in self.joint_steps[joint]:
+                    self.left[waiter] -= 1
+                    if self.left[waiter] == 0 and self.status[waiter] == 0:
+                        self.make_ready(waiter)
+
+    patch.setattr(RunState, "release", release)
+
+
+def starts_doubles(patch):
+    """Entries that earlier lives left among the ready steps count again."""
+
+    def pop(self, pool):
+        index = folding.heappush and __import__("heapq").heappop(self.ready[pool]) & 0xFFFFFFFF
+        return index if self.status[index] == READY and index not in self.running else None
+
+    patch.setattr(RunState, "pop", pop)
+
+
+def looks_at_the_best_pool_only(patch):
+    """First the best step, then whether there is a slot for it: a full pool hides all others."""
+    following = grant._next
+
+    def limited(state, batch):
+        heads = [(heap[0], pool) for pool, heap in state.ready.items() if heap]
+        return None if heads and grant._slots(state, min(heads)[1], batch) <= 0 else following(state, batch)
+
+    patch.setattr(grant, "_next", limited)
+
+
+def cancel_is_ignored(patch):
+    """A cancel changes nothing."""
+    patch.setitem(deciding._BY_INPUT, inputs.Cancel, lambda turn, asked: None)
+
+
+def cancel_forgets_what_comes_back(patch):
+    """Only what waits at the moment of the cancel is cancelled, not what is returned later."""
+    patch.setattr(deciding, "SETTLING", (failure.settle_failures, _halt_only, deciding.finish))
+
+
+def starts_in_a_cancelled_run(patch):
+    """A cancelled run hands out what still waits."""
+
+    def start(turn, offer):
+        cancelling, turn.state.cancelling = turn.state.cancelling, False
+        try:
+            grant.grant(turn, offer)
+        finally:
+            turn.state.cancelling = cancelling
+
+    patch.setattr(deciding, "SETTLING", (failure.settle_failures, _halt_only, deciding.finish))
+    patch.setitem(deciding._BY_INPUT, inputs.Offer, start)
+
+
+def take_over_keeps_tokens(patch):
+    """The next conductor numbers its attempts like the former one."""
+    returned = folding._FOLDS[ev.AttemptsReturned]
+
+    def reuse(state, event):
+        tokens = [state.running[index].token for index in event.steps if index in state.running]
+        returned(state, event)
+        if len(event.steps) > 1:
+            state.next_token = min(tokens, default=state.next_token)
+
+    patch.setitem(folding._FOLDS, ev.AttemptsReturned, reuse)
+
+
+def take_over_waits_for_the_dead(patch):
+    """The attempts of the former conductor count as under way."""
+    patch.setitem(deciding._BY_INPUT, inputs.TakeOver, lambda turn, asked: None)
+
+
+def gives_up_before_the_worker_is_gone(patch):
+    """A timed-out step is tried again at once, while its process group still runs."""
+
+    def hasty(turn, tick):
+        control_before = len(turn.commands)
+        timing.do_what_is_due(turn, tick)
+        for command in turn.commands[control_before:]:
+            if isinstance(command, cmd.KillAttempt):
+                turn.emit(ev.AttemptsReturned(turn.now, (command.step,)))
+
+    patch.setitem(deciding._BY_INPUT, inputs.Tick, hasty)
+
+
+def resume_repeats_what_succeeded(patch):
+    """A resumed run starts over."""
+    resumed = folding._FOLDS[ev.RunResumed]
+
+    def start_over(state, event):
+        for index, code in enumerate(state.status):
+            if code == SUCCEEDED:
+                state.set_status(index, UNDONE)
+        resumed(state, replace(event, steps=tuple(sorted({*event.steps, *state.done_order}))))
+
+    patch.setitem(folding._FOLDS, ev.RunResumed, start_over)
+
+
+def failures_skip_nobody(patch):
+    """What depends on a failed step goes on waiting for it."""
+    patch.setattr(deciding, "SETTLING", deciding.SETTLING[1:])
+
+
+def declined_counts_as_done(patch):
+    """What a condition refuses is taken for a success."""
+    patch.setitem(deciding._BY_INPUT, Declined, lambda turn, declined: report._current(turn, declined.step, declined.token)
+        and turn.emit(ev.StepSucceeded(turn.now, declined.step, declined.token, 0.0)))  # fmt: skip
+
+
+def returned_is_lost(patch):
+    """An attempt that never began counts as a try."""
+
+    def lose(turn, returned):
+        report.take_lost(turn, report.Lost(returned.run, returned.step, returned.token, "returned"))
+
+    patch.setitem(deciding._BY_INPUT, Returned, lose)
+
+
+def rolls_back_in_forward_order(patch):
+    """What was done first is undone first."""
+    halted = folding._FOLDS[ev.RunHalted]
+
+    def forward(state, event):
+        halted(state, event)
+        state.undo_queue.reverse()
+
+    patch.setitem(folding._FOLDS, ev.RunHalted, forward)
+
+
+def rollback_forgets_what_was_running(patch):
+    """A step that succeeds while the run is already to be rolled back stays done."""
+    succeeded = folding._FOLDS[ev.StepSucceeded]
+
+    def forget(state, event):
+        succeeded(state, event)
+        if state.rolling and event.step in state.undo_queue:
+            state.undo_queue.remove(event.step)
+
+    patch.setitem(folding._FOLDS, ev.StepSucceeded, forget)
+
+
+def rollback_overrides_newer_versions(patch):
+    """A rollback gives back the former version, whoever has published since."""
+    undone = Book._undone
+
+    def override(self, commit, event):
+        partition = self.state.plan.steps[event.step].partition
+        for asset, own, _ in self.state.swaps.get(event.step, ()):
+            if version := self._store.version(asset, partition, own):
+                self._catalogue.publish(head_of(version))
+        undone(self, commit, event)
+
+    patch.setitem(conducting.Book.write.__globals__["_WRITERS"], ev.StepUndone, override)
+
+
+def _halt_only(turn):
+    if not turn.state.cancelling or not turn.state.running:
+        if turn.state.cancelling and turn.events and isinstance(turn.events[0], ev.CancelRequested):
+            deciding.close_waiting(turn)
+        elif not turn.state.cancelling:
+            deciding.close_waiting(turn)
+
+
+def _with(module, name, value, act):
+    """The rule, with one name of its module replaced while it runs."""
+
+    def acting(turn, told):
+        former = getattr(module, name)
+        setattr(module, name, value)
+        try:
+            act(turn, told)
+        finally:
+            setattr(module, name, former)
+
+    return acting
