@@ -22,9 +22,15 @@ setup: .venv/.ready
 demo: setup  ## the main job on real data: every flight that left New York in 2013
 	$(BIN)/legato --project examples/flights run
 	$(BIN)/legato --project examples/flights query "select airline, sum(flights)::int as flights, \
-	round(100.0 * sum(on_time) / sum(arrived), 1) as \"on time %\", \
-	round(sum(dep_delay_min) / sum(departed), 1) as \"mean departure delay (min)\" \
+	round(100 * sum(on_time_share * arrived) / sum(arrived), 1) as 'on time %', \
+	round(sum(mean_dep_delay * departed) / sum(departed), 1) as 'mean departure delay, min' \
 	from carrier_performance group by airline order by 3 desc"
+	@echo
+	@echo "Next, in examples/flights (with .venv/bin/legato):"
+	@echo "  legato run +report                   nothing runs, and it says why"
+	@echo "  python break_day.py 2013-03-05       send a broken day; then: legato run, legato why flights@2013-03-05"
+	@echo "  legato versions flights@2013-03-05   what was published; legato rollback goes back"
+	@echo "  legato status, legato list, legato show delays, legato query \"select ...\", legato --help"
 
 check: setup  ## all that is fast: format, lint, types, layers, sizes, unit, kernel and plan tests
 	$(BIN)/ruff format --check --quiet .

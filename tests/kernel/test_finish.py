@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from scene import how
 
-from legato.terms.codec import pack, unpack
 from legato.plan.records import Plan
+from legato.terms.codec import pack, unpack
 
 
 def test_a_run_with_nothing_to_do_ends_at_once(play):

@@ -35,17 +35,8 @@ handlings = st.builds(
 )
 links = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=6)
 sizes = st.lists(st.integers(1, 3), min_size=5, max_size=5)
-acts = st.lists(
-    st.tuples(
-        st.sampled_from(
-            ["offer", "offer", "offer", "done", "done", "done", "raises", "lost", "declines", "returns", "gate", "nonsense", "wait"]
-            + ["cancel", "resume", "die"]
-        ),
-        st.integers(0, 20),
-        st.booleans(),
-    ),
-    max_size=60,
-)
+WORDS = "offer offer offer done done done raises lost declines returns gate nonsense wait cancel resume die"
+acts = st.lists(st.tuples(st.sampled_from(WORDS.split()), st.integers(0, 20), st.booleans()), max_size=60)
 
 
 def text_of(edges, counts):
@@ -165,7 +156,8 @@ instants = st.integers(0, 100)
 steps = st.integers(0, 4)
 tokens = st.integers(0, 6)
 many = st.lists(steps, max_size=4).map(tuple)
-outputs = st.lists(st.sampled_from([Output(Ref("x", "", "v", "m", "", "json")), Output(Ref("y", "", "v", "m", "", "json"))])).map(tuple)
+versions = [Output(Ref(name, "", "v", "m", "", "json")) for name in "xy"]
+outputs = st.lists(st.sampled_from(versions)).map(tuple)
 errors = st.sampled_from([Error("raised", ""), Error("lost", ""), Error("timeout", ""), Error("gate", "")])
 thens = st.sampled_from(["retry", "fallback", "fail", "again", "cancel", "stuck"])
 any_event = st.one_of(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from heapq import heappop
+from typing import Any
+
 from msgspec.structs import replace
 
 from legato.kernel import commands as cmd
@@ -13,6 +17,7 @@ from legato.kernel.board import Board
 from legato.kernel.rules import control, failure, grant, report, timing
 from legato.kernel.state import READY, SUCCEEDED, UNDONE, Attempt, RunState
 from legato.ports.store import Commit
+from legato.runtime import book as booking
 from legato.runtime import conductor as conducting
 from legato.runtime.book import Book, head_of
 from legato.runtime.conductor import Conductor
@@ -20,12 +25,28 @@ from legato.terms.attempt import Declined, Done, Returned
 from legato.terms.errors import LegatoError
 from legato.terms.fact import Error
 
+Mutant = Callable[[Any], None]
 
+RINGS_OF: dict[Mutant, tuple[str, ...]] = {}
+
+
+def caught_by(*rings: str) -> Callable[[Mutant], Mutant]:
+    """Each of these rings, on its own, must catch the mutant."""
+
+    def note(mutant: Mutant) -> Mutant:
+        RINGS_OF[mutant] = rings
+        return mutant
+
+    return note
+
+
+@caught_by("kernel", "worlds")
 def no_token_check(patch):
     """Any report speaks for whatever attempt of its step is under way."""
     patch.setattr(report, "_current", lambda turn, step, token: turn.state.running.get(step))
 
 
+@caught_by("kernel", "worlds")
 def stale_success_publishes(patch):
     """A success whose attempt is gone is recorded all the same."""
 
@@ -36,6 +57,7 @@ def stale_success_publishes(patch):
     patch.setitem(deciding._BY_INPUT, Done, _with(report, "_current", current, report.take_done))
 
 
+@caught_by("kernel", "worlds")
 def doubled_success_is_discarded(patch):
     """A success heard twice is taken for a stale one, and what it published is thrown away."""
 
@@ -46,6 +68,7 @@ def doubled_success_is_discarded(patch):
     patch.setitem(deciding._BY_INPUT, Done, take_done)
 
 
+@caught_by("worlds", "deaths")
 def acts_before_it_records(patch):
     """Orders leave before the commit that says so."""
     offer, perform = Conductor._offer, Conductor._perform
@@ -57,6 +80,7 @@ def acts_before_it_records(patch):
     patch.setattr(Conductor, "_offer", offer_and_perform)
 
 
+@caught_by("worlds")
 def goes_on_after_a_failed_write(patch):
     """A commit that failed is shrugged off."""
     commit = Conductor._commit
@@ -72,6 +96,7 @@ def goes_on_after_a_failed_write(patch):
     patch.setattr("legato.testing.workers.SimulatedExecutor.close", lambda self: None)
 
 
+@caught_by("worlds")
 def records_and_publishes_apart(patch):
     """Events and heads are written in two transactions."""
     commit = Conductor._commit
@@ -93,11 +118,13 @@ def records_and_publishes_apart(patch):
     patch.setattr(Conductor, "_commit", commit_twice)
 
 
+@caught_by("worlds", "conductors")
 def rests_before_the_last_commit(patch):
     """The loop ends as soon as memory says that the run did."""
     patch.setattr(Conductor, "_busy", lambda self: any(live.state.ended is None for live in self.runs.values()))
 
 
+@caught_by("kernel", "worlds")
 def retries_without_end(patch):
     """The number of retries is not looked at."""
     what_then = failure._what_then
@@ -109,6 +136,7 @@ def retries_without_end(patch):
     patch.setattr(failure, "_what_then", again)
 
 
+@caught_by("kernel", "worlds")
 def lost_workers_cost_retries(patch):
     """A lost worker is charged to the user's retries."""
     what_then = failure._what_then
@@ -117,6 +145,7 @@ def lost_workers_cost_retries(patch):
     ))  # fmt: skip
 
 
+@caught_by("kernel")
 def fallback_is_ignored(patch):
     """A step that is out of tries fails, fallback or not."""
     what_then = failure._what_then
@@ -125,6 +154,7 @@ def fallback_is_ignored(patch):
     ))  # fmt: skip
 
 
+@caught_by("kernel", "worlds")
 def backoff_is_cut_short_by_a_replay(patch):
     """Any due instant that an earlier try left behind makes a step in back-off ready."""
 
@@ -144,11 +174,13 @@ def backoff_is_cut_short_by_a_replay(patch):
     patch.setitem(deciding._BY_INPUT, inputs.TakeOver, keep_dues)
 
 
+@caught_by("kernel", "worlds")
 def publishes_past_the_gate(patch):
     """Blocking verdicts are not looked at."""
     patch.setattr(report, "_gate", lambda outputs: None)
 
 
+@caught_by("worlds")
 def shows_quarantined_versions(patch):
     """A quarantined version becomes what readers see."""
     failed = Book._failed
@@ -157,9 +189,10 @@ def shows_quarantined_versions(patch):
         failed(self, commit, event)
         commit.heads.extend(head_of(version) for version in commit.versions if version.state == "quarantined")
 
-    patch.setitem(conducting.Book.write.__globals__["_WRITERS"], ev.AttemptFailed, show)
+    patch.setitem(booking._WRITERS, ev.AttemptFailed, show)
 
 
+@caught_by("worlds", "deaths")
 def publishes_twice(patch):
     """Each version is recorded again by the commit that ends the run."""
     ended, succeeded = Book._ended, Book._succeeded
@@ -174,14 +207,16 @@ def publishes_twice(patch):
         commit.versions.extend(version for run, version in made if run == self.run.id)
 
     patch.setattr(Book, "_succeeded", remember)
-    patch.setitem(conducting.Book.write.__globals__["_WRITERS"], ev.RunEnded, repeat)
+    patch.setitem(booking._WRITERS, ev.RunEnded, repeat)
 
 
+@caught_by("kernel", "worlds")
 def skips_the_claim(patch):
     """Nobody asks who is writing an asset partition."""
     patch.setattr(Board, "holder", lambda self, claims, owner: None)
 
 
+@caught_by("kernel", "worlds", "deaths")
 def leaks_slots(patch):
     """An attempt that writes an asset keeps its slot."""
     give_back = Board.give_back
@@ -193,6 +228,7 @@ def leaks_slots(patch):
     patch.setattr(Board, "give_back", keep)
 
 
+@caught_by("conductors")
 def adopted_history_moves_todays_board(patch):
     """A run that is taken over is folded onto the board of the runs that are live."""
     read_state = conducting.read_state
@@ -208,11 +244,13 @@ def adopted_history_moves_todays_board(patch):
     patch.setattr(Conductor, "adopt", on_the_board)
 
 
+@caught_by("kernel", "worlds", "deaths")
 def releases_nobody(patch):
     """A success tells nobody who waits for it."""
     patch.setattr(RunState, "release", lambda self, index: None)
 
 
+@caught_by("kernel", "worlds")
 def releases_too_early(patch):
     """A range counts as done when its first step is."""
 
@@ -228,16 +266,18 @@ def releases_too_early(patch):
     patch.setattr(RunState, "release", release)
 
 
+@caught_by("kernel", "worlds", "deaths")
 def starts_doubles(patch):
     """Entries that earlier lives left among the ready steps count again."""
 
     def pop(self, pool):
-        index = folding.heappush and __import__("heapq").heappop(self.ready[pool]) & 0xFFFFFFFF
+        index = heappop(self.ready[pool]) & 0xFFFFFFFF
         return index if self.status[index] == READY and index not in self.running else None
 
     patch.setattr(RunState, "pop", pop)
 
 
+@caught_by("kernel")
 def looks_at_the_best_pool_only(patch):
     """First the best step, then whether there is a slot for it: a full pool hides all others."""
     following = grant._next
@@ -249,16 +289,19 @@ def looks_at_the_best_pool_only(patch):
     patch.setattr(grant, "_next", limited)
 
 
+@caught_by("kernel")
 def cancel_is_ignored(patch):
     """A cancel changes nothing."""
     patch.setitem(deciding._BY_INPUT, inputs.Cancel, lambda turn, asked: None)
 
 
+@caught_by("kernel")
 def cancel_forgets_what_comes_back(patch):
     """Only what waits at the moment of the cancel is cancelled, not what is returned later."""
-    patch.setattr(deciding, "SETTLING", (failure.settle_failures, _halt_only, deciding.finish))
+    patch.setattr(deciding, "SETTLING", (failure.settle_failures, _close_when_asked, deciding.finish))
 
 
+@caught_by("kernel", "worlds")
 def starts_in_a_cancelled_run(patch):
     """A cancelled run hands out what still waits."""
 
@@ -269,10 +312,11 @@ def starts_in_a_cancelled_run(patch):
         finally:
             turn.state.cancelling = cancelling
 
-    patch.setattr(deciding, "SETTLING", (failure.settle_failures, _halt_only, deciding.finish))
+    patch.setattr(deciding, "SETTLING", (failure.settle_failures, _close_halted, deciding.finish))
     patch.setitem(deciding._BY_INPUT, inputs.Offer, start)
 
 
+@caught_by("worlds", "deaths")
 def take_over_keeps_tokens(patch):
     """The next conductor numbers its attempts like the former one."""
     returned = folding._FOLDS[ev.AttemptsReturned]
@@ -286,11 +330,13 @@ def take_over_keeps_tokens(patch):
     patch.setitem(folding._FOLDS, ev.AttemptsReturned, reuse)
 
 
+@caught_by("kernel", "worlds", "deaths")
 def take_over_waits_for_the_dead(patch):
     """The attempts of the former conductor count as under way."""
     patch.setitem(deciding._BY_INPUT, inputs.TakeOver, lambda turn, asked: None)
 
 
+@caught_by("kernel", "worlds")
 def gives_up_before_the_worker_is_gone(patch):
     """A timed-out step is tried again at once, while its process group still runs."""
 
@@ -304,6 +350,7 @@ def gives_up_before_the_worker_is_gone(patch):
     patch.setitem(deciding._BY_INPUT, inputs.Tick, hasty)
 
 
+@caught_by("kernel", "worlds")
 def resume_repeats_what_succeeded(patch):
     """A resumed run starts over."""
     resumed = folding._FOLDS[ev.RunResumed]
@@ -317,17 +364,20 @@ def resume_repeats_what_succeeded(patch):
     patch.setitem(folding._FOLDS, ev.RunResumed, start_over)
 
 
+@caught_by("kernel", "worlds", "deaths")
 def failures_skip_nobody(patch):
     """What depends on a failed step goes on waiting for it."""
     patch.setattr(deciding, "SETTLING", deciding.SETTLING[1:])
 
 
+@caught_by("kernel", "worlds")
 def declined_counts_as_done(patch):
     """What a condition refuses is taken for a success."""
     patch.setitem(deciding._BY_INPUT, Declined, lambda turn, declined: report._current(turn, declined.step, declined.token)
         and turn.emit(ev.StepSucceeded(turn.now, declined.step, declined.token, 0.0)))  # fmt: skip
 
 
+@caught_by("kernel")
 def returned_is_lost(patch):
     """An attempt that never began counts as a try."""
 
@@ -337,6 +387,7 @@ def returned_is_lost(patch):
     patch.setitem(deciding._BY_INPUT, Returned, lose)
 
 
+@caught_by("kernel", "worlds")
 def rolls_back_in_forward_order(patch):
     """What was done first is undone first."""
     halted = folding._FOLDS[ev.RunHalted]
@@ -348,6 +399,7 @@ def rolls_back_in_forward_order(patch):
     patch.setitem(folding._FOLDS, ev.RunHalted, forward)
 
 
+@caught_by("kernel")
 def rollback_forgets_what_was_running(patch):
     """A step that succeeds while the run is already to be rolled back stays done."""
     succeeded = folding._FOLDS[ev.StepSucceeded]
@@ -360,6 +412,7 @@ def rollback_forgets_what_was_running(patch):
     patch.setitem(folding._FOLDS, ev.StepSucceeded, forget)
 
 
+@caught_by("conductors")
 def rollback_overrides_newer_versions(patch):
     """A rollback gives back the former version, whoever has published since."""
     undone = Book._undone
@@ -371,15 +424,17 @@ def rollback_overrides_newer_versions(patch):
                 self._catalogue.publish(head_of(version))
         undone(self, commit, event)
 
-    patch.setitem(conducting.Book.write.__globals__["_WRITERS"], ev.StepUndone, override)
+    patch.setitem(booking._WRITERS, ev.StepUndone, override)
 
 
-def _halt_only(turn):
-    if not turn.state.cancelling or not turn.state.running:
-        if turn.state.cancelling and turn.events and isinstance(turn.events[0], ev.CancelRequested):
-            deciding.close_waiting(turn)
-        elif not turn.state.cancelling:
-            deciding.close_waiting(turn)
+def _close_when_asked(turn):
+    if not turn.state.cancelling or any(isinstance(event, ev.CancelRequested) for event in turn.events):
+        deciding.close_waiting(turn)
+
+
+def _close_halted(turn):
+    if not turn.state.cancelling:
+        deciding.close_waiting(turn)
 
 
 def _with(module, name, value, act):

@@ -174,6 +174,7 @@ def test_a_quarantined_partition_shows_its_rows_and_what_readers_see(ask: Ask, s
     [check] = [each for each in failure["checks"] if each["severity"] == "block"]
     assert (check["check"], check["failed"], check["total"]) == ("not_null_carrier", 2, 3)
     assert [row["flight"] for row in check["sample"]] == [2, 3]
+    assert list(check["sample"][0]) == ["flight", "carrier", "delay_min"]
     assert Path(failure["file"]).is_file()
     assert failure["version"] != seen["version"]
     assert seen["rows"] == 3

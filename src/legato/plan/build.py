@@ -162,6 +162,8 @@ class _Builder:
             there = self.facts.observed.get(node.name, {})
             return Reason("observed", there[key]) if key in there else Reason(_BLOCKED, f"{show(node.name, key)} is not there")
         for edge, region in regions:
+            if not region and not self.needs.may_be_empty(edge):
+                return Reason(_BLOCKED, f"{edge.name} has no partition for it")
             coming = self.coming.get(edge.up, ())
             absent = [gone for gone in self.freshness.missing(edge, region) if gone not in coming]
             if absent:

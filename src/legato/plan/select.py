@@ -166,7 +166,10 @@ class Selector:
         return result
 
     def _everything(self) -> Selection:
-        return {node.name: self.extents.of(node.partitions) for node in self.graph.project.nodes.values()}
+        """All there is, but for tasks that only stand in for others: they run when those fail."""
+        nodes = self.graph.project.nodes.values()
+        stand_ins = {node.fallback for node in nodes if node.fallback}
+        return {node.name: self.extents.of(node.partitions) for node in nodes if node.name not in stand_ins}
 
     def _bad(self, why: str) -> UsageError:
         return UsageError("selection", f"the selection {self._text!r} cannot be read", why=why, next="legato explain selection")

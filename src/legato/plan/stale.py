@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
+from legato.declare.mapping import Overlap, Same, Subset
 from legato.declare.node import Node
 from legato.declare.partitions import key_of, keys
 from legato.declare.project import contract_fingerprint
@@ -13,7 +14,7 @@ from legato.declare.region import Coord, Region, coords
 from legato.plan.graph import Edge, Graph
 from legato.plan.records import Reason
 from legato.plan.select import needs_of
-from legato.plan.spread import Extents
+from legato.plan.spread import Extents, default_mapping
 from legato.terms.codec import fingerprint
 from legato.terms.key import show
 
@@ -60,6 +61,13 @@ class Needs:
         """The part of the edge's upper node that one partition of its lower node needs."""
         box = tuple((place, place + 1) for place in coord)
         return needs_of(self.graph, self.extents, edge, (box,))
+
+    def may_be_empty(self, edge: Edge) -> bool:
+        """Whether needing none of an input's partitions makes sense: at the start of a look-back, or where a mapping says so."""
+        nodes = self.graph.project.nodes
+        down, up = nodes[edge.down].partitions, nodes[edge.up].partitions
+        mapping = edge.mapping or default_mapping(down, up)
+        return not edge.param or up is None or not isinstance(mapping, Same | Overlap | Subset)
 
     def keys(self, node: str, region: Region) -> list[str]:
         """The partition keys of a region of a node; one empty key where it is not partitioned."""

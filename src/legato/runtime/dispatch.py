@@ -91,16 +91,18 @@ class Dispatch:
             if upper.kind == "task":
                 if state.plan.handling[edge.down].outputs:
                     read[edge.key] = self._task_digest(state, edge, coord)
-                argument = self._values(state, index, edge)
+                if is_read(edge):
+                    arguments.append(self._values(state, index, edge))
             elif upper.kind == "source":
                 tokens = state.plan.observed.get(edge.name, {})
                 read[edge.key] = digest_inputs((name, tokens.get(name, "")) for name in names)
-                seen: object = {name: tokens[name] for name in names} if self._many[edge] else tokens[names[0]]
-                argument = Argument(edge.param, value=pack(seen), many=self._many[edge])
+                if is_read(edge):
+                    seen: object = {name: tokens[name] for name in names} if self._many[edge] else tokens[names[0]]
+                    arguments.append(Argument(edge.param, value=pack(seen), many=self._many[edge]))
             else:
                 argument, read[edge.key] = self._versions(edge, names)
-            if edge.param and not edge.param.endswith(":"):
-                arguments.append(argument)
+                if is_read(edge):
+                    arguments.append(argument)
         return tuple(arguments), read
 
     def _versions(self, edge: Edge, names: list[str]) -> tuple[Argument, str]:
@@ -122,18 +124,13 @@ class Dispatch:
             above for at in range(0, len(deps), 2) for above in range(deps[at], deps[at + 1])
             if state.plan.steps[above].node == edge.up
         ]  # fmt: skip
-        kept = [above in state.kept for above in steps]
-        if any(kept) and not all(kept):
-            raise LegatoError(
-                "input-mixed", f"{edge.down} reads values of {edge.up} of which some were stored and some were not",
-                why="values near the size up to which they are kept inline", next=f"make {edge.up} an asset",
-            )  # fmt: skip
-        if any(kept):
-            return Argument(edge.param, tuple(state.kept[above] for above in steps), None, self._many[edge])
+        kept = tuple(state.kept[above] for above in steps if above in state.kept)
+        if kept and len(kept) == len(steps):
+            return Argument(edge.param, kept, None, self._many[edge])
         if not self._many[edge]:
             return Argument(edge.param, value=state.values.get(steps[0], _NIL))
         raw = {state.plan.steps[above].partition: msgspec.Raw(state.values.get(above, _NIL)) for above in steps}
-        return Argument(edge.param, value=msgspec.msgpack.encode(raw), many=True)
+        return Argument(edge.param, kept, msgspec.msgpack.encode(raw), many=True)
 
     def _task_digest(self, state: RunState, edge: Edge, coord: Coord) -> str:
         heads = {asset: self._catalogue.heads(asset) for asset in self.assets_of(state)}
@@ -146,6 +143,11 @@ class Dispatch:
             return False
         mapping = edge.mapping or default_mapping(down, up)
         return not isinstance(mapping, Same)
+
+
+def is_read(edge: Edge) -> bool:
+    """Whether the function gets the input, or only waits for it."""
+    return bool(edge.param) and not edge.param.endswith(":")
 
 
 _NIL = pack(None)

@@ -74,10 +74,16 @@ def failed_checks(version: Version, file: str) -> tuple[FailedCheck, ...]:
     return tuple(
         FailedCheck(
             check=each.check, severity=each.severity, message=each.message, failed=each.failed, total=each.total,
-            sample=each.sample, query=_query(file, each) if is_table and each.where else "",
+            sample=[_as_stored(row, version) for row in each.sample], query=_query(file, each) if is_table and each.where else "",
         )
         for each in failed
     )  # fmt: skip
+
+
+def _as_stored(row: dict[str, Any], version: Version) -> dict[str, Any]:
+    """The row with its columns in the table's order; the store keeps them by name."""
+    order = {column.name: at for at, column in enumerate(version.columns)}
+    return dict(sorted(row.items(), key=lambda item: order.get(item[0], len(order))))
 
 
 def _query(file: str, verdict: Verdict) -> str:

@@ -43,17 +43,21 @@ class Health(Struct, frozen=True, kw_only=True):
 
 
 def health(workspace: Workspace, store: Store | None) -> Health:
-    """How the project is."""
+    """How the project is. A trouble of what is fresh again (its cause was taken back) is over."""
     planner = Planner(workspace, store)
     statuses: dict[str, int] = {}
+    fresh: set[tuple[str, str]] = set()
     for step in planner.everything().steps:
         node = workspace.project.nodes[step.node]
+        if step.reason.kind == "fresh":
+            fresh.update((asset, step.partition) for asset in node.outputs)
         if node.kind == "asset":
             statuses[status_of(step)] = statuses.get(status_of(step), 0) + len(node.outputs)
     folder = Folder(workspace.project, planner.extents)
+    open_troubles = [each for each in store.troubles() if (each.asset, each.partition) not in fresh] if store else []
     return Health(
         project=workspace.project.name, statuses=statuses, holder=workspace.find_holder(),
-        troubles=tuple(_troubles(workspace, folder, store.troubles())) if store else (),
+        troubles=tuple(_troubles(workspace, folder, open_troubles)),
         runs=tuple(list_runs(workspace, store, limit=5)) if store else (),
     )  # fmt: skip
 

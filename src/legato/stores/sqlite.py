@@ -285,9 +285,15 @@ def _connect_reader(path: str) -> sqlite3.Connection:
 
 
 def _is_frozen(path: str) -> bool:
-    """Whether the file holds everything and nobody can change it: on a disk mounted read-only, where SQLite cannot make a log."""
+    """Whether the file holds everything and nobody is going to change it: it stands where SQLite could not even make a log.
+
+    That is a disk mounted read-only, or a folder that its owner, who we are, may not write to.
+    """
     log = f"{path}-wal"
-    return bool(os.statvfs(path).f_flag & os.ST_RDONLY) and not (os.path.exists(log) and os.path.getsize(log))
+    if os.path.exists(log) and os.path.getsize(log):
+        return False
+    ours = os.stat(path).st_uid == os.geteuid()
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY) or (ours and not os.access(os.path.dirname(path), os.W_OK))
 
 
 def _json(names: Iterable[str]) -> str:

@@ -30,7 +30,11 @@ class Ref(Struct, frozen=True, array_like=True):
 
 
 class Argument(Struct, frozen=True, array_like=True, omit_defaults=True):
-    """One input of an attempt: stored versions to load (in partition order), or a small value inline (MessagePack)."""
+    """One input of an attempt: stored versions to load (in partition order), or a small value inline (MessagePack).
+
+    Of many values some may be stored and others inline: then `value` maps every partition, in order, to its value, and to
+    nil where one of the `refs` has it.
+    """
 
     param: str
     refs: tuple[Ref, ...] = ()

@@ -99,13 +99,14 @@ def _draw_node(random: Random, name: str, above: list[tuple[str, Node]]) -> Node
     if not above or roll < 0.1:
         return Node(name=name, kind="source", outputs=(name,), partitions=partitions)
     deps = [
-        _draw_dep(random, partitions, product, maker) for product, maker in random.sample(above, min(len(above), random.randint(1, 3)))
+        _draw_dep(random, partitions, product, maker)
+        for product, maker in random.sample(above, min(len(above), random.randint(1, 3)))
     ]
     asks = random.random() < 0.08
     kind: Literal["asset", "task"] = "task" if roll < 0.3 else "asset"
     several = (name, f"{name}_too") if random.random() < 0.2 else (name,)
     return Node(
-        name=name, kind=kind, outputs=several if kind == "asset" else (), deps=tuple(deps), partitions=partitions, code=f"code of {name}",
+        name=name, kind=kind, outputs=several if kind == "asset" else (), deps=tuple(deps), partitions=partitions, code=name,
         retry=Retry(random.randint(0, 2), delay_s=random.choice((0.0, 0.5)), max_delay_s=2.0, jitter=random.random() < 0.5),
         lost_retries=random.choice((0, 2, 2, 2)), timeout_s=random.choice((None, None, 1.0)),
         pool=random.choice(("default", "default", "single", "pair")), priority=random.randint(-1, 1),

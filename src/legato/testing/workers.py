@@ -30,7 +30,8 @@ _MOST_POLLS = 20_000
 class Worker:
     """One process group: what it makes now, and what it was handed besides."""
 
-    now: tuple[Order, Act] | None = None
+    now: Order | None = None
+    inputs: list[Any] = field(default_factory=list)
     queue: deque[Order] = field(default_factory=deque)
     expected_s: float = 0.0
 
@@ -83,8 +84,8 @@ class SimulatedExecutor:
             for order in [order for order in worker.queue if (order.run, order.step, order.token) == (run, step, token)]:
                 worker.queue.remove(order)
                 self._report(Returned(run, step, token))
-            if worker.now is not None and (worker.now[0].run, worker.now[0].step, worker.now[0].token) == (run, step, token):
-                self._later(self._random.random() * 0.1, partial(self._lose, worker, worker.now[0], "stopped"))
+            if worker.now is not None and (worker.now.run, worker.now.step, worker.now.token) == (run, step, token):
+                self._later(self._random.random() * 0.1, partial(self._lose, worker, worker.now, "stopped"))
 
     def poll(self, timeout_s: float) -> list[Report]:
         """Let virtual time pass until a report is there, or so many seconds."""
@@ -129,7 +130,7 @@ class SimulatedExecutor:
                 self._say_late(report)
 
     def _say_late(self, report: Report) -> None:
-        self._later(self._random.choice((0.0, 0.005, 0.1, 0.5)), partial(self._reports.append, report))
+        self._later(self._random.choice((0.0, 0.0001, 0.01, 0.1)), lambda: self._reports.append(report))
 
     def _go_on(self, worker: Worker) -> None:
         """Begin the next order of an idle worker."""
@@ -137,17 +138,17 @@ class SimulatedExecutor:
             return
         order = worker.queue.popleft()
         act = self._script.act(order)
-        worker.now = (order, act)
+        worker.now = order
         self._witness.saw_begin(order, self._clock.now())
-        inputs = [self._input(argument) for argument in order.arguments]
+        worker.inputs = [self._input(argument) for argument in order.arguments]
         if self._witness.plans[order.run].handling[order.node].timeout_s is not None:
             self._say_begun(worker, order)
         elif act.seconds > _BEGUN_AFTER_S:
             self._later(_BEGUN_AFTER_S, partial(self._say_begun, worker, order))
         if act.ending == "die":
-            self._later(act.seconds, partial(self._lose, worker, order, "killed by signal 9", inputs))
+            self._later(act.seconds, partial(self._lose, worker, order, "killed by signal 9"))
         elif act.ending != "hang":
-            self._later(act.seconds, partial(self._end, worker, order, act, inputs))
+            self._later(act.seconds, partial(self._end, worker, order, act))
 
     def _input(self, argument: Argument) -> Any:
         if argument.value is not None:
@@ -155,12 +156,12 @@ class SimulatedExecutor:
         return self._storage.load(argument.refs, Any, many=argument.many) if argument.refs else None
 
     def _say_begun(self, worker: Worker, order: Order) -> None:
-        if worker.now is not None and worker.now[0] is order:
+        if worker.now is order:
             self._report(Begun(order.run, order.step, order.token))
 
-    def _end(self, worker: Worker, order: Order, act: Act, inputs: list[Any]) -> None:
+    def _end(self, worker: Worker, order: Order, act: Act) -> None:
         """The attempt comes to its own end, unless it was stopped before."""
-        if worker.now is None or worker.now[0] is not order:
+        if worker.now is not order:
             return
         key, seconds = (order.run, order.step, order.token), act.seconds
         if act.ending == "raise":
@@ -168,18 +169,18 @@ class SimulatedExecutor:
         elif act.ending == "decline":
             report = Declined(*key, seconds)
         else:
-            report = self._success(order, seconds, inputs, gate_closes=act.ending == "gate")
+            report = self._success(order, seconds, worker.inputs, gate_closes=act.ending == "gate")
         worker.now = None
         self._witness.saw_end(order)
         self._report(report)
         self._go_on(worker)
 
-    def _lose(self, worker: Worker, order: Order, reason: str, inputs: list[Any] | None = None) -> None:
+    def _lose(self, worker: Worker, order: Order, reason: str) -> None:
         """The worker's whole process group is gone; a new one takes its place. Its last word may still be on the way."""
-        if worker.now is None or worker.now[0] is not order:
+        if worker.now is not order:
             return
-        if inputs is not None and order.mode != "undo" and self._random.random() < self._stutter:
-            self._say_late(self._success(order, 0.1, inputs))
+        if order.mode != "undo" and self._random.random() < 2 * self._stutter:
+            self._say_late(self._success(order, 0.1, worker.inputs))
         worker.now = None
         self._witness.saw_end(order)
         self._report(Lost(order.run, order.step, order.token, reason))

@@ -245,7 +245,7 @@ def play(seed: int) -> World:
     """A random world of this seed, disturbed in every way, beside an undisturbed one: in the end both publish the same."""
     random = Random(f"faults {seed}")
     faults = Faults(
-        stutter=random.choice((0.0, 0.0, 0.1, 0.3)), cancel=random.choice((0.0, 0.0, 0.5)), drain=random.choice((0.0, 0.0, 0.01)),
+        stutter=random.choice((0.0, 0.2, 0.5)), cancel=random.choice((0.0, 0.0, 0.5)), drain=random.choice((0.0, 0.0, 0.01)),
         clock_jumps=random.choice(((0.0,), (0.0, 5.0, -3600.0, -0.5, 3600.0))),
     )  # fmt: skip
     world = World(seed, faults=faults)

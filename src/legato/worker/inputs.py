@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
 
@@ -61,7 +61,7 @@ class Inputs:
 
     def _value(self, argument: Argument, kind: Any) -> Any:
         if argument.value is not None:
-            return self._decode(argument.param, argument.value, kind)
+            return self._many(argument, kind) if argument.many else self._decode(argument.param, argument.value, kind)
         if not argument.refs and not argument.many:
             return None
         stores = {ref.storage for ref in argument.refs} or {self._default}
@@ -77,6 +77,17 @@ class Inputs:
         except LegatoError as error:
             why = f": {error.why}" if error.why else ""
             raise Refused("input", f"input {argument.param}: {error.what}{why} [{error.code}]") from error
+
+    def _many(self, argument: Argument, kind: Any) -> Any:
+        """A value for each partition: a dict by its key, or a list where the annotation asks for one."""
+        assert argument.value is not None
+        values: dict[str, Any] = _natural(argument.value)
+        for ref in argument.refs:
+            values[ref.partition] = self._value(Argument(argument.param, (ref,)), Any)
+        asked: Any = list(values.values()) if get_origin(kind) is list or kind is list else values
+        if argument.refs or _decoder(kind) is _natural:
+            return asked
+        return self._decode(argument.param, msgspec.msgpack.encode(asked), kind)
 
     def _decode(self, param: str, body: bytes, kind: Any) -> Any:
         try:
