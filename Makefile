@@ -37,10 +37,12 @@ check: setup  ## all that is fast: format, lint, types, layers, sizes, unit, ker
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -m "not long" -n 2 $(FAST)
+	$(BIN)/pytest -m "not long and not timing" -n 2 $(FAST)
 
 test: check  ## every test, the long rings too
-	$(BIN)/pytest -n 2 --durations=15 tests
+	$(BIN)/pytest -m "not timing" -n 2 --durations=15 tests
+	$(BIN)/pytest -m timing tests
+	$(BIN)/python -m benchmarks --short
 
 bench: setup  ## figures beside their floors, measured in the same run
 	$(BIN)/python -m benchmarks

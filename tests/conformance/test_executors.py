@@ -58,6 +58,7 @@ class TestForkedWorkers(WorkerContract):
         yield executor
         executor.close()
 
+    @pytest.mark.timing
     def test_a_lone_order_is_made_within_a_millisecond(self, driver: Driver) -> None:
         driver.make("noop")
         times = []

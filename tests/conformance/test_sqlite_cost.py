@@ -17,6 +17,8 @@ from legato.ports.store import Commit
 from legato.stores.sqlite import SqliteStore
 from legato.testing.store_records import publish
 
+pytestmark = pytest.mark.timing
+
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[SqliteSite]:

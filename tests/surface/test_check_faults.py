@@ -237,6 +237,7 @@ def test_every_process_and_folder_finds_the_same_version(tmp_path: Path) -> None
     assert len(versions) == 1
 
 
+@pytest.mark.timing
 def test_loading_is_linear(tmp_path: Path) -> None:
     def seconds(count: int) -> float:
         tasks = "".join(f"@lg.task\ndef t{i}(n=1):\n    return helper(n) + {i}\n\n" for i in range(count))

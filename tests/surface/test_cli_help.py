@@ -42,6 +42,7 @@ def test_help_imports_no_command() -> None:
     assert [name for name in modules if name in ("sqlite3", "polars", "duckdb", "pyarrow", "asyncio", "multiprocessing")] == []
 
 
+@pytest.mark.timing
 def test_help_is_quick() -> None:
     """150 ms on an idle machine; held against a bare interpreter, since none is idle."""
 

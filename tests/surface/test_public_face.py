@@ -50,6 +50,7 @@ def test_importing_loads_none_of_its_own_modules_and_no_library() -> None:
     assert not {"msgspec", "rich", "click", "asyncio", "polars", "threading"} & set(loaded)
 
 
+@pytest.mark.timing
 def test_importing_costs_less_than_fifty_milliseconds() -> None:
     def seconds(script: str) -> float:
         started = perf_counter()

@@ -356,6 +356,7 @@ def test_a_partition_without_one_window_says_so() -> None:
 # -- cost -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "parts",
     [p.daily("1990-01-01", "2990-01-01"), p.hourly("2000-01-01", "2090-01-01", tz="America/New_York"),

@@ -379,6 +379,7 @@ def test_cycles_that_share_no_name_are_all_found() -> None:
     assert sorted(map(sorted, order.cycles(needs))) == [["a", "b"], ["c", "d"]]
 
 
+@pytest.mark.timing
 def test_freezing_is_linear() -> None:
     def seconds(count: int) -> float:
         faces = [lg.task(name=f"t{i}")(_task_after(i)) for i in range(count)]

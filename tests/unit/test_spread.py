@@ -324,6 +324,7 @@ def test_windows_without_end_are_needed_as_far_as_they_are_over() -> None:
 # -- cost -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timing
 def test_the_cost_follows_the_ranges_not_the_keys() -> None:
     """Ten years of days and a hundred thousand keys spread in a thousandth of a second."""
     many = p.static(f"k{place}" for place in range(100_000))
