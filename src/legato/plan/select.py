@@ -35,17 +35,26 @@ class Selector:
 
     def __init__(self, graph: Graph, extents: Extents, status_of: StatusOf) -> None:
         self.graph, self.extents, self.status_of = graph, extents, status_of
+        self.unpopulated: list[str] = []
+        """Nodes that the last selection names but that have no partitions yet."""
 
     def select(self, text: str) -> Selection:
         """The selection that the text describes; `UsageError` (`selection`) or `NotFound` (`asset`) if it describes none."""
         self._tokens = _TOKEN.findall(text)
         if not self._tokens:
-            return self._everything()
+            everything = self._everything()
+            self.unpopulated = self._unpopulated(everything)
+            return everything
         self._text = text
         found = self._either()
         if self._tokens:
             raise self._bad(f"{self._tokens[0]!r} stands where the selection should end")
+        self.unpopulated = self._unpopulated(found)
         return {name: found[name] for name in self.graph.sorted(found) if found[name]}
+
+    def _unpopulated(self, found: Selection) -> list[str]:
+        nodes = self.graph.project.nodes
+        return [name for name in self.graph.sorted(found) if not self.extents.of(nodes[name].partitions)]
 
     # -- the grammar, one function a level --
 
