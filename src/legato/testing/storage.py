@@ -68,6 +68,9 @@ class Route:
     def __init__(self, origin: str) -> None:
         self.origin = origin
 
+    def __repr__(self) -> str:
+        return f"Route({self.origin!r})"
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Route) and other.origin == self.origin
 
