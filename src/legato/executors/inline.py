@@ -7,11 +7,12 @@ import select
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 
 from legato.terms.attempt import Order, Report, Returned
 from legato.worker.capture import Capture
 from legato.worker.harness import Harness
+from legato.worker.lock import PATIENCE_S, STEP_S, WorkersLock, workers_left
 from legato.worker.preload import Kit
 
 SLICE_S = 0.02
@@ -24,11 +25,18 @@ class InlineExecutor:
     So attempts have no timeout and `kill` reaches only those that have not begun; a crash of user code is a crash of the
     process, and child processes that it leaves are left. Output is captured while attempts are made; `terminal` leads
     around that. One at a time in a process.
+
+    With `lock`, a file for all executors of a project, `poll` makes nothing before the workers of earlier ones are gone, and
+    raises `Unreachable` (`workers-left`) if that takes too long.
     """
 
-    def __init__(self, kit: Kit, logs: Path | None = None, session: str = "inline", log_limit_bytes: int = 16 * 2**20) -> None:
+    def __init__(
+        self, kit: Kit, logs: Path | None = None, session: str = "inline", log_limit_bytes: int = 16 * 2**20,
+        lock: Path | None = None,
+    ) -> None:  # fmt: skip
         self._capture = Capture(logs, f"{session}/0.log", log_limit_bytes) if logs is not None else None
         self._harness = Harness(kit, self._capture)
+        self._lock = WorkersLock(str(lock or ""))
         self._queue: deque[tuple[Order, float]] = deque()
         self._ready: list[Report] = []
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -68,7 +76,8 @@ class InlineExecutor:
     def poll(self, timeout_s: float) -> list[Report]:
         """Make attempts for one slice of time and report them; waits only where there is nothing to make."""
         if self._queue:
-            self._make_slice()
+            if self._await_others():
+                self._make_slice()
         elif not self._ready:
             select.select([self._bell], [], [], timeout_s)
         self._quiet()
@@ -90,6 +99,7 @@ class InlineExecutor:
         os.close(self._terminal)
         os.close(self._bell)
         self._bell = -1
+        self._lock.release()
 
     def _make_slice(self) -> None:
         if self._capture is not None:
@@ -103,6 +113,17 @@ class InlineExecutor:
         finally:
             if self._capture is not None:
                 self._capture.restore()
+
+    def _await_others(self) -> bool:
+        """Whether workers of earlier executors are all gone; False if `wake` was called before."""
+        until = monotonic() + PATIENCE_S
+        while not self._lock.take():
+            if monotonic() > until:
+                self.recall()
+                raise workers_left(self._lock.path)
+            if select.select([self._bell], [], [], STEP_S)[0]:
+                return False
+        return True
 
     def _is_rung(self) -> bool:
         return bool(select.select([self._bell], [], [], 0)[0])

@@ -78,8 +78,8 @@ class Link:
                 body = self.socket.recv(MESSAGE_BYTES)
             except BlockingIOError:
                 return events, True
-            except ConnectionError:
-                return events, False
+            except ConnectionError:  # it died with commands unread; what it had told before comes next, then nothing
+                continue
             if not body:
                 return events, False
             events.append(decode_event(body))
