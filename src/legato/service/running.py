@@ -129,4 +129,3 @@ def run_to_resume(store: Store, text: str | None) -> Run:
             continue
         return each
     raise NotFound("run", "no run is left to resume", why="all of them succeeded", next="legato runs")
-
