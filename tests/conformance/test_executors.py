@@ -91,6 +91,8 @@ class TestForkedWorkers(WorkerContract):
         driver = Driver(executor)
         order = driver.order("noop")
         executor.start([order], 0, 0.0)
+        nursery = kin.children()[-1]
+        _await(lambda: not is_running(nursery))  # it has died with the order's worker unread; its last words count
         with pytest.raises(Unreachable, match="no worker can be started") as raised:
             driver.finish([order])
         assert "No module named 'no'" in raised.value.why
