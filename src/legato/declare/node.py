@@ -12,7 +12,7 @@ from legato.declare.partitions import Mapping, Partitions
 from legato.terms.errors import Place
 from legato.terms.fact import Severity
 
-Kind = Literal["asset", "task", "source"]
+Kind = Literal["asset", "task", "source", "flow"]
 Backoff = Literal["fixed", "linear", "exponential"]
 OnFailure = Literal["skip", "halt", "rollback"]
 

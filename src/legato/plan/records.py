@@ -63,6 +63,7 @@ class Handling(Struct, frozen=True, kw_only=True):
     on_failure: OnFailure = "skip"
     fallback: bool = False
     undo: bool = False
+    flow: bool = False
 
 
 class Plan(Struct, frozen=True, kw_only=True):
