@@ -3,7 +3,7 @@
 A case is a text file of sections, each begun by a line `--- NAME`:
 
 * `project` is the module's code; a later `project` section replaces it (the code was edited).
-* `sources` are lines `feed@2013-01-01 = token`; `failed` lines `asset@partition: message` (the newest try failed).
+* `sources` are lines `feed@2013-01-01 = token` (`gone`: no longer there); `failed` lines `asset@partition: message` (the newest try failed).
 * `make SELECTION` pretends that the plan for the selection ran and published everything.
 * `plan SELECTION` is followed by the plan that is expected, one line a step.
 """
@@ -103,7 +103,10 @@ def test_plan(case: Path, tmp_path: Path) -> None:
             for line in body.splitlines():
                 name, token = line.split(" = ")
                 asset, partition = split(name)
-                world.observed.setdefault(asset, {})[partition] = token
+                seen = world.observed.setdefault(asset, {})
+                seen[partition] = token
+                if token == "gone":
+                    del seen[partition]
         elif kind == "failed":
             for line in body.splitlines():
                 name, message = line.split(": ", 1)

@@ -106,6 +106,7 @@ class _Builder:
         self.reasons: list[Reason] = []
         self.coming: dict[str, set[str]] = {}
         self.dirty = bytearray()
+        self.blocked = bytearray()
 
     def build(self, request: str) -> Plan:
         nodes = self.graph.project.nodes
@@ -136,6 +137,8 @@ class _Builder:
             regions: Inputs = [] if plain else [(edge, self.needs.region(edge, coord)) for edge in edges]
             spans = () if plain else self._spans(regions)
             reason = self._reason(node, coord, key, regions, spans)
+            if spans and self.blocked.find(1) >= 0 and reason.kind not in _SKIPPING - {"unneeded"}:
+                reason, spans = self._without_blocked(reason, spans)
             self.owners.append(node.name)
             self.keys.append(key)
             self.deps.append(spans)
@@ -143,6 +146,7 @@ class _Builder:
             makes = node.kind == "asset" and reason.kind not in _SKIPPING
             if makes:
                 coming.add(key)
+            self.blocked.append(reason.kind == _BLOCKED)
             self.dirty.append(makes or (node.kind == "task" and self._touched(spans)))
 
     def _spans(self, regions: Inputs) -> tuple[int, ...]:
@@ -153,6 +157,20 @@ class _Builder:
                 flat = places.spans(region)
                 found.extend(zip(flat[::2], flat[1::2], strict=True))
         return tuple(number for span in sorted(set(found)) for number in span)
+
+    def _without_blocked(self, reason: Reason, spans: tuple[int, ...]) -> tuple[Reason, tuple[int, ...]]:
+        """Nobody waits for a step that cannot run: who reads a blocked task cannot run either, who reads a blocked asset reads
+        the version that is published."""
+        kept: list[int] = []
+        for at in range(0, len(spans), 2):
+            low, high = spans[at], spans[at + 1]
+            while (gone := self.blocked.find(1, low, high)) >= 0:
+                if self.graph.project.nodes[self.owners[gone]].kind == "task":
+                    return Reason(_BLOCKED, show(self.owners[gone], self.keys[gone])), spans
+                kept += (low, gone) if low < gone else ()
+                low = gone + 1
+            kept += (low, high) if low < high else ()
+        return reason, tuple(kept)
 
     def _touched(self, spans: tuple[int, ...]) -> bool:
         return any(self.dirty.find(1, spans[at], spans[at + 1]) >= 0 for at in range(0, len(spans), 2))

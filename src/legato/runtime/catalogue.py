@@ -28,6 +28,10 @@ class Catalogue:
         """Partition -> published version."""
         return self._heads[asset]
 
+    def known(self) -> Mapping[str, Mapping[str, Head]]:
+        """All that is known here, by asset and partition, as it is at any moment."""
+        return self._heads
+
     def head(self, asset: str, partition: str) -> Head | None:
         """The published version of one asset partition."""
         return self._heads[asset].get(partition)

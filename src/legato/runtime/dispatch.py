@@ -133,8 +133,7 @@ class Dispatch:
         return Argument(edge.param, kept, msgspec.msgpack.encode(raw), many=True)
 
     def _task_digest(self, state: RunState, edge: Edge, coord: Coord) -> str:
-        heads = {asset: self._catalogue.heads(asset) for asset in self.assets_of(state)}
-        fresh = Freshness(self._needs, Facts(heads=heads, observed=state.plan.observed))
+        fresh = Freshness(self._needs, Facts(heads=self._catalogue.known(), observed=state.plan.observed))
         return fresh.digest(edge, self._needs.region(edge, coord)) or ""
 
     def _may_be_many(self, edge: Edge) -> bool:
