@@ -78,6 +78,8 @@ class Link:
                 body = self.socket.recv(MESSAGE_BYTES)
             except BlockingIOError:
                 return events, True
+            except ConnectionResetError:  # it ended before it had read everything; what it said until then is still here
+                continue
             except ConnectionError:
                 return events, False
             if not body:

@@ -44,7 +44,8 @@ _BEGUN_AFTER_S = 0.15
 """Attempts that last this long are recorded as begun, so that others can follow their output."""
 
 
-_OUTCOMES: dict[int, Literal["succeeded", "failed", "skipped", "cancelled", "undone"]] = {
+_OUTCOMES: dict[int, Literal["succeeded", "failed", "skipped", "cancelled", "undone", "waiting"]] = {
+    HELD: "waiting",
     SUCCEEDED: "succeeded", FAILED: "failed", SKIPPED: "skipped", CANCELLED: "cancelled", UNDONE: "undone",
 }  # fmt: skip
 

@@ -58,8 +58,7 @@ class Dispatch:
         if index in state.calls and not state.plan.handling[step.node].outputs:
             arguments = self._called(state, index)
             return Order(state.run_id, index, token, step.node, step.partition, arguments, mode, state.attempts[index])
-        if index in state.plan.arguments:
-            given = state.plan.arguments[index]
+        if (given := state.plan.arguments.get(step.node)) is not None and index < state.planned:
             return Order(state.run_id, index, token, step.node, step.partition, given, mode, state.attempts[index])
         edges = self._graph.needs.get(step.node)
         if edges is None:

@@ -189,13 +189,16 @@ class Parked(Struct, frozen=True, array_like=True, tag="parked", omit_defaults=T
 
 
 class Answer(Struct, frozen=True, array_like=True, omit_defaults=True):
-    """The outcome of a call, for the attempt of the flow that made it. A value is inline or kept, as in `Done`."""
+    """The outcome of a call, for the attempt of the flow that made it. A value is inline or kept, as in `Done`.
+
+    `waiting` is no outcome: it says at once that a wait is not over, so that the flow need not keep its process to find out.
+    """
 
     run: str
     step: int
     token: int
     key: str
-    outcome: Literal["succeeded", "failed", "skipped", "cancelled", "undone"]
+    outcome: Literal["succeeded", "failed", "skipped", "cancelled", "undone", "waiting"]
     value: bytes | None = None
     kept: Ref | None = None
     error: Error | None = None

@@ -40,9 +40,10 @@ def take_called(turn: Turn, called: Called) -> None:
     asleep = tuple(index for index in again if index in state.dormant)
     if asleep:
         turn.emit(StepsRevived(turn.now, asleep))
-    for index in again:
-        if state.status[index] >= FRESH:
-            turn.ask(Deliver(called.step, called.token, index))
+    known = state.children.get(called.step, {})
+    for key in dict.fromkeys(call.key for call in called.calls):
+        if state.status[known[key]] >= FRESH or state.status[known[key]] == HELD:  # a wait that is not over: time to park
+            turn.ask(Deliver(called.step, called.token, known[key]))
     for call in called.calls:
         if call.beside:
             _start_beside(turn, called, call)
