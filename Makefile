@@ -21,7 +21,7 @@ setup: .venv/.ready
 
 demo: setup  ## the main job on real data: every flight that left New York in 2013
 	$(BIN)/legato --project examples/flights run
-	$(BIN)/legato --project examples/flights query "select airline, sum(flights)::int as flights, \
+	@$(BIN)/legato --project examples/flights query "select airline, sum(flights)::int as flights, \
 	round(100 * sum(on_time_share * arrived) / sum(arrived), 1) as 'on time %', \
 	round(sum(mean_dep_delay * departed) / sum(departed), 1) as 'mean departure delay, min' \
 	from carrier_performance group by airline order by 3 desc"

@@ -1,4 +1,4 @@
-"""The rows of the table of budgets. Each function measures its floor and its figure side by side; `size` scales the long ones down."""
+"""The rows of the table of budgets: each function measures its floor and its figure side by side; `size` scales long ones."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ def _commits(folder: Path, count: int) -> float:
 
 def cold(size: float) -> Result:
     """`legato run` of three chained tasks from a cold start, beside a Python that does nothing."""
-    code = "@lg.task\ndef a() -> int:\n    return 1\n@lg.task\ndef b(a: int) -> int:\n    return a\n@lg.task\ndef c(b: int) -> int:\n    return b\n"
+    code = "@lg.task\ndef a() -> int:\n    return 1\n"
+    code += "@lg.task\ndef b(a: int) -> int:\n    return a\n@lg.task\ndef c(b: int) -> int:\n    return b\n"
     times = max(3, int(10 * size))
     with project(code) as folder:
         floor = python("-c", "pass", times=times)
@@ -99,8 +100,8 @@ def importing(size: float) -> Result:
     ours = python("-c", "import legato", times=15)
     added_ms = (ours - floor) * 1e3
     return Result(
-        "import legato", f"{ours * 1e3:.0f} ms", f"{floor * 1e3:.0f} ms (python -c pass)", f"+{added_ms:.0f} ms", "at most +50 ms",
-        at_most(max(added_ms, 0.1), 50.0),
+        "import legato", f"{ours * 1e3:.0f} ms", f"{floor * 1e3:.0f} ms (python -c pass)", f"+{added_ms:.0f} ms",
+        "at most +50 ms", at_most(max(added_ms, 0.1), 50.0),
     )  # fmt: skip
 
 
@@ -142,7 +143,12 @@ def memory(size: float) -> Result:
     low, high = int(10_000 * size), int(100_000 * size)
     each = (_fan(high)[1] - _fan(low)[1]) / (high - low)
     return Result(
-        f"fan-out of {high:,} steps: memory", f"{each:.0f} bytes a step", "-", f"{each:.0f} bytes", "under 500 bytes", at_most(each, 500.0)
+        f"fan-out of {high:,} steps: memory",
+        f"{each:.0f} bytes a step",
+        "-",
+        f"{each:.0f} bytes",
+        "under 500 bytes",
+        at_most(each, 500.0),
     )
 
 
@@ -190,7 +196,12 @@ def demo(size: float) -> Result:
         floor = python("plain.py", str(Path(name) / "plain"), times=times, cwd=folder)
     ratio = ours / floor
     return Result(
-        "the demo's whole year, 2 workers", f"{ours:.1f} s", f"{floor:.1f} s (plain.py)", f"{ratio:.2f} x", "at most 2 x", at_most(ratio, 2.0)
+        "the demo's whole year, 2 workers",
+        f"{ours:.1f} s",
+        f"{floor:.1f} s (plain.py)",
+        f"{ratio:.2f} x",
+        "at most 2 x",
+        at_most(ratio, 2.0),
     )
 
 

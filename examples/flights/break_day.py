@@ -7,8 +7,9 @@ from argparse import ArgumentParser
 from datetime import date
 from pathlib import Path
 
-import archive
 import polars as pl
+
+import archive
 
 
 def break_day(day: date) -> Path:

@@ -8,10 +8,10 @@ Delays are in minutes, negative if early; a cancelled flight has none. Every fun
 
 from hashlib import sha256
 
-import archive
-import contracts
 import polars as pl
 
+import archive
+import contracts
 import legato as lg
 
 DAYS = lg.daily("2013-01-01", end="2014-01-01")

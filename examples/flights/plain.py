@@ -5,7 +5,6 @@ compression, a file for each partition. Not there: files that survive a power cu
 fresh, retries, lineage, a record of what was found. It is the floor that the cost of `legato run` is measured against.
 """
 
-import inspect
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -13,19 +12,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import pipeline as p
 import polars as pl
 
-from legato.declare.faces import CheckSet
-from legato.declare.node import Check
-from legato.quality.checks import judge_builtins, verdict_of
-from legato.quality.contract import judge_contract
+import pipeline as p
 from legato.storages.tables import COMPRESSION
-from legato.terms.fact import Verdict
+from legato.testing import judge
 
 PROCESSES = 2
-DAYS = p.DAYS.keys_between(0, 365)
-MONTHS = p.MONTHS.keys_between(0, 12)
 
 
 def make_references(folder: Path) -> None:
@@ -70,24 +63,11 @@ def keep(folder: Path, asset: Any, key: str, value: Any, **inputs: Any) -> None:
         path.with_suffix(".md").write_text(value)
     else:
         value.write_parquet(path.with_name(f"{key}.parquet"), compression=COMPRESSION)
-    for verdict in judge(asset, name, value, {name: value, **inputs}):
+    for verdict in judge(asset, value, **inputs):
         if not verdict.passed:
             print(f"{name} {key}: {verdict.check}: {verdict.message}")
             if verdict.severity == "block":
                 raise SystemExit(1)
-
-
-def judge(asset: Any, name: str, value: Any, inputs: dict[str, Any]) -> list[Verdict]:
-    """The verdicts of an asset's contract and checks."""
-    contract = asset.node.contracts.get(name)
-    verdicts = judge_contract(value, contract) if contract else []
-    for check in asset.checks:
-        if isinstance(check, CheckSet):
-            verdicts += judge_builtins(value, [rule.check(name) for rule in check.rules])
-        else:
-            asked = {param: inputs[param] for param in inspect.signature(check).parameters}
-            verdicts.append(verdict_of(Check(check.name, name, check.severity), check(**asked)))
-    return verdicts
 
 
 def main() -> None:
@@ -96,7 +76,7 @@ def main() -> None:
     started = perf_counter()
     with ProcessPoolExecutor(PROCESSES) as pool:
         pool.submit(make_references, folder).result()
-        for make, keys in ((make_day, DAYS), (make_month, MONTHS)):
+        for make, keys in ((make_day, p.DAYS.keys()), (make_month, p.MONTHS.keys())):
             list(pool.map(partial(make, folder), keys))
         pool.submit(make_report, folder).result()
     print(f"{sum(1 for _ in folder.glob('*/*'))} files in {perf_counter() - started:.1f} s")

@@ -131,14 +131,15 @@ def _open_writer(config: Config, holder: str) -> Store:
 
 def _executor(config: Config, kit: Kit, kind: str, workers: int, session: str) -> Executor:
     logs = _log_folder(config, session)
+    lock = config.home / "workers.lock"
     if kind == "inline":
         from legato.executors.inline import InlineExecutor
 
-        return InlineExecutor(kit, logs, session)
+        return InlineExecutor(kit, logs, session, lock=lock)
     from legato.executors.process import ProcessExecutor
 
     preload = Preload(kit, "legato.wiring:load_kit", (str(config.root),))
-    return ProcessExecutor(preload, workers, logs, session=session)
+    return ProcessExecutor(preload, workers, logs, session=session, lock=lock)
 
 
 def _log_folder(config: Config, session: str) -> Path:

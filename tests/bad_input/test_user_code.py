@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from legato.service.workspace import Workspace
 from legato.terms.fact import Error
 from legato.wiring import open_workspace
 
-PIPELINE = '''
+PIPELINE = """
 import ctypes, os, signal, subprocess, sys, time
 import legato as lg
 
@@ -122,11 +121,11 @@ def innocent() -> dict:
 @lg.asset
 def needs_a_broken_one(wrong_type: dict, innocent: dict) -> dict:
     return wrong_type
-'''
+"""
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, RunState]]:
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, RunState]:
     """The workspace and the ended run."""
     folder = tmp_path_factory.mktemp("bad")
     (folder / "legato.toml").write_text('name = "bad"\nmodules = ["pipeline"]\n')
@@ -135,7 +134,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, R
     with session(workspace, "test") as opened:
         _, state = run(opened, Request(), lambda *_: None)
     assert state is not None
-    yield workspace, state
+    return workspace, state
 
 
 def _index(state: RunState, node: str) -> int:

@@ -13,6 +13,8 @@ from types import ModuleType
 import polars as pl
 import pytest
 
+from legato.testing import judge
+
 FOLDER = Path(__file__).parents[2] / "examples" / "flights"
 MODULES = ("pipeline", "contracts", "archive", "break_day")
 FIRST, CORRECTED, LAST = "2013-01-01", "2013-03-05", "2013-12-31"
@@ -85,8 +87,6 @@ def test_a_day_without_weather_keeps_its_columns(demo: ModuleType, flights: pl.D
 def test_delays_have_a_row_for_each_flight(demo: ModuleType, flights: pl.DataFrame, delays: pl.DataFrame) -> None:
     assert delays.height == flights.height
     assert delays["flight"].to_list() == flights["flight"].to_list()
-    assert demo.no_flight_is_lost_or_doubled(delays, flights) == (True, "842 flights went in, 842 came out")
-    assert demo.every_airline_is_known(delays) is True
 
 
 def test_delays_know_plane_weather_and_cancellation(delays: pl.DataFrame) -> None:
@@ -96,11 +96,22 @@ def test_delays_know_plane_weather_and_cancellation(delays: pl.DataFrame) -> Non
     assert delays["cancelled"].sum() == 4
 
 
-def test_checks_fail_on_nulls_and_lost_rows(demo: ModuleType, flights: pl.DataFrame, delays: pl.DataFrame) -> None:
-    broken = delays.with_columns(airline=pl.lit(None, pl.String))
-    assert demo.every_airline_is_known(broken) is False
-    assert demo.no_flight_is_lost_or_doubled(delays.head(800), flights) == (False, "842 flights went in, 800 came out")
-    assert demo.every_airline_is_in_the_report("| airline |", demo.airlines()) is False
+def test_a_day_keeps_its_contracts_and_passes_its_checks(demo: ModuleType, flights: pl.DataFrame, delays: pl.DataFrame) -> None:
+    verdicts = judge(demo.flights, flights) + judge(demo.delays, delays, flights=flights)
+    assert [verdict.check for verdict in verdicts] == [
+        "contract", "not_null_carrier", "unique_carrier_flight_origin", "row_count", "matches_tailnum", "in_range_dep_delay",
+        "contract", "every_airline_is_known", "no_flight_is_lost_or_doubled",
+    ]  # fmt: skip
+    assert [verdict.message for verdict in verdicts if not verdict.passed] == []
+
+
+def test_nulls_and_lost_rows_close_the_gate(demo: ModuleType, flights: pl.DataFrame, delays: pl.DataFrame) -> None:
+    broken = delays.head(800).with_columns(airline=pl.lit(None, pl.String))
+    blocking = {verdict.check: verdict.message for verdict in judge(demo.delays, broken, flights=flights) if verdict.blocks}
+    assert blocking["every_airline_is_known"] == "the check returned False"
+    assert blocking["no_flight_is_lost_or_doubled"] == "842 flights went in, 800 came out"
+    [verdict] = judge(demo.report, "| airline |", airlines=demo.airlines())
+    assert (verdict.check, verdict.blocks) == ("every_airline_is_in_the_report", True)
 
 
 def test_routes_count_each_flight_once(demo: ModuleType, delays: pl.DataFrame) -> None:

@@ -56,7 +56,9 @@ def test_names_say_something() -> None:
     found = [str(path) for path in SOURCES if VAGUE.search(path.stem)]
     for path in SOURCES:
         names = [node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-        found += [f"{path.relative_to(ROOT)}: {name}" for name in names if VAGUE.search(re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower())]
+        found += [
+            f"{path.relative_to(ROOT)}: {name}" for name in names if VAGUE.search(re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower())
+        ]
     assert found == []
 
 
@@ -67,9 +69,11 @@ def test_everything_public_is_documented() -> None:
         if not ast.get_docstring(tree) and tree.body:
             found.append(f"{path.relative_to(ROOT)}: the module")
         for node in tree.body:
-            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
-            if public and not ast.get_docstring(node) and not any("overload" in ast.dump(each) for each in getattr(node, "decorator_list", [])):  # type: ignore[arg-type]  # fmt: skip
-                found.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")  # type: ignore[union-attr]
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+                continue
+            overloaded = any("overload" in ast.dump(decorator) for decorator in node.decorator_list)
+            if not ast.get_docstring(node) and not overloaded:
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
     assert found == []
 
 

@@ -62,8 +62,13 @@ class Stage:
 
     def offer(self) -> list[tuple[int, int]]:
         """Let tasks begin: (step, token) of each."""
-        commands = self.tell(Offer(1.0, 10, {name: 0.01 for name in HANDLING}))
-        return [(step, command.token + n) for command in commands if isinstance(command, StartAttempts) for n, step in enumerate(command.steps)]
+        commands = self.tell(Offer(1.0, 10, dict.fromkeys(HANDLING, 0.01)))
+        return [
+            (step, command.token + n)
+            for command in commands
+            if isinstance(command, StartAttempts)
+            for n, step in enumerate(command.steps)
+        ]
 
     def call(self, token: int, *calls: Call, step: int = 0) -> list[Command]:
         return self.tell(Called("r", step, token, calls))

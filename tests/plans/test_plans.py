@@ -3,7 +3,8 @@
 A case is a text file of sections, each begun by a line `--- NAME`:
 
 * `project` is the module's code; a later `project` section replaces it (the code was edited).
-* `sources` are lines `feed@2013-01-01 = token` (`gone`: no longer there); `failed` lines `asset@partition: message` (the newest try failed).
+* `sources` are lines `feed@2013-01-01 = token` (`gone`: no longer there).
+* `failed` are lines `asset@partition: message`: the newest try failed.
 * `make SELECTION` pretends that the plan for the selection ran and published everything.
 * `plan SELECTION` is followed by the plan that is expected, one line a step.
 """
@@ -69,10 +70,9 @@ class World:
             inputs = {edge.key: fresh.digest(edge, needs.region(edge, coord)) or "" for edge in self.graph.needs[node.name]}
             for asset in node.outputs:
                 self.made += 1
-                ref = Ref(asset, step.partition, f"v{self.made}", "files", "", "json")
-                head = Head(
-                    asset, step.partition, f"v{self.made}", f"d{self.made}", node.code, fresh.contract(node, asset), inputs, NOW, ref
-                )  # fmt: skip
+                version, digest, judged = f"v{self.made}", f"d{self.made}", fresh.contract(node, asset)
+                ref = Ref(asset, step.partition, version, "files", "", "json")
+                head = Head(asset, step.partition, version, digest, node.code, judged, inputs, NOW, ref)
                 self.heads.setdefault(asset, {})[step.partition] = head
                 self.troubles.pop((asset, step.partition), None)
 

@@ -137,6 +137,19 @@ def test_an_unknown_keyword_is_a_type_error() -> None:
         lg.asset(retrys=3)  # type: ignore[call-overload]
 
 
+@pytest.mark.parametrize("keyword", ["retries", "timeout", "pool", "deps", "version"])
+def test_a_source_takes_no_keyword_that_would_do_nothing(keyword: str) -> None:
+    with pytest.raises(TypeError, match=keyword):
+        lg.source(**{keyword: 1})  # type: ignore[call-overload]
+
+
+def test_a_source_has_the_keywords_of_what_is_only_looked_at() -> None:
+    face = lg.source(name="feed", owner="ops@airline.example", tags=["raw"], domain="sales")(lambda: "v1")
+    node = face.node
+    assert (face.faults, node.kind, node.outputs) == ([], "source", ("feed",))
+    assert (node.owner, node.tags, node.domain) == ("ops@airline.example", ("raw",), "sales")
+
+
 def test_only_functions_can_be_declared() -> None:
     assert "declare-function" in codes(lg.asset(42))  # type: ignore[call-overload]
     assert "declare-function" in codes(lg.task(name="k")(int))

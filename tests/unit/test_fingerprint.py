@@ -169,7 +169,9 @@ IMPORTS = {
 }
 
 
-@pytest.mark.parametrize(("statement", "inside"), [(each, inside) for each in IMPORTS for inside in sorted({False, "*" not in each})])
+@pytest.mark.parametrize(
+    ("statement", "inside"), [(each, inside) for each in IMPORTS for inside in sorted({False, "*" not in each})]
+)
 def test_helpers_in_other_modules_count(codes: Codes, statement: str, inside: bool) -> None:
     used = f"return {IMPORTS[statement]}"
     body = f"{statement}; {used}" if inside else used

@@ -129,20 +129,18 @@ def test_stored_inputs_are_loaded_as_asked_for(bench: Bench) -> None:
     assert "no storage 'lake'" in bench.failure("rows", Argument("value", refs=(elsewhere,))).message
 
 
-def test_partition_context_params_and_defaults(bench: Bench) -> None:
+def test_partition_context_and_defaults(bench: Bench) -> None:
     seen: dict[str, Any] = {}
 
-    def report(day: Partition, me: Context, limit: int, other: str = "own") -> None:
-        seen.update(day=day, me=me, limit=limit, other=other, now=current())
+    def report(day: Partition, me: Context, other: str = "own") -> None:
+        seen.update(day=day, me=me, other=other, now=current())
 
     days = daily("2013-01-01", end="2014-01-01")
-    bindings = (
-        Binding("day", "partition"), Binding("me", "context"), Binding("limit", "input", int), Binding("other", "default"),
-    )  # fmt: skip
+    bindings = (Binding("day", "partition"), Binding("me", "context"), Binding("other", "default"))
     bench.node(report, *bindings, partitions=days)
-    bench.done("report", partition="2013-01-05", params=msgspec.msgpack.encode({"limit": 3}), attempt=2)
+    bench.done("report", partition="2013-01-05", attempt=2)
     assert seen["day"].date == date(2013, 1, 5)
-    assert (seen["limit"], seen["other"]) == (3, "own")
+    assert seen["other"] == "own"
     assert seen["me"] == seen["now"]
     assert (seen["me"].run, seen["me"].attempt, seen["me"].idempotency_key) == ("r1", 2, "r1:7")
     with pytest.raises(LegatoError, match="no-attempt"):

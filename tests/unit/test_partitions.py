@@ -204,6 +204,26 @@ def test_products_join_keys_in_order_of_their_dimensions() -> None:
     assert p.keys(BOTH, partly, {}) == [p.key_of(BOTH, coord, {}) for coord in p.coords(partly)]
 
 
+@pytest.mark.parametrize("parts", [DAYS, AIRPORTS, BOTH, p.monthly("2013", "2014"), p.hourly("2013-11-03", "2013-11-04")])
+def test_a_definition_that_does_not_depend_on_the_time_lists_its_keys(parts: p.Windows | p.Static | p.Product) -> None:
+    assert parts.keys() == p.keys(parts, p.extent(parts, {}, NOW), {})
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        (p.daily("2013-01-05"), "daily windows from 2013-01-05 on have no last key"),
+        (p.dynamic("carriers"), "legato keys carriers"),
+        (p.product(day=DAYS, carrier=p.dynamic("carriers")), "legato keys carriers"),
+    ],
+)
+def test_a_definition_that_depends_on_more_says_so(parts: p.Windows | p.Dynamic | p.Product, words: str) -> None:
+    with pytest.raises(LegatoError) as caught:
+        parts.keys()
+    assert caught.value.code == "partition-keys"
+    assert words in str(caught.value)
+
+
 def test_dynamic_keys_come_in_order_of_arrival() -> None:
     carriers, known = p.dynamic("carriers"), {"carriers": ["UA", "AA"]}
     assert p.keys(carriers, p.extent(carriers, known, NOW), known) == ["UA", "AA"]

@@ -9,7 +9,8 @@ import pytest
 from legato.service.shell import command, word
 
 WORDS = [
-    "report", "delays@2013-01-05..2013-01-09", "+raw@a,b+", "a b", "sales@2013-01-05|EWR", "it's", 'say "hi"', "it's \"$HOME\" `id` \\n",
+    "report", "delays@2013-01-05..2013-01-09", "+raw@a,b+", "a b", "sales@2013-01-05|EWR", "it's",
+    'say "hi"', "it's \"$HOME\" `id` \\n",
     "select * from read_parquet('/p/x.parquet') where \"carrier\" IS NULL", "it's wow!now", "it's != 3", "", "*", "~", "ä ö",
 ]  # fmt: skip
 

@@ -235,13 +235,11 @@ def source(fn: Callable[P, R], /) -> Face[P, R]: ...
 @overload
 def source(
     *, name: str | None = None, partitions: Partitions | None = None, owner: str = "", tags: Iterable[str] = (),
-    domain: str = "", retries: int | Retry = 0, timeout: str | float | timedelta | None = None,
-    pool: str | Pool = DEFAULT_POOL,
+    domain: str = "",
 ) -> Callable[[Callable[P, R]], Face[P, R]]: ...  # fmt: skip
-def source(  # noqa: PLR0913
+def source(
     fn: Any = None, /, *, name: str | None = None, partitions: Partitions | None = None, owner: str = "",
-    tags: Iterable[str] = (), domain: str = "", retries: int | Retry = 0, timeout: str | float | timedelta | None = None,
-    pool: str | Pool = DEFAULT_POOL,
+    tags: Iterable[str] = (), domain: str = "",
 ) -> Any:  # fmt: skip
     """Declares an asset that others make: the function looks at it and returns its version (text, number, bytes or time).
 

@@ -22,24 +22,28 @@ _COMPARED = 2_000
 class Static(Struct, frozen=True, tag="static", dict=True):
     """A fixed list of keys; a key's coordinate is its place in the list."""
 
-    keys: tuple[str, ...]
+    listed: tuple[str, ...]
 
     @cached_property
     def places(self) -> dict[str, int]:
         """Key -> coordinate."""
-        return {key: place for place, key in enumerate(self.keys)}
+        return {key: place for place, key in enumerate(self.listed)}
 
     def index(self, key: str) -> int:
         """The place of a key; `NotFound` with close matches."""
         place = self.places.get(key)
         if place is None:
-            raise key_not_found(key, self.keys, "name one of the declared keys")
+            raise key_not_found(key, self.listed, "name one of the declared keys")
         return place
 
     def partition(self, key: str) -> Partition:
         """The partition of a key, as a function receives it."""
         self.index(key)
         return Partition(key)
+
+    def keys(self) -> list[str]:
+        """All keys, in the order given."""
+        return list(self.listed)
 
 
 class Dynamic(Struct, frozen=True, tag="dynamic"):
@@ -50,6 +54,13 @@ class Dynamic(Struct, frozen=True, tag="dynamic"):
     def partition(self, key: str) -> Partition:
         """The partition of a key, as a function receives it."""
         return Partition(key)
+
+    def keys(self) -> list[str]:
+        """Refused (`partition-keys`): the definition alone knows none of them."""
+        raise LegatoError(
+            "partition-keys", f"the definition does not say which keys {self.name} has",
+            why="keys of a dynamic set are kept in the project's store", next=f"legato keys {self.name}",
+        )  # fmt: skip
 
 
 def static(keys: Iterable[str]) -> Static:

@@ -24,8 +24,8 @@ LOST_RETRIES = 2
 class Retry(Struct, frozen=True):
     """How often and when a failed step is tried again: `times` more tries, `delay_s` before the first of them.
 
-    `backoff` lets the delay stay (`fixed`), grow by itself (`linear`) or double (`exponential`), up to `max_delay_s`; `jitter` moves
-    each delay to a point between half of it and all of it. `on` limits retries to exception classes (and their subclasses).
+    `backoff` lets the delay stay (`fixed`), grow by itself (`linear`) or double (`exponential`), up to `max_delay_s`; `jitter`
+    moves each delay to a point between half of it and all of it. `on` limits retries to exception classes and their subclasses.
     """
 
     times: int = 0

@@ -41,15 +41,15 @@ def read_node(kind: Kind, fn: Any, outputs: tuple[str, ...] | None, keywords: Ma
     made: tuple[str, ...] = () if kind in ("task", "flow") else (name,)
     if outputs is not None:
         made = reader.outputs(outputs)
-    pool = reader.pool(keywords["pool"])
+    pool = reader.pool(keywords.get("pool", DEFAULT_POOL))
     return Node(
         name=name,
         kind=kind,
         outputs=made,
         contracts=reader.contracts(made, keywords.get("contract")),
         partitions=reader.partitions(keywords.get("partitions")),
-        retry=reader.retries(keywords["retries"]),
-        timeout_s=reader.timeout(keywords["timeout"]),
+        retry=reader.retries(keywords.get("retries", 0)),
+        timeout_s=reader.timeout(keywords.get("timeout")),
         pool=pool.name,
         priority=pool.priority,
         on_failure=reader.on_failure(keywords.get("on_failure", "skip")),

@@ -7,6 +7,8 @@ keys of dynamic sets come from outside, as `dynamic: name -> keys in order of ar
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import product as combine
+from shlex import quote
 
 from msgspec import Struct
 
@@ -76,6 +78,10 @@ class Product(Struct, frozen=True, tag="product"):
         windows = {name: each.windows[""] for name, each in zip(names, slices, strict=True) if each.windows}
         return Partition(key, dict(zip(names, texts, strict=True)), windows)
 
+    def keys(self) -> list[str]:
+        """All keys, in order of the dimensions; `LegatoError` (`partition-keys`) where a dimension cannot list its own."""
+        return [BETWEEN.join(texts) for texts in combine(*(part.keys() for _, part in self.parts))]
+
 
 Partitions = Windows | Static | Dynamic | Product
 
@@ -107,7 +113,7 @@ def length(part: Dimension, dynamic: DynamicKeys, now: Instant) -> int:
     """How many keys a dimension has."""
     if isinstance(part, Windows):
         return part.count(now)
-    return len(part.keys) if isinstance(part, Static) else len(dynamic.get(part.name, ()))
+    return len(part.listed) if isinstance(part, Static) else len(dynamic.get(part.name, ()))
 
 
 def extent(parts: Partitions | None, dynamic: DynamicKeys, now: Instant) -> Region:
@@ -141,7 +147,7 @@ def place_of(part: Dimension, key: str, dynamic: DynamicKeys) -> int:
     try:
         return known.index(key)
     except ValueError:
-        raise key_not_found(key, known, f"add the key to {part.name} first") from None
+        raise key_not_found(key, known, f"legato keys {part.name} --add {quote(key)}") from None
 
 
 def keys(parts: Partitions | None, of: Region, dynamic: DynamicKeys) -> list[str]:
@@ -174,7 +180,7 @@ def describe(parts: Partitions | None) -> str:
         case Windows():
             return f"{parts.cut} {parts.reach()}" + ("" if parts.tz == "UTC" else f" ({parts.tz})")
         case Static():
-            return f"{len(parts.keys)} static key" + ("" if len(parts.keys) == 1 else "s")
+            return f"{len(parts.listed)} static key" + ("" if len(parts.listed) == 1 else "s")
         case Dynamic():
             return f"dynamic keys {parts.name}"
         case Product():
@@ -227,7 +233,7 @@ def keys_between(part: Dimension, low: int, high: int, dynamic: DynamicKeys) -> 
     """The keys of a range of one dimension."""
     if isinstance(part, Windows):
         return part.keys_between(low, high)
-    return list((part.keys if isinstance(part, Static) else dynamic.get(part.name, ()))[low:high])
+    return list((part.listed if isinstance(part, Static) else dynamic.get(part.name, ()))[low:high])
 
 
 def _keys(parts: tuple[Dimension, ...], of: Region, dynamic: DynamicKeys) -> list[str]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from legato.declare.partitions import Partition
 from legato.terms.errors import LegatoError
@@ -73,4 +72,3 @@ class Context:
     attempt: int = 1
     partition: Partition | None = None
     idempotency_key: str = ""
-    params: Mapping[str, Any] = field(default_factory=dict)

@@ -103,6 +103,15 @@ class Windows(Struct, frozen=True, tag="windows", dict=True):
             return [date.fromordinal(number * 7 + 1).isoformat() for number in range(low, high)]
         return [date.fromordinal(number).isoformat() for number in range(low, high)]
 
+    def keys(self) -> list[str]:
+        """The keys of all windows, in order of time; `LegatoError` (`partition-keys`) where no end is set."""
+        if self.bound is None:
+            raise LegatoError(
+                "partition-keys", f"{self.cut} windows {self.reach()} have no last key",
+                why="which there are depends on the time", next="give the definition an end, or ask for keys_between(low, high)",
+            )  # fmt: skip
+        return self.keys_between(0, self.bound)
+
     def index(self, key: str) -> int:
         """The window of this key; `NotFound` with what is valid."""
         try:

@@ -13,6 +13,7 @@ from legato.executors.strand import Strand
 from legato.terms.attempt import Answer, Begun, LogSpan, Order, Report, Returned
 from legato.worker.capture import Capture
 from legato.worker.harness import Harness
+from legato.worker.lock import PATIENCE_S, STEP_S, WorkersLock, workers_left
 from legato.worker.preload import Kit
 
 SLICE_S = 0.02
@@ -30,13 +31,18 @@ class InlineExecutor:
     So attempts have no timeout and `kill` reaches only those that have not begun; a crash of user code is a crash of the
     process, and child processes that it leaves are left. Output is captured while attempts are made; `terminal` leads
     around that. One at a time in a process.
+
+    With `lock`, a file for all executors of a project, `poll` makes nothing before the workers of earlier ones are gone, and
+    raises `Unreachable` (`workers-left`) if that takes too long.
     """
 
     def __init__(
-        self, kit: Kit, logs: Path | None = None, session: str = "inline", log_limit_bytes: int = 16 * 2**20, flows: int = 2
-    ) -> None:
+        self, kit: Kit, logs: Path | None = None, session: str = "inline", log_limit_bytes: int = 16 * 2**20, flows: int = 2,
+        lock: Path | None = None,
+    ) -> None:  # fmt: skip
         self._capture = Capture(logs, f"{session}/0.log", log_limit_bytes) if logs is not None else None
         self._harness = Harness(kit, self._capture)
+        self._lock = WorkersLock(str(lock or ""))
         self._queue: deque[tuple[Order, float, int]] = deque()
         self._strands: dict[int, Strand] = {}
         self._flows = flows
@@ -112,7 +118,7 @@ class InlineExecutor:
         if not self._ready and not self._queue and self._next_strand() is None:
             waits_s = [timeout_s, *(strand.until - monotonic() for strand in self._strands.values())]
             select.select([self._bell], [], [], max(0.0, min(waits_s)))
-        if self._queue or self._next_strand() is not None:
+        if (self._queue or self._next_strand() is not None) and self._await_others():
             self._make_slice()
         self._quiet()
         reports, self._ready = self._ready, []
@@ -134,6 +140,7 @@ class InlineExecutor:
         os.close(self._terminal)
         os.close(self._bell)
         self._bell = -1
+        self._lock.release()
 
     def _make_slice(self) -> None:
         if self._capture is not None:
@@ -190,6 +197,17 @@ class InlineExecutor:
                 if strand.stop():
                     strand.resume()
         self._strands.clear()
+
+    def _await_others(self) -> bool:
+        """Whether workers of earlier executors are all gone; False if `wake` was called before."""
+        until = monotonic() + PATIENCE_S
+        while not self._lock.take():
+            if monotonic() > until:
+                self.recall()
+                raise workers_left(self._lock.path)
+            if select.select([self._bell], [], [], STEP_S)[0]:
+                return False
+        return True
 
     def _is_rung(self) -> bool:
         return bool(select.select([self._bell], [], [], 0)[0])

@@ -78,10 +78,8 @@ class Link:
                 body = self.socket.recv(MESSAGE_BYTES)
             except BlockingIOError:
                 return events, True
-            except ConnectionResetError:  # it ended before it had read everything; what it said until then is still here
+            except ConnectionError:  # it died with commands unread; what it had told before comes next, then nothing
                 continue
-            except ConnectionError:
-                return events, False
             if not body:
                 return events, False
             events.append(decode_event(body))

@@ -14,6 +14,7 @@ from legato.executors.nursery import Link, await_end, forget
 from legato.terms.attempt import Answer, Begun, Order, Report
 from legato.terms.errors import Unreachable
 from legato.worker.capture import remove_session
+from legato.worker.lock import workers_left
 from legato.worker.pipe import Frame, answers_frame, frame
 from legato.worker.preload import Preload, WorkerSettings
 from legato.worker.threads import fork_hazard
@@ -37,15 +38,18 @@ class ProcessExecutor:
     nursery is a fresh interpreter that loads the project itself, and so is one that replaces a nursery that died.
     Nothing here needs a thread. An executor is for one thread; only `wake` may be called from anywhere.
 
+    With `lock`, a file for all executors of a project, the first worker starts when none of an earlier executor is left,
+    however that one ended; `poll` raises `Unreachable` (`workers-left`) if that takes too long.
+
     If the nursery alone is killed, a process that left its worker's group and session before that is beyond reach.
     """
 
     def __init__(
         self, preload: Preload, workers: int, logs: Path, *, session: str = "", log_limit_bytes: int = 16 * 2**20,
-        fork: bool | None = None, flows: int | None = None,
+        fork: bool | None = None, flows: int | None = None, lock: Path | None = None,
     ) -> None:  # fmt: skip
         session = session or f"{time.strftime(_FRESH_SESSION)}-{os.getpid()}"
-        self._settings = WorkerSettings(str(logs), session, log_limit_bytes)
+        self._settings = WorkerSettings(str(logs), session, log_limit_bytes, lock=str(lock or ""))
         self._preload = preload
         self._owner = os.getpid()
         self._selector = selectors.DefaultSelector()
@@ -253,6 +257,7 @@ class ProcessExecutor:
     def _hear_nursery(self) -> None:
         assert self._link is not None
         events, is_there = self._link.receive()
+        barred = False
         for event, number, value, text in events:
             worker = next((each for each in self._crew() if each.number == number), None)
             if event == "broken":
@@ -262,6 +267,9 @@ class ProcessExecutor:
                 continue
             if event == "spawned":
                 worker.pid = value
+            elif event == "barred":
+                self._bury(worker, None)
+                barred = True
             elif event == "failed":
                 self._bury(worker, None)
                 self._count_stillborn(worker, text)
@@ -271,6 +279,8 @@ class ProcessExecutor:
                 self._count_stillborn(worker, why)
         if not is_there:
             self._lose_nursery()
+        if barred:
+            raise workers_left(self._settings.lock)
 
     def _count_stillborn(self, worker: Worker, why: str) -> None:
         """Several workers in a row that died before they reported anything: something is wrong with all of them."""

@@ -24,7 +24,9 @@ def add_call(state: RunState, parent: int, call: Call, at: Instant) -> int:
     state.plan.handling.setdefault(node, Handling())
     siblings = state.children.setdefault(parent, {})
     needs = tuple(dict.fromkeys(siblings[key] for _, key in call.inputs))
-    state.plan.steps.append(Step(node, call.partition, True, CALLED, tuple(place for need in needs for place in (need, need + 1))))
+    state.plan.steps.append(
+        Step(node, call.partition, True, CALLED, tuple(place for need in needs for place in (need, need + 1)))
+    )
     for column in (state.left, state.attempts, state.fails, state.losses):
         column.append(0)
     state.status.append(WAITING)
@@ -104,4 +106,3 @@ def revive(state: RunState, index: int, at: Instant) -> None:
         heappush(state.due, (after(at, wait.seconds), index, WAKE_DUE))
     elif wait is None and state.left[index] == 0:
         state.make_ready(index)
-

@@ -14,7 +14,6 @@ from legato.kernel.state import (
     FAILED,
     HELD,
     IDLE,
-    READY,
     RUNNING,
     SKIPPED,
     SUCCEEDED,

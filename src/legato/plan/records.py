@@ -45,7 +45,7 @@ class Reason(Struct, frozen=True, array_like=True):
 
 
 class Step(Struct, frozen=True, array_like=True, gc=False):
-    """One node at one partition. `deps` are the steps it waits for, as index ranges one after the other: (start, stop, start, stop …)."""
+    """One node at one partition. `deps` are the steps it waits for, as ranges of their numbers: (start, stop, start, stop …)."""
 
     node: str
     partition: str

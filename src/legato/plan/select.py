@@ -39,16 +39,21 @@ class Selector:
 
     def __init__(self, graph: Graph, extents: Extents, status_of: StatusOf, *, whole: bool = False) -> None:
         self.graph, self.extents, self.status_of, self.whole = graph, extents, status_of, whole
+        self.unpopulated: list[str] = []
+        """Nodes that the last selection names but that have no partitions yet."""
 
     def select(self, text: str) -> Selection:
         """The selection that the text describes; `UsageError` (`selection`) or `NotFound` (`asset`) if it describes none."""
         self._tokens = _TOKEN.findall(text)
         if not self._tokens:
-            return self._everything()
+            everything = self._everything()
+            self.unpopulated = self._unpopulated(everything)
+            return everything
         self._text = text
         found = self._either()
         if self._tokens:
             raise self._bad(f"{self._tokens[0]!r} stands where the selection should end")
+        self.unpopulated = self._unpopulated(found)
         selection = {name: found[name] for name in self.graph.sorted(found) if found[name]}
         for name in selection:
             self._require_plannable(self.graph.project.nodes[name])
@@ -62,6 +67,10 @@ class Selector:
                 why="a parameter that names no asset, task or resource is filled by whoever calls the task",
                 next=f"legato show {node.name}",
             )  # fmt: skip
+
+    def _unpopulated(self, found: Selection) -> list[str]:
+        nodes = self.graph.project.nodes
+        return [name for name in self.graph.sorted(found) if not self.extents.of(nodes[name].partitions)]
 
     # -- the grammar, one function a level --
 

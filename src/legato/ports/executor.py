@@ -51,7 +51,8 @@ class Executor(Protocol):
         ...
 
     def kill(self, run: str, step: int, token: int) -> None:
-        """Stop this attempt and all it started, at once; it ends as Lost (as Returned if it never began), unless its end was already reported."""
+        """Stop this attempt and all it started, at once. Unless its end was reported already, it ends as Lost, or as Returned
+        if it never began."""
         ...
 
     def poll(self, timeout_s: float) -> list[Report]:

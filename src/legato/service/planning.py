@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from legato.declare.partitions import describe
 from legato.declare.region import Region, union
 from legato.plan.build import make_plan
 from legato.plan.records import Plan, ReasonKind
@@ -14,7 +15,7 @@ from legato.plan.spread import Extents
 from legato.plan.stale import Facts, Needs
 from legato.ports.store import Head, Store
 from legato.service.params import arguments_of, in_words
-from legato.service.workspace import Workspace
+from legato.service.workspace import Workspace, dynamic_sets
 from legato.terms.attempt import Argument
 from legato.terms.errors import NotFound
 
@@ -41,12 +42,25 @@ class Request(Struct, frozen=True):
         return (self.selection or "everything") + (" --force" if self.force else "") + in_words(self.params)
 
 
+class Unpopulated(Struct, frozen=True):
+    """Nodes that have no partitions yet: why, and the command that gives them some, if one can."""
+
+    nodes: tuple[str, ...]
+    why: str
+    next: str = ""
+
+    def __str__(self) -> str:
+        return f"there are no partitions of {', '.join(self.nodes)} yet: {self.why}"
+
+
 class Planner:
     """Makes plans against one reading of the store."""
 
     def __init__(self, workspace: Workspace, store: Store | None) -> None:
         self.workspace, self.store = workspace, store
         self.extents: Extents = workspace.extents(store)
+        self.unpopulated: list[Unpopulated] = []
+        """What the last selection names that has no partitions yet."""
         self._whole: Plan | None = None
 
     def plan(self, request: Request) -> Plan:
@@ -56,10 +70,24 @@ class Planner:
 
     def select(self, words: str, *, whole: bool = False) -> Selection:
         """The partitions of nodes that the words select, with `whole` also what only runs when called; `NotFound` if none."""
-        selection = Selector(self.workspace.graph, self.extents, self._by_status, whole=whole).select(words)
+        selector = Selector(self.workspace.graph, self.extents, self._by_status, whole=whole)
+        selection = selector.select(words)
+        self.unpopulated = self._explain(selector.unpopulated)
         if not selection:
-            raise NotFound("selection", f"{words!r} selects nothing", next="legato list")
+            why = "\n".join(map(str, self.unpopulated))
+            advice = next((each.next for each in self.unpopulated if each.next), "legato list")
+            raise NotFound("selection", f"{words!r} selects nothing", why=why, next=advice)
         return selection
+
+    def _explain(self, names: list[str]) -> list[Unpopulated]:
+        """Why these have no partitions, those together that have none for the same reason."""
+        alike: dict[tuple[str, str], list[str]] = {}
+        for name in names:
+            parts = self.workspace.project.nodes[name].partitions
+            empty = next((each for each in dynamic_sets(parts) if not self.extents.dynamic[each]), None)
+            reason = (f"{empty} has no keys", f"legato keys {empty} --add KEY") if empty else (f"they are {describe(parts)}", "")
+            alike.setdefault(reason, []).append(name)
+        return [Unpopulated(tuple(nodes), *reason) for reason, nodes in alike.items()]
 
     def everything(self) -> Plan:
         """The plan of the whole project: what it says of each asset partition is that partition's status."""

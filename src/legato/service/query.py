@@ -51,16 +51,29 @@ def query(workspace: Workspace, store: Store | None, sql: str) -> Iterator[Answe
         ) from None
     with duckdb.connect() as db:
         views = _Views(workspace, store, db)
-        try:
+        with _told(views):
             statement = _only_select(db, sql)
             views.make(statement)
             _shut(workspace, db)
             answer = _answer(db, statement, views)
-        except duckdb.InterruptException:
-            raise KeyboardInterrupt from None
-        except duckdb.Error as error:
-            raise views.refusal(error) from None
         yield answer
+
+
+@contextmanager
+def _told(views: _Views) -> Iterator[None]:
+    """Lets what DuckDB raises out in Legato's words, and an interrupt as what it is."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise KeyboardInterrupt from None
+    except duckdb.Error as error:
+        raise views.refusal(error) from None
+    except RuntimeError as error:
+        if "interrupted" in str(error).lower():
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _only_select(db: duckdb.DuckDBPyConnection, sql: str) -> str:
@@ -186,21 +199,18 @@ class _Views:
 
 def _answer(db: duckdb.DuckDBPyConnection, statement: str, views: _Views) -> Answer:
     """The columns, and the rows as they are fetched; times come as aware datetimes in UTC."""
-    import duckdb
-
     described = db.sql(statement)
     columns, types = tuple(described.columns), tuple(map(str, described.types))
     zoned = [at for at, kind in enumerate(types) if kind == _ZONED]
     result = db.execute(_without_zones(statement, types) if any("WITH TIME ZONE" in kind for kind in types) else statement)
 
     def rows() -> Iterator[Row]:
-        try:
-            while page := result.fetchmany(_PAGE):
-                yield from (_in_utc(row, zoned) for row in page) if zoned else page
-        except duckdb.InterruptException:
-            raise KeyboardInterrupt from None
-        except duckdb.Error as error:
-            raise views.refusal(error) from None
+        while True:
+            with _told(views):
+                page = result.fetchmany(_PAGE)
+            if not page:
+                return
+            yield from (_in_utc(row, zoned) for row in page) if zoned else page
 
     return Answer(columns, types, rows())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from legato.declare.body import Code
 from legato.declare.node import Node, Project
-from legato.declare.partitions import coord_of
+from legato.declare.partitions import Dynamic, Partitions, coord_of, dimensions
 from legato.declare.resolve import did_you_mean
 from legato.plan.graph import Graph
 from legato.plan.spread import Extents
@@ -81,11 +81,9 @@ class Workspace:
 
 def dynamic_names(project: Project) -> list[str]:
     """The names of all dynamic partition sets of a project."""
-    from legato.declare.partitions import Dynamic, dimensions
+    return sorted({name for node in project.nodes.values() for name in dynamic_sets(node.partitions)})
 
-    found = {
-        part.name
-        for node in project.nodes.values() if node.partitions is not None
-        for _, part in dimensions(node.partitions) if isinstance(part, Dynamic)
-    }  # fmt: skip
-    return sorted(found)
+
+def dynamic_sets(parts: Partitions | None) -> list[str]:
+    """The names of the dynamic sets that cut these partitions."""
+    return [part.name for _, part in dimensions(parts) if isinstance(part, Dynamic)]

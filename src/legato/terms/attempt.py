@@ -54,7 +54,6 @@ class Order(Struct, frozen=True, array_like=True, omit_defaults=True):
     arguments: tuple[Argument, ...] = ()
     mode: Mode = "run"
     attempt: int = 1
-    params: bytes | None = None
     published: tuple[tuple[str, tuple[Column, ...]], ...] = ()
     """By asset: the columns that readers see now, where its contract promises that new ones will be compatible."""
 

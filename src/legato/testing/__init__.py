@@ -1,1 +1,5 @@
-"""For tests: conformance suites of the ports, and what they stand on."""
+"""For tests: `judge` for those of a pipeline; for those of Legato's adapters, conformance suites and what they stand on."""
+
+from legato.testing.judge import judge
+
+__all__ = ["judge"]

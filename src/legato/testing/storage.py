@@ -31,7 +31,7 @@ from legato.terms.errors import LegatoError
 NEW_YORK = ZoneInfo("America/New_York")
 PLAIN_VALUES: tuple[Any, ...] = (
     None, True, 0, -(2**70), 1.5, math.inf, "", "héllo\r\n\0", b"\x00\xff", [], {}, [1, [2, {"a": None}]],
-    {"$date": "no date", "a": 1}, {1: "a", (2, 3): b"b", None: "c"}, (1, (2,), [3]), {1, "a"}, frozenset({(1, 2)}),
+    {"$date": "no date", "a": 1}, {1: "a", (2, 3): b"b", None: "c"}, (1, (2,), [3]), {1, (2,)}, frozenset({(1, 2)}),
     date(2013, 1, 5), time(6, 30, tzinfo=UTC), timedelta(days=-1, microseconds=3), Decimal("1.10"), UUID(int=7),
     datetime(2013, 1, 5, 6, 0, 0, 123), datetime(2013, 1, 5, tzinfo=UTC),
     datetime(2013, 11, 3, 1, 30, fold=1, tzinfo=NEW_YORK), datetime(2013, 3, 10, 2, 30, tzinfo=NEW_YORK),
@@ -67,6 +67,9 @@ class Route:
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
+
+    def __repr__(self) -> str:
+        return f"Route({self.origin!r})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Route) and other.origin == self.origin

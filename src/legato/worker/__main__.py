@@ -21,7 +21,7 @@ def main(role: str, text: str) -> None:
 
     if role == "nursery":
         run_fresh(socket.socket(fileno=argument["control"]), load, fork_hazard, argument)
-    run_fresh_worker(load(), argument)
+    run_fresh_worker(load, argument)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
-
 from legato.declare.node import Node
 from legato.declare.partitions import partition_of
 from legato.declare.resource import Context
@@ -61,10 +57,4 @@ def context_of(node: Node, order: Order) -> Context:
         attempt=order.attempt,
         partition=partition_of(node.partitions, order.partition) if order.partition else None,
         idempotency_key=f"{order.run}:{order.step}",
-        params=params_of(order),
     )
-
-
-def params_of(order: Order) -> dict[str, Any]:
-    """The run's parameters that an order carries."""
-    return msgspec.msgpack.decode(order.params, type=dict[str, Any]) if order.params else {}

@@ -37,8 +37,8 @@ _Result = tuple[bytes | None, Ref | None, tuple[Output, ...]]
 class Harness:
     """Everything around a user's function in one process: inputs, value, output, errors, and what it leaves behind.
 
-    Attempts start in the project's folder. `make` never raises. `owns_process` says that the process is a worker's: then each
-    attempt's leftover child processes are killed when it ends. What has to outlive an attempt is made by a resource.
+    Attempts start in the project's folder. `make` never raises. `owns_process` says that the process is a worker's: then
+    each attempt's leftover child processes are killed when it ends. What has to outlive an attempt is made by a resource.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from legato.declare.partitions import partition_of
 from legato.ports.storage import Storage
 from legato.terms.attempt import Argument, Order
 from legato.terms.errors import LegatoError
-from legato.worker.context import context_of, params_of
+from legato.worker.context import context_of
 from legato.worker.failure import Refused
 from legato.worker.resources import Resources
 from legato.worker.warm import Warm
@@ -44,8 +44,6 @@ class Inputs:
                 argument = arguments.get(prefix + param)
                 if argument is not None:
                     kwargs[param] = self.value(argument, kind)
-                elif order.params is not None:
-                    self._add_param(kwargs, param, kind, order)
             elif binding.source == "partition":
                 kwargs[param] = partition_of(node.partitions, order.partition)
             elif binding.source == "resource":
@@ -53,11 +51,6 @@ class Inputs:
             elif binding.source == "context":
                 kwargs[param] = context_of(node, order)
         return kwargs
-
-    def _add_param(self, kwargs: dict[str, Any], param: str, kind: Any, order: Order) -> None:
-        params = params_of(order)
-        if param in params:
-            kwargs[param] = self._decode(param, msgspec.msgpack.encode(params[param]), kind)
 
     def value(self, argument: Argument, kind: Any) -> Any:
         """What the argument holds, as an annotation asks for it."""

@@ -3,6 +3,7 @@
 It holds the loaded project, so a worker is a fork of it and ready in a few milliseconds. It adopts orphans: what a dead worker
 leaves behind, even in sessions of their own, becomes a child of the nursery and is killed before the worker's end is reported.
 When its control socket closes, because the conductor closed it or died in whatever way, it kills everything and ends.
+Before its first worker it waits until no worker of an earlier conductor is left.
 """
 
 from __future__ import annotations
@@ -17,26 +18,28 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, NoReturn
 
 import msgspec
 
 from legato.worker import kin
 from legato.worker.duty import serve
+from legato.worker.lock import PATIENCE_S, STEP_S, WorkersLock
 from legato.worker.preload import Kit, WorkerSettings
 from legato.worker.slate import Slate
 
 Verb = Literal["spawn", "kill"]
-Event = Literal["spawned", "exited", "failed", "broken"]
+Event = Literal["spawned", "exited", "failed", "barred", "broken"]
 _commands = msgspec.msgpack.Decoder(tuple[Verb, int])
 _events = msgspec.msgpack.Decoder(tuple[Event, int, int, str])
 _encode = msgspec.msgpack.Encoder().encode
 MESSAGE_BYTES = 1 << 16
 
-Spawn = Callable[[int, int, int], int]
-"""Starts the worker of a number with a socket and a slate (descriptors); its pid."""
+Spawn = Callable[[int, int, int, Iterable[int]], int]
+"""Starts the worker of a number with a socket and a slate (descriptors), without those of others; its pid."""
 
 
 def encode_command(verb: Verb, number: int) -> bytes:
@@ -45,7 +48,10 @@ def encode_command(verb: Verb, number: int) -> bytes:
 
 
 def encode_event(event: Event, number: int = 0, value: int = 0, text: str = "") -> bytes:
-    """What a nursery tells: a worker's pid, its wait status when all it started is gone, or why one could not start."""
+    """What a nursery tells: a worker's pid, its wait status when all it started is gone, or why one could not start.
+
+    `barred` means that workers of an earlier conductor are left.
+    """
     return _encode((event, number, value, text))
 
 
@@ -55,11 +61,14 @@ def decode_event(body: bytes) -> tuple[Event, int, int, str]:
 
 
 class Nursery:
-    """The life of the nursery process. `spawn` is how it starts a worker."""
+    """The life of the nursery process. `spawn` is how it starts a worker, `lock` what it needs before the first."""
 
-    def __init__(self, control: socket.socket, spawn: Spawn) -> None:
+    def __init__(self, control: socket.socket, spawn: Spawn, lock: WorkersLock) -> None:
         self._control = control
         self._spawn = spawn
+        self._lock = lock
+        self._waiting: dict[int, tuple[int, int]] = {}
+        self._until = 0.0
         self._workers: dict[int, int] = {}
         self._dead: list[tuple[int, int]] = []
         self._wake, wake_end = socket.socketpair()
@@ -78,13 +87,15 @@ class Nursery:
         poller.register(self._control, select.POLLIN)
         poller.register(self._wake, select.POLLIN)
         while True:
-            for fd, _ in poller.poll():
+            for fd, _ in poller.poll(STEP_S * 1000 if self._waiting else None):
                 if fd == self._control.fileno():
                     if not self._listen():
                         return self._end()
                 else:
                     self._wake.recv(4096)
             self._bury()
+            if self._waiting:
+                self._begin()
 
     def _listen(self) -> bool:
         try:
@@ -95,23 +106,37 @@ class Nursery:
             return False
         verb, number = _commands.decode(body)
         if verb == "spawn":
-            self._start(number, *fds)
+            self._until = self._until if self._waiting else time.monotonic() + PATIENCE_S
+            self._waiting[number] = fds[0], fds[1]
+        elif number in self._waiting:
+            self._drop(number, encode_event("exited", number, signal.SIGKILL))
         else:
             for pid in [pid for pid, each in self._workers.items() if each == number]:
                 kin.kill_group(pid)
         return True
 
-    def _start(self, number: int, sock: int, slate: int) -> None:
-        try:
-            pid = self._spawn(number, sock, slate)
-        except OSError as error:
-            self._tell(encode_event("failed", number, text=f"no worker can be started: {error}"))
-        else:
-            self._workers[pid] = number
-            self._tell(encode_event("spawned", number, pid))
-        finally:
-            os.close(sock)
-            os.close(slate)
+    def _begin(self) -> None:
+        """Start the workers that were asked for, if none of an earlier conductor is left."""
+        for number in list(self._waiting):
+            try:
+                if self._lock.take():
+                    self._start(number)
+                elif time.monotonic() > self._until:
+                    self._drop(number, encode_event("barred", number))
+            except OSError as error:
+                self._drop(number, encode_event("failed", number, text=f"no worker can be started: {error}"))
+
+    def _start(self, number: int) -> None:
+        others = [fd for each, fds in self._waiting.items() if each != number for fd in fds]
+        pid = self._spawn(number, *self._waiting[number], others)
+        self._workers[pid] = number
+        self._drop(number, encode_event("spawned", number, pid))
+
+    def _drop(self, number: int, news: bytes) -> None:
+        """This worker waits no longer: tell why, and let go of what it was to have."""
+        for fd in self._waiting.pop(number):
+            os.close(fd)
+        self._tell(news)
 
     def _bury(self) -> None:
         """Reap the dead, kill what they left, and report an end once nothing of it is left."""
@@ -153,7 +178,7 @@ def run_forked(control: socket.socket, kit: Kit, settings: WorkerSettings) -> No
         _forget_signals()
         os.setsid()
         gc.freeze()  # what is shared with all workers is never looked at by their garbage collectors
-        Nursery(control, lambda *args: _fork_worker(control, kit, settings, *args)).run()
+        _forking(control, kit, settings).run()
     except BaseException as error:
         _break(control, error)
     os._exit(0)
@@ -165,13 +190,18 @@ def run_fresh(control: socket.socket, load: Callable[[], Kit], hazard: Callable[
         kit = load()
         settings = msgspec.convert(argument["settings"], WorkerSettings)
         if hazard():
-            Nursery(control, lambda *args: _start_worker(argument, *args)).run()
+            lock = WorkersLock(settings.lock)
+            Nursery(control, lambda *args: _start_worker(argument, lock, *args), lock).run()
         else:
             gc.freeze()
-            Nursery(control, lambda *args: _fork_worker(control, kit, settings, *args)).run()
+            _forking(control, kit, settings).run()
     except BaseException as error:
         _break(control, error)
     os._exit(0)
+
+
+def _forking(control: socket.socket, kit: Kit, settings: WorkerSettings) -> Nursery:
+    return Nursery(control, lambda *args: _fork_worker(control, kit, settings, *args), WorkersLock(settings.lock))
 
 
 def _break(control: socket.socket, error: BaseException) -> NoReturn:
@@ -184,7 +214,9 @@ def _break(control: socket.socket, error: BaseException) -> NoReturn:
     os._exit(1)
 
 
-def _fork_worker(control: socket.socket, kit: Kit, settings: WorkerSettings, number: int, sock: int, slate: int) -> int:
+def _fork_worker(
+    control: socket.socket, kit: Kit, settings: WorkerSettings, number: int, sock: int, slate: int, others: Iterable[int]
+) -> int:
     parent = os.getpid()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # native threads of libraries; fork_hazard has judged them
@@ -193,6 +225,8 @@ def _fork_worker(control: socket.socket, kit: Kit, settings: WorkerSettings, num
         return pid
     try:
         control.close()
+        for fd in others:
+            os.close(fd)
         signal.set_wakeup_fd(-1)
         _forget_signals()
         _settle(parent)
@@ -202,17 +236,21 @@ def _fork_worker(control: socket.socket, kit: Kit, settings: WorkerSettings, num
         os._exit(1)
 
 
-def _start_worker(argument: dict[str, Any], number: int, sock: int, slate: int) -> int:
-    text = json.dumps(argument | {"number": number, "socket": sock, "slate": slate, "parent": os.getpid()})
+def _start_worker(argument: dict[str, Any], lock: WorkersLock, number: int, sock: int, slate: int, _: Iterable[int]) -> int:
+    kept = (sock, slate, *lock.descriptors)
+    text = json.dumps(argument | {"number": number, "socket": sock, "slate": slate, "kept": kept, "parent": os.getpid()})
     command = [sys.executable, "-m", "legato.worker", "worker", text]
-    process = subprocess.Popen(command, pass_fds=(sock, slate))
+    process = subprocess.Popen(command, pass_fds=kept)
     process.returncode = 0  # the nursery reaps it itself; keeps Popen from trying
     return process.pid
 
 
-def run_fresh_worker(kit: Kit, argument: dict[str, Any]) -> NoReturn:
+def run_fresh_worker(load: Callable[[], Kit], argument: dict[str, Any]) -> NoReturn:
     """Be a worker in an interpreter of its own."""
     _settle(argument["parent"])
+    for fd in argument["kept"]:
+        os.set_inheritable(fd, False)  # it had to be for this start; programs of user code get none of them
+    kit = load()
     settings = msgspec.convert(argument["settings"], WorkerSettings)
     serve(kit, settings, argument["number"], socket.socket(fileno=argument["socket"]), Slate(argument["slate"]))
 

@@ -42,12 +42,16 @@ class Preload:
 
 
 class WorkerSettings(Struct, frozen=True):
-    """What all workers of an executor share. `session` is the folder below `logs` that holds a file for each worker."""
+    """What all workers of an executor share. `session` is the folder below `logs` that holds a file for each worker.
+
+    `lock` is the file that says whether workers of an earlier conductor are left; empty if nobody asks.
+    """
 
     logs: str
     session: str
     log_limit_bytes: int = 16 * 2**20
     inline_limit_bytes: int = 64 * 2**10
+    lock: str = ""
 
 
 def load_kit(loader: str, arguments: tuple[str, ...]) -> Kit:

@@ -1,1 +1,1 @@
-"""The rules of the kernel, one file a subject. `decide.RULES` lists them in the order in which they are asked."""
+"""The rules of the kernel, one file a subject. `decide.RULES` says which of them answers each kind of input."""

@@ -71,7 +71,9 @@ def take_parked(turn: Turn, parked: Parked) -> None:
         return
     if attempt.stopping:
         words = "cancelled" if attempt.stopping == "cancel" else "ran longer than its time limit"
-        fail_attempt(turn, parked, Error("cancelled" if attempt.stopping == "cancel" else "timeout", words), seconds=parked.seconds)
+        fail_attempt(
+            turn, parked, Error("cancelled" if attempt.stopping == "cancel" else "timeout", words), seconds=parked.seconds
+        )
         return
     children = turn.state.children.get(parked.step, {})
     on = tuple(children[key] for key in parked.keys if key in children)
@@ -113,4 +115,3 @@ def close_orphans(turn: Turn) -> None:
             if not attempt.stopping:
                 turn.emit(AttemptStopping(turn.now, index, attempt.token, "cancel"))
                 turn.ask(KillAttempt(index, attempt.token))
-

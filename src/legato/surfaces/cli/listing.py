@@ -28,8 +28,9 @@ def list_command(call: Call, selection: tuple[str, ...]) -> None:
 def _draw_list(screen: Screen, found: list[Listed]) -> None:
     rows = [
         (
-            screen.paint(each.name, "bold"), each.kind, each.partitions, in_counts(screen, each.statuses), when(each.published),
-            each.owner, " ".join(each.tags),
+            screen.paint(each.name, "bold"), each.kind, each.partitions,
+            in_counts(screen, each.statuses) if each.count else "no partitions yet", when(each.published), each.owner,
+            " ".join(each.tags),
         )
         for each in found
     ]  # fmt: skip

@@ -28,8 +28,8 @@ _MOST_NAMED = 5
 def logs(call: Call, run: str, step: str | None, follow: bool, number: int | None) -> None:
     """Print what a run's steps printed, and the errors that they ended with.
 
-    RUN is a run's name, the beginning of one, or `last`. STEP is an asset, a task or a flow; with
-    @PARTITION one of its steps. Each attempt gets a heading, unless there is only one. With --json every piece of output is a line of JSON.
+    RUN is a run's name, the beginning of one, or `last`. STEP is an asset, a task or a flow, with @PARTITION for one of its
+    steps. Each attempt gets a heading, unless there is only one. With --json every piece of output is a line of JSON.
     """
     workspace = call.workspace()
     store = call.history(workspace)

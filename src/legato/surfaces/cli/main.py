@@ -43,6 +43,7 @@ COMMANDS: dict[str, Entry] = {
     "logs": Entry("logs:logs", "Print what a run's steps printed.", RUN),
     "versions": Entry("versions:versions", "List the versions of an asset.", DATA),
     "rollback": Entry("versions:rollback", "Publish an older version again.", DATA),
+    "keys": Entry("keys:keys", "List the keys of dynamic partitions, or add some.", DATA),
     "query": Entry("query:query", "Ask the published data in SQL.", DATA),
     "doctor": Entry("doctor:doctor", "Check the project's state and data on disk.", MEND),
     "explain": Entry("explain:explain", "Explain an error code or a word.", MEND),

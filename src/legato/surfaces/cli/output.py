@@ -57,9 +57,12 @@ class Screen:
     def table(
         self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = (), indent: str = ""
     ) -> None:
-        """Rows in aligned columns below dim headings; columns named in `right` are numbers. Empty columns are left out."""
+        """Rows in aligned columns below dim headings; columns named in `right` are numbers. Empty columns are left out, and so is
+        a table without rows."""
         cells = [list(row) for row in rows]
         kept = [at for at in range(len(columns)) if any(row[at] for row in cells)]
+        if not kept:
+            return
         widths = {at: max(cells_of(text) for text in (columns[at], *(row[at] for row in cells))) for at in kept}
         numbers = {at for at in kept if columns[at] in set(right)}
         for number, row in enumerate([list(columns), *cells]):

@@ -48,8 +48,12 @@ def plan(call: Call, selection: tuple[str, ...], force: bool, each: bool, param:
         else:
             draw_folds(call.screen, folder.plan(made))
         call.screen.say(totals(made, timings))
+        for note in planner.unpopulated:
+            call.screen.say(call.screen.hang("note: ", str(note)))
+            if note.next:
+                call.screen.say(f"  next: {note.next}")
 
-    call.answer(as_record(made, timings), draw)
+    call.answer({**as_record(made, timings), "unpopulated": planner.unpopulated}, draw)
 
 
 def as_record(plan: Plan, timings: Timings) -> dict[str, Any]:
@@ -108,6 +112,8 @@ def totals(plan: Plan, timings: Timings) -> str:
 
 def in_reasons(plan: Plan) -> str:
     """Why nothing runs: the steps by reason, `1,475 fresh, 2 blocked`."""
+    if not plan.steps:
+        return "there are no partitions yet"
     counts: dict[str, int] = {}
     for step in plan.steps:
         counts[step.reason.kind] = counts.get(step.reason.kind, 0) + 1

@@ -27,8 +27,9 @@ def draw_summary(screen: Screen, report: RunReport) -> None:
         _draw_failure(screen, failure)
     if len(report.failures) > MOST_FAILURES:
         screen.say(f"\nand {count(len(report.failures) - MOST_FAILURES, 'other failure')}: legato status {report.id}")
-    for warning in report.warnings[:MOST_FAILURES]:
+    if report.warnings:
         screen.say()
+    for warning in report.warnings[:MOST_FAILURES]:
         what = warning.example if warning.count == 1 else f"{warning.asset}@{warning.partitions}"
         words = f"{screen.paint(what, 'bold')}: check {warning.check}: {warning.message}"
         screen.say(screen.hang(f"{screen.paint('warned', 'yellow')}  ", words))

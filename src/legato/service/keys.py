@@ -1,0 +1,98 @@
+"""The keys of dynamic partitions: which there are, and adding some."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from legato.declare.partitions import key_fault
+from legato.declare.resolve import did_you_mean
+from legato.ports.store import Store
+from legato.service.shell import command
+from legato.service.workspace import Workspace, dynamic_names, dynamic_sets
+from legato.terms.errors import NotFound, UsageError
+
+_MOST_NAMED = 3
+
+
+class KeySet(Struct, frozen=True, kw_only=True):
+    """A dynamic set of partition keys: how many it has, and which assets, tasks and sources are cut by it."""
+
+    name: str
+    count: int
+    cuts: tuple[str, ...]
+
+
+class Keys(Struct, frozen=True, kw_only=True):
+    """The keys of one dynamic set, in the order in which they came."""
+
+    name: str
+    keys: list[str]
+
+
+class Added(Struct, frozen=True, kw_only=True):
+    """What became of keys that were to be added: which are new, how many were there before, how many there are in all."""
+
+    name: str
+    new: list[str]
+    known: int
+    count: int
+    next: str
+
+
+def list_sets(workspace: Workspace, store: Store | None) -> list[KeySet]:
+    """The dynamic sets of the project, by name."""
+    return [
+        KeySet(name=name, count=len(_read(store, name)), cuts=_cut_by(workspace, name))
+        for name in dynamic_names(workspace.project)
+    ]
+
+
+def list_keys(workspace: Workspace, store: Store | None, name: str) -> Keys:
+    """The keys of one set; `NotFound` (`dynamic-set`) if the project has none of this name."""
+    _require_set(workspace, name)
+    return Keys(name=name, keys=_read(store, name))
+
+
+def judge_keys(workspace: Workspace, name: str, keys: Sequence[str]) -> list[str]:
+    """The keys to add, each once; `UsageError` (`key-illegal`) names every one that may not be a partition's key."""
+    _require_set(workspace, name)
+    faults = {key: fault for key in keys if (fault := key_fault(key))}
+    if faults:
+        what = "cannot be a partition key" if len(faults) == 1 else f"and {len(faults) - 1} more cannot be partition keys"
+        raise UsageError(
+            "key-illegal", f"{next(iter(faults))!r} {what}, so nothing was added to {name}",
+            why="\n".join(f"{key!r}: {fault}" for key, fault in faults.items()), next="write other keys in their place",
+        )  # fmt: skip
+    return list(dict.fromkeys(keys))
+
+
+def add_keys(workspace: Workspace, store: Store, name: str, keys: Sequence[str]) -> Added:
+    """Add keys that were judged to a set, in one transaction; those that are there stay where they are. A writer's call."""
+    before = _read(store, name)
+    known = set(before)
+    new = [key for key in keys if key not in known]
+    if new:
+        store.add_dynamic_keys(name, new)
+    cut = _cut_by(workspace, name)
+    below = [f"{each}+" for each in cut] if len(cut) <= _MOST_NAMED else []
+    return Added(
+        name=name, new=new, known=len(keys) - len(new), count=len(before) + len(new), next=command("legato", "plan", *below)
+    )
+
+
+def _read(store: Store | None, name: str) -> list[str]:
+    return store.dynamic_keys(name) if store is not None else []
+
+
+def _cut_by(workspace: Workspace, name: str) -> tuple[str, ...]:
+    nodes = workspace.project.nodes.values()
+    return tuple(node.name for node in nodes if name in dynamic_sets(node.partitions))
+
+
+def _require_set(workspace: Workspace, name: str) -> None:
+    known = dynamic_names(workspace.project)
+    if name not in known:
+        why = did_you_mean(name, known) if known else "no asset of the project is cut by lg.dynamic(...)"
+        raise NotFound("dynamic-set", f"no dynamic set of partition keys is named {name!r}", why=why, next="legato keys")
