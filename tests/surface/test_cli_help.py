@@ -12,8 +12,8 @@ import pytest
 from legato.surfaces.cli.main import COMMANDS, call, legato
 
 SPEC = (
-    "init demo check list show plan run status why runs logs resume cancel waits approve signal versions rollback keys query doctor "
-    "explain"
+    "init demo check list show plan run status why runs logs resume cancel waits approve signal "
+    "versions rollback keys query doctor explain"
 )
 
 

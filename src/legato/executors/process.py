@@ -44,7 +44,7 @@ class ProcessExecutor:
     If the nursery alone is killed, a process that left its worker's group and session before that is beyond reach.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options by keyword
         self, preload: Preload, workers: int, logs: Path, *, session: str = "", log_limit_bytes: int = 16 * 2**20,
         fork: bool | None = None, flows: int | None = None, lock: Path | None = None,
     ) -> None:  # fmt: skip

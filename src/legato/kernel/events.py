@@ -173,7 +173,8 @@ class RunEnded(Event, frozen=True):
 
 AnyEvent = (
     AttemptsStarted | AttemptBegun | StepSucceeded | AttemptFailed | AttemptStopping | AttemptsReturned | StepDeclined
-    | StepsCalled | StepsRevived | StepParked | WaitEnded | StepsSkipped | StepsCancelled | RunHalted | CancelRequested | StepUndone | RunResumed | RunEnded
+    | StepsCalled | StepsRevived | StepParked | WaitEnded | StepsSkipped | StepsCancelled | RunHalted | CancelRequested
+    | StepUndone | RunResumed | RunEnded
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

@@ -71,9 +71,9 @@ class RunState:
     tasks that other steps read; `fallen` are failures whose consequences are not decided yet. `recorded` are the tokens of
     attempts whose stored outputs are on record; `swaps` says what each step published, and what that replaced.
 
-    Steps from `planned` on were called by flows: `parents` and `children` (by key) say which, `calls` how. `parked` flows wait for
-    the outcome of any of these steps; `dormant` steps are tried anew if their flow, resumed, calls them again. `told` are outcomes
-    that flows have not been told of yet, `orphaned` are ended flows whose open calls are not closed yet.
+    Steps from `planned` on were called by flows: `parents` and `children` (by key) say which, `keys` and `calls` how. A flow in
+    `parked` waits for the outcome of any of its steps; `dormant` steps are tried anew if their flow, resumed, calls them again.
+    `told` are outcomes that flows have not been told of yet, `orphaned` are ended flows whose open calls are not closed yet.
     """
 
     __slots__ = (
