@@ -48,8 +48,8 @@ class Caller(Protocol):
     """A run, as seen from the body of one of its flows.
 
     What `call`, `map`, `materialize` and `wait` give back is the value itself, waited for; or, of a function that is `async def`
-    and of a wait below a running event loop, something to await: as it is in Python. `face` is a task or a flow (an asset for
-    `materialize`); `args` and `kwargs` may hold futures of this caller. A parameter that nobody gives keeps its default.
+    and of a wait or a materialization below a running event loop, something to await: as it is in Python. `face` is a task or a
+    flow (an asset for `materialize`); `args` and `kwargs` may hold futures of this caller. What nobody gives keeps its default.
     """
 
     def call(self, face: Face[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], *, name: str | None = None) -> Any:
