@@ -224,6 +224,13 @@ def test_an_answer_counts_once_and_only_in_time(stage: Stage) -> None:
     assert stage.tell(Resolve(99, b"\xc3", "ann")) == []
 
 
+def test_a_refusal_is_an_answer(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call("ask", wait=Wait("approval", "Publish?")))
+    assert stage.tell(Resolve(1, b"\xc2", "ann", "not yet")) == [Deliver(0, token, 1)]
+    assert (stage.statuses()[1], stage.state.values[1]) == ("succeeded", b"\xc2")
+
+
 def test_cancel_ends_waits_and_parked_flows(stage: Stage) -> None:
     token = stage.start_flow()
     stage.call(token, Call("w", wait=Wait("approval", "?")))

@@ -134,7 +134,7 @@ class StepParked(Event, frozen=True):
 
 
 class WaitEnded(Event, frozen=True):
-    """What a flow waited for has come, or will not come."""
+    """What a flow waited for has come (a refusal is an answer, too: its value is false), or will not come: it timed out."""
 
     step: int
     end: WaitEnd

@@ -161,17 +161,20 @@ def _parked(state: RunState, event: ev.StepParked) -> None:
         park(state, event.step, event.on)
 
 
+_TIMEOUT = ("builtins.TimeoutError", "builtins.OSError", "builtins.Exception", "builtins.BaseException")
+
+
 def _wait_ended(state: RunState, event: ev.WaitEnded) -> None:
     index = event.step
     if state.status[index] != HELD:
         return
-    if event.end in ("over", "granted"):
+    if event.end != "timed out":
         state.set_status(index, SUCCEEDED)
         state.values[index] = event.value
         state.release(index)
         take_outcome(state, index)
     else:
-        state.errors[index] = Error("timeout" if event.end == "timed out" else "refused", event.note or event.end)
+        state.errors[index] = Error("timeout", event.note or "nobody answered in time", _TIMEOUT)
         state.set_status(index, FAILED)
         state.fallen.append(index)
         _close(state, index)
