@@ -48,7 +48,7 @@ def project(code: str) -> Iterator[Path]:
         yield folder
 
 
-def time_run(folder: Path, *, executor: str, workers: int = 2) -> float:
+def time_run(folder: Path, *, executor: str, workers: int = 2, selection: str = "") -> float:
     """Seconds from the accepted run to its end, in this process, workers included but project loading left out."""
     from legato.service.planning import Request
     from legato.service.running import run, session
@@ -57,7 +57,7 @@ def time_run(folder: Path, *, executor: str, workers: int = 2) -> float:
     workspace = open_workspace(folder, executor=executor, workers=workers)
     started: list[float] = []
     with session(workspace, "benchmark") as opened:
-        _, state = run(opened, Request(), lambda *_: started.append(time.perf_counter()))
+        _, state = run(opened, Request(selection), lambda *_: started.append(time.perf_counter()))
         seconds = time.perf_counter() - started[0]
     assert state is not None
     assert state.ended == "succeeded", state.ended

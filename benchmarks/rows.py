@@ -181,6 +181,96 @@ def history(size: float) -> Result:
     )  # fmt: skip
 
 
+FLOWS = """
+@lg.task
+def noop(number: int = 0) -> None:
+    return None
+
+@lg.task
+def fibonacci(number: int) -> int:
+    return number if number < 2 else bare(number - 1) + bare(number - 2)
+
+def bare(number):
+    return number if number < 2 else bare(number - 1) + bare(number - 2)
+
+@lg.flow
+def in_turn() -> None:
+    for number in range({count}):
+        noop(number)
+
+@lg.flow
+def mapped() -> None:
+    noop.map(range({count}))
+
+@lg.flow
+def small() -> None:
+    for _ in range(40):
+        fibonacci(10)
+
+@lg.flow
+def large() -> None:
+    for _ in range(10):
+        fibonacci({large})
+"""
+
+
+def in_turn(size: float) -> Result:
+    """1,000 sequential tasks of one flow, durable, beside one SQLite commit a task."""
+    count = int(1_000 * size)
+    ours, floor = [], []
+    for _ in range(3):
+        with project(FLOWS.format(count=count, large=20)) as folder:
+            floor.append(_commits(folder, count))
+            ours.append(time_run(folder, executor="process", selection="in_turn"))
+    ratio = min(ours) / min(floor)
+    return Result(
+        f"{count:,} sequential tasks of one flow", f"{min(ours) / count * 1e3:.2f} ms a task",
+        f"{min(floor) / count * 1e3:.2f} ms (a commit)", f"{ratio:.2f} x", "at most 3 x", at_most(ratio, 3.0),
+    )  # fmt: skip
+
+
+def mapped(size: float) -> Result:
+    """A map over 10,000 items in a flow, beside 10,000 planned steps."""
+    count = int(10_000 * size)
+    ours, floor = [], []
+    for _ in range(3):
+        with project(FLOWS.format(count=count, large=20)) as folder, project(NOOP.format(count=count)) as planned:
+            floor.append(count / time_run(planned, executor="process"))
+            ours.append(count / time_run(folder, executor="process", selection="mapped"))
+    ratio = max(ours) / max(floor)
+    return Result(
+        f"map over {count:,} items in a flow", f"{max(ours):,.0f} items/s", f"{max(floor):,.0f} steps/s (planned)",
+        f"{ratio:.2f} x", "at least 0.8 x", at_least(ratio, 0.8),
+    )  # fmt: skip
+
+
+def short_calls(size: float) -> Result:
+    """40 sequential calls of fibonacci(10) in a flow, each durable: the whole run."""
+    with project(FLOWS.format(count=1, large=20)) as folder:
+        ours = min(time_run(folder, executor="process", selection="small") for _ in range(5))
+    return Result(
+        "40 x fibonacci(10) in a flow", f"{ours * 1e3:.0f} ms", "-", f"{ours * 1e3:.0f} ms", "under 50 ms", at_most(ours, 0.05)
+    )
+
+
+def long_calls(size: float) -> Result:
+    """10 sequential calls of fibonacci(33) in a flow, beside the same in a bare loop: what durability adds."""
+    number = 33 if size >= 1 else 26
+    code = FLOWS.format(count=1, large=number)
+    with project(code) as folder:
+        loop = f"import sys; sys.path.insert(0, {str(folder)!r}); import pipeline, time; start = time.perf_counter(); "
+        loop += f"[pipeline.bare({number}) for _ in range(10)]; print(time.perf_counter() - start)"
+        floor, ours = [], []
+        for _ in range(2):
+            floor.append(float(subprocess.run([sys.executable, "-c", loop], capture_output=True, check=True).stdout))
+            ours.append(time_run(folder, executor="process", selection="large"))
+    ratio = min(ours) / min(floor)
+    return Result(
+        f"10 x fibonacci({number}) in a flow", f"{min(ours):.2f} s", f"{min(floor):.2f} s (bare loop)",
+        f"{(ratio - 1) * 100:+.1f} %", "at most +1 %", at_most(ratio, 1.01),
+    )  # fmt: skip
+
+
 def demo(size: float) -> Result:
     """The flights example's whole year, beside a plain script that does the same work in two processes."""
     source = Path(__file__).parents[1] / "examples" / "flights"
@@ -207,5 +297,6 @@ def demo(size: float) -> Result:
 
 ROWS: dict[str, Row] = {
     "independent": independent, "chained": chained, "cold": cold, "import": importing, "plan": planning, "fan-out": fan_out,
-    "memory": memory, "history": history, "demo": demo,
+    "memory": memory, "history": history, "demo": demo, "in-turn": in_turn, "mapped": mapped, "short-calls": short_calls,
+    "long-calls": long_calls,
 }  # fmt: skip

@@ -11,8 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from legato.declare.faces import Face, Input, asset, assets, check, resource, source, task
-    from legato.declare.mapping import all_partitions, by_dimension, explicit, look_back, overlap, same, subset
+    from legato.declare import mapping
+    from legato.declare.calling import Future, TaskFailed
+    from legato.declare.faces import Input, asset, assets, check, flow, resource, source, task
+    from legato.declare.mapping import all_partitions, look_back
     from legato.declare.node import Retry
     from legato.declare.options import Pool
     from legato.declare.partitions import Partition, daily, dynamic, hourly, monthly, product, static, weekly
@@ -28,14 +30,16 @@ if TYPE_CHECKING:
         row_count,
         unique,
     )
+    from legato.declare.waiting import approval, signal, sleep
     from legato.surfaces.python import load
     from legato.terms.errors import LegatoError
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "declare.faces": ("Face", "Input", "asset", "assets", "check", "resource", "source", "task"),
-    "declare.mapping": ("all_partitions", "by_dimension", "explicit", "look_back", "overlap", "same", "subset"),
+    "declare.calling": ("Future", "TaskFailed"),
+    "declare.faces": ("Input", "asset", "assets", "check", "flow", "resource", "source", "task"),
+    "declare.mapping": ("all_partitions", "look_back", "mapping"),
     "declare.node": ("Retry",),
     "declare.options": ("Pool",),
     "declare.partitions": ("Partition", "daily", "dynamic", "hourly", "monthly", "product", "static", "weekly"),
@@ -43,17 +47,19 @@ _HOMES = {
     "declare.rules": (
         "column", "contract", "expression", "in_range", "in_set", "matches", "not_null", "row_count", "unique",
     ),
+    "declare.waiting": ("approval", "signal", "sleep"),
     "surfaces.python": ("load",),
     "terms.errors": ("LegatoError",),
 }  # fmt: skip
 _HOME_OF = {name: f"legato.{home}" for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order in which one learns them
-    "asset", "assets", "source", "task", "check", "resource", "secret",
+    "asset", "assets", "source", "task", "flow", "check", "resource", "secret",
     "Partition", "hourly", "daily", "weekly", "monthly", "static", "dynamic", "product",
-    "Input", "same", "overlap", "look_back", "all_partitions", "subset", "explicit", "by_dimension",
+    "Input", "look_back", "all_partitions", "mapping",
     "contract", "column", "not_null", "unique", "row_count", "in_range", "in_set", "matches", "expression",
-    "load", "Retry", "Pool", "Context", "Secret", "Face", "LegatoError",
+    "sleep", "approval", "signal",
+    "load", "Retry", "Pool", "Context", "Secret", "Future", "TaskFailed", "LegatoError",
 ]  # fmt: skip
 
 
@@ -62,7 +68,8 @@ def __getattr__(name: str) -> Any:
         home = _HOME_OF[name]
     except KeyError:
         raise AttributeError(f"module 'legato' has no attribute {name!r}") from None
-    value = globals()[name] = getattr(import_module(home), name)
+    module = import_module(home)
+    value = globals()[name] = module if name == "mapping" else getattr(module, name)  # the rarer mappings, by their module
     return value
 
 

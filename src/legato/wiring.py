@@ -39,6 +39,7 @@ def open_workspace(folder: Path | None = None, *, executor: str | None = None, w
         root=config.root,
         state=config.home,
         project=loaded.project,
+        code=loaded.code,
         graph=Graph(loaded.project),
         clock=SystemClock(),
         storages=_storages(config, unpickle=False),

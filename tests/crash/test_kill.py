@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from processes import kill_all, tree_of, wait_until_gone
 
 from legato.kernel import events as ev
 from legato.plan.records import Plan
@@ -69,21 +70,6 @@ def _project(folder: Path) -> dict[str, str]:
     return {**os.environ, "WITNESS": str(folder / "witness.txt")}
 
 
-def _tree(pid: int) -> list[int]:
-    """A process and everything below it."""
-    found, frontier = [pid], [pid]
-    while frontier:
-        parent = frontier.pop()
-        try:
-            tasks = list(Path(f"/proc/{parent}/task").iterdir())
-            children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
-        except (OSError, ValueError):
-            continue
-        found += children
-        frontier += children
-    return found
-
-
 def _recorded(folder: Path) -> Counter[tuple[str, str]]:
     """How often each step's success is on record, in the newest run."""
     store = SqliteStore(folder / ".legato" / "state.db", read_only=True)
@@ -115,16 +101,11 @@ def _round(folder: Path, seed: int) -> None:
     for kill in range(chance.randint(1, 3)):
         process = subprocess.Popen([*legato, command], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         time.sleep(chance.uniform(0.15, 0.9))
-        tree = _tree(process.pid)
-        victims = tree if chance.random() < 0.5 else [chance.choice(tree)]
-        for pid in victims:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        tree = tree_of(process.pid)
+        kill_all(tree if chance.random() < 0.5 else [chance.choice(tree)])
         _, said = process.communicate(timeout=30)
         assert process.returncode in (0, -signal.SIGKILL), f"seed {seed}, kill {kill}: {said.decode()}"
-        _wait_until_gone([pid for pid in tree if pid != process.pid])
+        wait_until_gone(pid for pid in tree if pid != process.pid)
         done = _recorded(folder)
         assert all(count == 1 for count in done.values()), f"seed {seed}: recorded twice: {done}"
         command = _next_command(folder)
@@ -142,17 +123,6 @@ def _next_command(folder: Path) -> str:
     except NotFound:
         return "run"
     return "resume" if found and found[0].state == "open" else "run"
-
-
-def _wait_until_gone(pids: list[int]) -> None:
-    """Nobody is left behind: whoever lost its conductor ends by itself."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        alive = [pid for pid in pids if Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()]
-        if not alive:
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"processes {alive} were left behind")
 
 
 def _finish_once(folder: Path, legato: list[str], env: dict[str, str], done: Counter[tuple[str, str]], seed: int) -> None:

@@ -45,7 +45,7 @@ def few_sales(sales: list) -> bool:
     return sales[0]["count"] > 30
 
 
-@lg.asset(partitions=months, deps={"sales": lg.overlap()})
+@lg.asset(partitions=months, deps={"sales": lg.mapping.overlap()})
 def revenue(sales: dict[str, list]) -> int:
     return sum(sale["count"] for day in sales.values() for sale in day)
 

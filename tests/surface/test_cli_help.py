@@ -11,7 +11,10 @@ import pytest
 
 from legato.surfaces.cli.main import COMMANDS, call, legato
 
-SPEC = "init demo check list show plan run status why runs logs resume cancel versions rollback keys query doctor explain"
+SPEC = (
+    "init demo check list show plan run status why runs logs resume cancel waits approve signal "
+    "versions rollback keys query doctor explain"
+)
 
 
 def test_every_command_is_there() -> None:

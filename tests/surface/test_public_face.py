@@ -13,11 +13,12 @@ import pytest
 import legato as lg
 
 NAMES = """
-    asset assets source task check resource secret
+    asset assets source task flow check resource secret
     Partition hourly daily weekly monthly static dynamic product
-    Input same overlap look_back all_partitions subset explicit by_dimension
+    Input look_back all_partitions mapping
     contract column not_null unique row_count in_range in_set matches expression
-    load Retry Pool Context Secret Face LegatoError
+    sleep approval signal
+    load Retry Pool Context Secret Future TaskFailed LegatoError
 """.split()  # noqa: SIM905
 
 
@@ -37,7 +38,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         lg.flow_of_time  # noqa: B018
 
 
-@pytest.mark.parametrize("decorator", [lg.asset, lg.assets, lg.source, lg.task, lg.check, lg.resource])
+@pytest.mark.parametrize("decorator", [lg.asset, lg.assets, lg.source, lg.task, lg.flow, lg.check, lg.resource])
 def test_no_decorator_has_more_than_sixteen_keywords(decorator: object) -> None:
     parameters = inspect.signature(decorator).parameters.values()  # type: ignore[arg-type]
     assert len([each for each in parameters if each.kind is each.KEYWORD_ONLY]) <= 16

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from legato.declare import order
 from legato.declare.body import Body, Code, check_key, undo_key, when_key
 from legato.declare.faces import AnyFace, CheckFace, CheckSet, Declaration, Face, ResourceFace
-from legato.declare.node import DEFAULT_POOL, Check, Node, Project
+from legato.declare.node import DEFAULT_POOL, Check, Dep, Node, Project
 from legato.declare.resolve import Names, Resolver, did_you_mean
 from legato.terms.errors import Fault, Place
 from legato.terms.fact import Severity
@@ -59,13 +59,18 @@ class Draft:
         for face in (each for each in declared if isinstance(each, Face)):
             self._name(face)
         self._read_resources([each for each in declared if isinstance(each, ResourceFace)])
+        self._resolver.has_flows = any(face.node.kind == "flow" for face in self._faces.values())
         for name, face in self._faces.items():
-            deps, body = self._resolver.node(face)
-            self._nodes[name] = replace(face.node, deps=deps)
+            deps, arguments, body = self._resolver.node(face)
+            self._nodes[name] = replace(face.node, deps=deps, arguments=arguments)
             self._bodies[name] = body
+        if self._resolver.has_flows:
+            self._settle_called()
         for face in self._faces.values():
             self._read_beside(face)
         self._read_checks([each for each in declared if isinstance(each, CheckFace | CheckSet)])
+        for node in self._nodes.values():
+            self._refuse_called(node)
 
     def _fault(self, code: str, what: str, place: Place | None, hint: str = "") -> None:
         self.faults.append(Fault(code, what, place, hint))
@@ -86,6 +91,37 @@ class Draft:
         there = shown(first.place, self.site.root)
         self._fault("duplicate-name", f"`{name}` is declared twice, here and in {there}", face.place, "rename one of them")
 
+    def _settle_called(self) -> None:
+        """Make arguments of what tasks only seem to take as an input: it is named like a flow, or like a task that flows call."""
+        found = True
+        while found:
+            found = False
+            for name, node in self._nodes.items():
+                called = [dep for dep in node.deps if dep.param and self._maker(dep).called]
+                if called and node.kind == "task":
+                    found = True
+                    deps = tuple(dep for dep in node.deps if dep not in called)
+                    self._nodes[name] = replace(node, deps=deps, arguments=(*node.arguments, *(dep.param for dep in called)))
+
+    def _refuse_called(self, node: Node) -> None:
+        for dep in (*node.deps, *(dep for check in node.checks for dep in check.deps)):
+            maker = self._maker(dep)
+            if maker.called:
+                what = f"{node.name}: it needs `{dep.node}`, which only runs when it is called, and hands nothing on in a plan"
+                why = "" if maker.kind == "flow" else f": its `{maker.arguments[0]}` names no asset, task or resource"
+                self._fault("called-input", what + why, node.place, "call it from a flow, or name another input")
+
+    def _maker(self, dep: Dep) -> Node:
+        return self._nodes[self._names.makers[dep.node]]
+
+    def _offered(self, node: Node) -> list[str]:
+        """The inputs that stand beside a node: what a plan or a caller gives it in every case."""
+        inputs = [dep.param for dep in node.deps if dep.param] + list(node.arguments)
+        if node.kind == "task" and node.called:  # calls give all parameters, those with a default too
+            bindings = self._bodies[node.name].bindings
+            inputs += [each.param for each in bindings if each.source == "input" and each.param not in inputs]
+        return inputs
+
     def _read_resources(self, faces: list[ResourceFace[..., Any]]) -> None:
         types = self._resolver.types
         for face in faces:
@@ -105,7 +141,7 @@ class Draft:
     def _read_beside(self, face: AnyFace) -> None:
         """The node's undo, condition, fallback, pool and storage."""
         node = self._nodes[face.node.name]
-        inputs = [dep.param for dep in node.deps if dep.param]
+        inputs = self._offered(node)
         if face.undo:
             self._bodies[undo_key(node.name)] = self._resolver.beside(face, face.undo, "undo", [*inputs, "result"])
         if face.when:
@@ -135,6 +171,10 @@ class Draft:
         for dep in other.deps:
             if dep.param and given.get(dep.param) != dep.node:
                 what = f"{node.name}: fallback `{other.name}` needs `{dep.param}`, which is no input of `{node.name}`"
+                self._fault("fallback-inputs", what, other.place, "a fallback works with the inputs of what it replaces")
+        for param in other.arguments:
+            if param not in self._offered(node):
+                what = f"{node.name}: fallback `{other.name}` takes `{param}`, which is no parameter of `{node.name}`"
                 self._fault("fallback-inputs", what, other.place, "a fallback works with the inputs of what it replaces")
         return other.name
 

@@ -8,24 +8,27 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from legato.declare import alone
+from legato.declare.calling import CALLER, Future
 from legato.declare.contract import Contract
 from legato.declare.mapping import Mapping as PartitionMapping
 from legato.declare.node import DEFAULT_POOL, Kind, OnFailure, Retry
 from legato.declare.options import Pool, place_of, read_node
-from legato.declare.partitions import Partitions
+from legato.declare.partitions import Partition, Partitions
 from legato.declare.rules import Rule
-from legato.terms.errors import Fault, Place
+from legato.terms.errors import Fault, LegatoError, Place, UsageError
 from legato.terms.fact import Severity
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 Function = Callable[..., Any]
 
 
@@ -51,7 +54,10 @@ class Called(Declaration, Generic[P, R]):
 
 
 class Face(Called[P, R]):
-    """A declared asset, task or source. `node` is its record before names are resolved; `lg.check` fills `checks`."""
+    """A declared asset, task, source or flow. `node` is its record before names are resolved; `lg.check` fills `checks`.
+
+    Called in the body of a flow that is under way, a task or flow becomes a durable step of its run; anywhere else it just runs.
+    """
 
     def __init__(self, kind: Kind, fn: Callable[P, R], outputs: tuple[str, ...] | None, keywords: Mapping[str, Any]) -> None:
         super().__init__(fn)
@@ -67,8 +73,66 @@ class Face(Called[P, R]):
         """What others may depend on: its assets, or the task itself."""
         return self.node.outputs or (self.node.name,)
 
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if self.node.kind not in _CALLED:
+            return self.fn(*args, **kwargs)
+        caller = CALLER.get()
+        made: R = alone.call(self.fn, args, kwargs) if caller is None else caller.call(self, args, kwargs)
+        return made
+
+    @overload
+    def submit(self: Face[..., Coroutine[Any, Any, T]], *args: Any, name: str | None = None, **kwargs: Any) -> Future[T]: ...
+    @overload
+    def submit(self: Face[..., R], *args: Any, name: str | None = None, **kwargs: Any) -> Future[R]: ...
+    def submit(self, *args: Any, name: Any = None, **kwargs: Any) -> Future[Any]:
+        """Begins a call and goes on; the future has its result, and may be given to another call as it is.
+
+        `name` tells this call from all others of the flow (else its inputs do), unless the function has a parameter `name`.
+        """
+        self._require("submit", _CALLED)
+        if name is not None and _takes_name(self.fn):
+            kwargs["name"], name = name, None
+        caller = CALLER.get()
+        return alone.submit(self.fn, args, kwargs) if caller is None else caller.submit(self, args, kwargs, name=name)
+
+    @overload
+    def map(self: Face[..., Coroutine[Any, Any, T]], items: Iterable[Any], /, **shared: Any) -> Coroutine[Any, Any, list[T]]: ...
+    @overload
+    def map(self: Face[..., R], items: Iterable[Any], /, **shared: Any) -> list[R]: ...
+    def map(self, items: Iterable[Any], /, **shared: Any) -> Any:
+        """Calls it once for each item, as the first argument, beside each other; the results in order, as a list."""
+        self._require("map", _CALLED)
+        caller = CALLER.get()
+        return alone.map_over(self.fn, items, shared) if caller is None else caller.map(self, items, shared)
+
+    def materialize(self, partition: Partition | str | None = None) -> Any:
+        """Makes and publishes the asset, or one partition of it, as a step of the flow that calls this."""
+        self._require("materialize", ("asset",))
+        caller = CALLER.get()
+        if caller is None:
+            raise LegatoError(
+                "no-flow", f"{self.node.name} is materialized by a flow, and none is running here",
+                why="its inputs are published versions, which only a run hands in",
+                next="run the flow that asks for it (legato run FLOW), or call the asset's function with inputs of your own",
+            )  # fmt: skip
+        return caller.materialize(self, partition.key if isinstance(partition, Partition) else partition or "")
+
+    def _require(self, verb: str, kinds: tuple[Kind, ...]) -> None:
+        if self.node.kind not in kinds:
+            what = f"{self.node.name} is {_WITH_ARTICLE[self.node.kind]}: it has no {verb}()"
+            hint = f"{self.node.name}.materialize() makes it" if self.node.kind == "asset" else ""
+            raise UsageError("call-kind", what, why=f"{' and '.join(kinds)}s have it", next=hint)
+
     def __repr__(self) -> str:
         return f"<{self.node.kind} {self.node.name}>"
+
+
+_CALLED: tuple[Kind, ...] = ("task", "flow")
+_WITH_ARTICLE: dict[Kind, str] = {"asset": "an asset", "task": "a task", "source": "a source", "flow": "a flow"}
+
+
+def _takes_name(fn: Any) -> bool:
+    return "name" in inspect.signature(fn).parameters
 
 
 AnyFace = Face[..., Any]
@@ -205,6 +269,28 @@ def task(  # noqa: PLR0913
     rolls back.
     """
     return _declare("task", fn, locals())
+
+
+@overload
+def flow(fn: Callable[P, R], /) -> Face[P, R]: ...
+@overload
+def flow(
+    *, name: str | None = None, version: str = "", owner: str = "", tags: Iterable[str] = (), domain: str = "",
+    retries: int | Retry = 0, timeout: str | float | timedelta | None = None, pool: str | Pool = DEFAULT_POOL,
+    on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None, undo: Function | None = None,
+) -> Callable[[Callable[P, R]], Face[P, R]]: ...  # fmt: skip
+def flow(  # noqa: PLR0913
+    fn: Any = None, /, *, name: str | None = None, version: str = "", owner: str = "", tags: Iterable[str] = (),
+    domain: str = "", retries: int | Retry = 0, timeout: str | float | timedelta | None = None,
+    pool: str | Pool = DEFAULT_POOL, on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None,
+    undo: Function | None = None,
+) -> Any:  # fmt: skip
+    """Declares a flow: plain Python that calls tasks, other flows and assets, each call a durable step of the run.
+
+    Its parameters are those of a run (`legato run new_leads --min-volume 50`). The body is entered again after a crash or a
+    wait, and finds what it called before with its results: so what it does itself, beside its calls, must do no harm twice.
+    """
+    return _declare("flow", fn, locals())
 
 
 def _declare(kind: Kind, fn: Any, keywords: dict[str, Any], outputs: tuple[str, ...] | None = None) -> Any:

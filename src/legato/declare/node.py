@@ -12,7 +12,7 @@ from legato.declare.partitions import Mapping, Partitions
 from legato.terms.errors import Place
 from legato.terms.fact import Severity
 
-Kind = Literal["asset", "task", "source"]
+Kind = Literal["asset", "task", "source", "flow"]
 Backoff = Literal["fixed", "linear", "exponential"]
 OnFailure = Literal["skip", "halt", "rollback"]
 
@@ -69,7 +69,8 @@ class Check(Struct, frozen=True):
 class Node(Struct, frozen=True, kw_only=True):
     """One declared unit: what it makes, from what, and how it is tried.
 
-    `outputs` are the assets it makes (an asset's own name; several for a multi-asset; none for a task). `code` is the
+    `outputs` are the assets it makes (an asset's own name; several for a multi-asset; none for a task). `arguments` are the
+    required parameters of a flow, and those of a task that name nothing: only a flow can call that task. `code` is the
     fingerprint of its function and all project code that it uses, or of `version` where that is given.
     """
 
@@ -77,6 +78,7 @@ class Node(Struct, frozen=True, kw_only=True):
     kind: Kind
     outputs: tuple[str, ...] = ()
     deps: tuple[Dep, ...] = ()
+    arguments: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     contracts: dict[str, Contract] = {}
     partitions: Partitions | None = None
@@ -97,6 +99,11 @@ class Node(Struct, frozen=True, kw_only=True):
     description: str = ""
     code: str = ""
     place: Place | None = None
+
+    @property
+    def called(self) -> bool:
+        """Whether it takes part in no plan but by its own name: a flow, or a task that only a flow can call."""
+        return self.kind == "flow" or bool(self.arguments)
 
 
 class Project(Struct, frozen=True, kw_only=True):

@@ -38,7 +38,7 @@ def read_node(kind: Kind, fn: Any, outputs: tuple[str, ...] | None, keywords: Ma
     """
     reader = _Reader(place_of(fn), faults)
     name = reader.name(fn, keywords["name"])
-    made: tuple[str, ...] = () if kind == "task" else (name,)
+    made: tuple[str, ...] = () if kind in ("task", "flow") else (name,)
     if outputs is not None:
         made = reader.outputs(outputs)
     pool = reader.pool(keywords.get("pool", DEFAULT_POOL))
@@ -47,7 +47,7 @@ def read_node(kind: Kind, fn: Any, outputs: tuple[str, ...] | None, keywords: Ma
         kind=kind,
         outputs=made,
         contracts=reader.contracts(made, keywords.get("contract")),
-        partitions=reader.partitions(keywords["partitions"]),
+        partitions=reader.partitions(keywords.get("partitions")),
         retry=reader.retries(keywords.get("retries", 0)),
         timeout_s=reader.timeout(keywords.get("timeout")),
         pool=pool.name,

@@ -58,22 +58,33 @@ class Resolver:
         self.faults = faults
         self.secrets: dict[int, Secret] = {}
         self.types: dict[Any, ResourceFace[..., Any]] = {}
+        self.has_flows = False
+        """Whether the project has flows, which can call its tasks with what no name says."""
         self._signatures = Signatures()
 
-    def node(self, face: AnyFace) -> tuple[tuple[Dep, ...], Body]:
-        """The edges of an asset or task, and its function with every parameter bound."""
+    def node(self, face: AnyFace) -> tuple[tuple[Dep, ...], tuple[str, ...], Body]:
+        """The edges of an asset, task or source, what only a caller can give it, and its function with every parameter bound."""
         complain = self._complain(face.node.name, face.place)
         parameters = self._parameters(face.fn, complain)
+        if face.node.kind == "flow":
+            bindings = [self._given(parameter, complain) for parameter in parameters]
+            taken = {binding.param for binding in bindings if binding.source == "input"}
+            return (), tuple(p.name for p in parameters if p.name in taken and not p.optional), _body(face.fn, bindings)
         claimed, others = self._wanted(face, parameters, complain)
         claimed.update({p.name: Dep(p.name, p.name) for p in parameters if p.name not in claimed and self._named(p)})
         partitioned = face.node.partitions is not None
-        bindings = [self._bind(p, claimed, partitioned, complain) or self._rest(p, face.node.name, complain) for p in parameters]
+        bound = {p.name: self._bind(p, claimed, partitioned, complain) for p in parameters}
+        callable = face.node.kind == "task" and self.has_flows
+        free = [p for p in parameters if bound[p.name] is None]
+        arguments = tuple(p.name for p in free if callable and not p.optional)
+        for p in free:
+            bound[p.name] = Binding(p.name, "input", p.kind) if callable else self._rest(p, face.node.name, complain)
         deps = [claimed[p.name] for p in parameters if p.name in claimed and claimed[p.name].node]
         filled = {dep.node for dep in deps}
         deps.extend(dep for dep in others if dep.node not in filled)
         if face.node.kind == "source" and deps:
             complain("source-input", f"a source has no inputs, but it needs `{deps[0].node}`", "declare it as an asset")
-        return tuple(deps), _body(face.fn, bindings)
+        return tuple(deps), arguments, _body(face.fn, [each for each in bound.values() if each is not None])
 
     def check(self, face: CheckFace[..., Any], asset: str, partitioned: bool) -> tuple[tuple[Dep, ...], Body]:
         """The edges of a function check beside the judged asset; the one input that is none of them takes the judged value."""
@@ -181,6 +192,11 @@ class Resolver:
             if not parameter.optional:
                 complain("partition-none", f"it takes a partition (`{name}`) but has none", "give it partitions=...")
             return Binding(name, "default", kind)
+        return self._injected(parameter)
+
+    def _injected(self, parameter: Parameter) -> Binding | None:
+        """The binding of what is handed in wherever it is asked for."""
+        name, kind = parameter.name, parameter.kind
         if kind is Context:
             return Binding(name, "context", kind)
         if isinstance(parameter.default, Secret):
@@ -188,6 +204,13 @@ class Resolver:
         if _asked(kind, self.types):
             return Binding(name, "resource", kind)
         return None
+
+    def _given(self, parameter: Parameter, complain: Complain) -> Binding:
+        """The binding of a flow's parameter: given with the run, unless it is injected."""
+        if parameter.kind is Partition:
+            what = f"a flow has no partitions, but `{parameter.name}` asks for one"
+            complain("flow-partition", what, "annotate it with `str`, and give the partition's key when the flow is run")
+        return self._injected(parameter) or Binding(parameter.name, "input", parameter.kind)
 
     def _named(self, parameter: Parameter) -> bool:
         """Whether the parameter's name alone makes it an input."""

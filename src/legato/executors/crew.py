@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from legato.terms.attempt import Begun, LogSpan, Lost, Order, Report, Returned
+from legato.terms.attempt import Begun, Called, LogSpan, Lost, Order, Report, Returned
 from legato.worker import kin
 from legato.worker.capture import remove_empty, trim
 from legato.worker.duty import log_name
@@ -22,8 +22,8 @@ _CHUNK = 1 << 18
 class Worker:
     """One incarnation of a worker, from the moment it is asked for until its end was reported. Never waits.
 
-    `held` are the orders without an end, in the order they were sent: key -> (number, expected seconds). `far` is the
-    worker's end of the pipe, to be sent to it and then closed.
+    `held` are the orders without an end, in the order they were sent: key -> (number, expected seconds). `flow` is the one
+    among them that the others are made beside. `far` is the worker's end of the pipe, to be sent to it and then closed.
     """
 
     def __init__(self, number: int, settings: WorkerSettings) -> None:
@@ -32,6 +32,8 @@ class Worker:
         self.socket.setblocking(False)
         self.slate = Slate.create()
         self.held: dict[Key, tuple[int, float]] = {}
+        self.flow: Key | None = None
+        self.idle_since = 0.0
         self.load_s = 0.0
         self.pid = 0
         self.is_open = True
@@ -78,7 +80,7 @@ class Worker:
         """Stop one order: ask for it back if it has not begun; True if it has, so that only the worker's death stops it."""
         self._unwanted.add(key)
         number = self.held[key][0]
-        if number == self.slate.entered:
+        if number == self.slate.entered or (key == self.flow and number < self.slate.entered):
             return True
         if number > self.slate.entered:
             self.send(drop_frame(key))
@@ -108,7 +110,7 @@ class Worker:
         """The reports that are news: each order ends once."""
         for report in reports:
             key = report.run, report.step, report.token
-            if type(report) is Begun:
+            if isinstance(report, Begun | Called):
                 if key in self.held:
                     yield report
                 continue
@@ -116,6 +118,8 @@ class Worker:
             if held is None:
                 continue
             self.load_s = self.load_s - held[1] if self.held else 0.0
+            if key == self.flow:
+                self.flow = None
             self.has_worked = True
             yield report
 
@@ -133,13 +137,14 @@ class Worker:
         self.has_worked |= entered > 0
         cause = self._cause(status)
         for key, (number, _) in self.held.items():
-            if number < entered:
+            if number < entered and key != self.flow:
                 reports.append(Lost(*key, f"the worker {cause} before this attempt's end was reported"))
-            elif number == entered:
-                reports.append(Lost(*key, f"the worker {cause}", self._last_output()))
+            elif number <= entered:
+                reports.append(Lost(*key, f"the worker {cause}", self._last_output() if number == entered else None))
             else:
                 reports.append(Returned(*key))
         self.held.clear()
+        self.flow = None
         self.close()
         return reports
 

@@ -9,16 +9,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from legato.executors.crew import Worker
+from legato.executors.crew import Key, Worker
 from legato.executors.nursery import Link, await_end, forget
-from legato.terms.attempt import Begun, Order, Report
+from legato.terms.attempt import Answer, Begun, Order, Report
 from legato.terms.errors import Unreachable
 from legato.worker.capture import remove_session
 from legato.worker.lock import workers_left
-from legato.worker.pipe import Frame, frame
+from legato.worker.pipe import Frame, answers_frame, frame
 from legato.worker.preload import Preload, WorkerSettings
 from legato.worker.threads import fork_hazard
 
+RETIRE_S = 2.0
+"""How long an idle worker for flows is kept; of several, only one is."""
 CLOSE_S = 5.0
 """How long resources of idle workers may take to clean up before they are killed."""
 _STILLBORN = 3
@@ -27,6 +29,9 @@ _FRESH_SESSION = "%Y%m%d-%H%M%S"
 
 class ProcessExecutor:
     """A fixed number of places, each taken by a worker process when the first order for it comes, and again after a death.
+
+    Behind these there are places for `flows` (twice as many if it is not said, at least 2): a worker there is one like the
+    others, and ends when it has been idle for a while, so that flows that wait cost no process.
 
     Make it before anything is opened that must not be inherited (the store's SQLite connection above all): the nursery is
     forked from this process here, and workers from the nursery. Where a fork is unsafe (`fork_hazard`; or as `fork` says) the
@@ -39,9 +44,9 @@ class ProcessExecutor:
     If the nursery alone is killed, a process that left its worker's group and session before that is beyond reach.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options by keyword
         self, preload: Preload, workers: int, logs: Path, *, session: str = "", log_limit_bytes: int = 16 * 2**20,
-        fork: bool | None = None, lock: Path | None = None,
+        fork: bool | None = None, flows: int | None = None, lock: Path | None = None,
     ) -> None:  # fmt: skip
         session = session or f"{time.strftime(_FRESH_SESSION)}-{os.getpid()}"
         self._settings = WorkerSettings(str(logs), session, log_limit_bytes, lock=str(lock or ""))
@@ -50,7 +55,9 @@ class ProcessExecutor:
         self._selector = selectors.DefaultSelector()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector.register(self._bell, selectors.EVENT_READ, None)
-        self._places: list[Worker | None] = [None] * workers
+        self._workers = workers
+        self._places: list[Worker | None] = [None] * (workers + (max(2, 2 * workers) if flows is None else flows))
+        self._leaving: list[Worker] = []
         self._made = 0
         self._stillborn = 0
         self._ready: list[Report] = []
@@ -61,17 +68,41 @@ class ProcessExecutor:
 
     def workers(self) -> int:
         """How many worker processes there may be."""
-        return len(self._places)
+        return self._workers
 
     def load(self) -> Sequence[float]:
         """Expected seconds of work held by each place."""
-        return [0.0 if worker is None else worker.load_s for worker in self._places]
+        return [0.0 if worker is None else worker.load_s for worker in self._places[: self._workers]]
 
     def start(self, orders: Sequence[Order], worker: int, expected_s: float) -> None:
         """Hand orders to the worker at this place; `expected_s` is for all of them together."""
         chosen = self._places[worker] or self._hire(worker)
+        if worker >= self._workers and not chosen.held and orders:
+            chosen.flow = _key(orders[0])
         chosen.hand(orders, expected_s)
         self._watch(chosen)
+
+    def free_for_flows(self) -> Sequence[int]:
+        """The places for flows that hold nothing, those with a warm worker first."""
+        places = range(self._workers, len(self._places))
+        free = [place for place in places if (worker := self._places[place]) is None or not worker.held]
+        return sorted(free, key=lambda place: self._places[place] is None)
+
+    def place_of(self, run: str, step: int, token: int) -> int | None:
+        """The place that holds this order."""
+        key = run, step, token
+        return next((place for place, worker in enumerate(self._places) if worker is not None and key in worker.held), None)
+
+    def answer(self, answers: Sequence[Answer]) -> None:
+        """Send each flow its answers; for one that is not held there are none."""
+        by_flow: dict[Key, list[Answer]] = {}
+        for answer in answers:
+            by_flow.setdefault((answer.run, answer.step, answer.token), []).append(answer)
+        for worker in self._busy():
+            mine = by_flow.get(worker.flow) if worker.flow is not None else None
+            if mine:
+                worker.send(answers_frame(mine))
+                self._watch(worker)
 
     def recall(self) -> None:
         """Ask every worker for what it has not begun."""
@@ -94,7 +125,7 @@ class ProcessExecutor:
         until = time.monotonic() + timeout_s
         wait_s = 0.0 if self._ready else timeout_s
         while True:
-            rung = self._listen(wait_s)
+            rung = self._listen(min(wait_s, self._retire()))
             wait_s = until - time.monotonic()
             if self._ready or rung or wait_s <= 0:
                 reports, self._ready = self._ready, []
@@ -109,19 +140,18 @@ class ProcessExecutor:
         if self._is_closed or os.getpid() != self._owner:
             return
         self._is_closed = True
-        living = [worker for worker in self._places if worker is not None]
-        for worker in living:
+        for worker in filter(None, self._places):
             if worker.held:
                 self._stop(worker)
             else:
                 worker.send(frame(Frame.QUIT))
         until = time.monotonic() + CLOSE_S
         with contextlib.suppress(Unreachable):
-            while any(self._places) and self._link is not None and (wait_s := until - time.monotonic()) > 0:
+            while self._crew() and self._link is not None and (wait_s := until - time.monotonic()) > 0:
                 self._listen(wait_s)
         if self._link is not None:
             self._link.close()
-        for worker in filter(None, self._places):
+        for worker in self._crew():
             self._release(worker)
             worker.close()
         remove_session(Path(self._settings.logs) / self._settings.session)
@@ -130,8 +160,24 @@ class ProcessExecutor:
 
     # -- workers --
 
+    def _crew(self) -> list[Worker]:
+        return [*filter(None, self._places), *self._leaving]
+
     def _busy(self) -> list[Worker]:
         return [worker for worker in self._places if worker is not None and worker.held]
+
+    def _retire(self) -> float:
+        """Let workers for flows go that have nothing to do: all but one at once, that one later. Seconds until then."""
+        idle = [worker for worker in self._places[self._workers :] if worker is not None and not worker.held]
+        now = time.monotonic()
+        idle.sort(key=lambda worker: worker.idle_since)
+        while idle and (len(idle) > 1 or now - idle[0].idle_since >= RETIRE_S):
+            worker = idle.pop(0)
+            self._places[self._places.index(worker)] = None
+            self._leaving.append(worker)
+            worker.send(frame(Frame.QUIT))
+            self._watch(worker)
+        return idle[0].idle_since + RETIRE_S - now if idle else float("inf")
 
     def _hire(self, place: int) -> Worker:
         if self._link is None:
@@ -170,7 +216,10 @@ class ProcessExecutor:
 
     def _bury(self, worker: Worker, status: int | None) -> None:
         self._release(worker)
-        self._places[self._places.index(worker)] = None
+        if worker in self._leaving:
+            self._leaving.remove(worker)
+        else:
+            self._places[self._places.index(worker)] = None
         self._ready += worker.bury(status)
 
     # -- what comes in --
@@ -184,7 +233,7 @@ class ProcessExecutor:
                 rung = True
             elif key.data is self._link:
                 self._hear_nursery()
-            elif key.data in self._places:  # its end may have been heard in this very round
+            elif key.data in self._places or key.data in self._leaving:  # its end may have been heard in this very round
                 self._hear(key.data, mask)
         return rung
 
@@ -196,9 +245,11 @@ class ProcessExecutor:
             return
         reports = worker.receive()
         for report in reports:
-            if type(report) is Begun and worker.is_unwanted(report):
+            if isinstance(report, Begun) and worker.is_unwanted(report):
                 self._stop(worker)
         self._ready += reports
+        if reports and not worker.held:
+            worker.idle_since = time.monotonic()
         if not worker.is_open:  # it is dying, or its code closed the pipe: the nursery will tell when all is gone
             self._selector.unregister(worker.socket)
             self._ask_end(worker)
@@ -208,7 +259,7 @@ class ProcessExecutor:
         events, is_there = self._link.receive()
         barred = False
         for event, number, value, text in events:
-            worker = next((each for each in self._places if each is not None and each.number == number), None)
+            worker = next((each for each in self._crew() if each.number == number), None)
             if event == "broken":
                 self._lose_nursery()
                 raise Unreachable("worker-start", "no worker can be started", why=text, next="legato check")
@@ -257,7 +308,7 @@ class ProcessExecutor:
     def _lose_nursery(self) -> None:
         """The nursery is gone, and its workers with it: report what they held. The next order starts another nursery."""
         self._drop_link()
-        for worker in [worker for worker in self._places if worker is not None]:
+        for worker in self._crew():
             if worker.pid:
                 await_end(worker.pid)
             self._bury(worker, None)
@@ -265,3 +316,7 @@ class ProcessExecutor:
 
 def _can_fork(preload: Preload) -> bool:
     return preload.kit is not None and (not preload.loader or not fork_hazard())
+
+
+def _key(order: Order) -> Key:
+    return order.run, order.step, order.token

@@ -15,6 +15,23 @@ class StartAttempts(Struct, frozen=True):
     mode: Mode = "run"
 
 
+class StartBeside(Struct, frozen=True):
+    """Hand this step out to where the attempt of its flow is."""
+
+    step: int
+    token: int
+    parent: int
+    parent_token: int
+
+
+class Deliver(Struct, frozen=True):
+    """Tell the attempt of a flow the outcome of a step that it called."""
+
+    parent: int
+    parent_token: int
+    step: int
+
+
 class KillAttempt(Struct, frozen=True):
     """Stop the attempt and all that it started, at once."""
 
@@ -28,4 +45,4 @@ class DiscardStaged(Struct, frozen=True):
     refs: tuple[Ref, ...]
 
 
-Command = StartAttempts | KillAttempt | DiscardStaged
+Command = StartAttempts | StartBeside | Deliver | KillAttempt | DiscardStaged

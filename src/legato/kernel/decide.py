@@ -9,16 +9,17 @@ from msgspec import Struct
 
 from legato.kernel.commands import Command
 from legato.kernel.events import AnyEvent
-from legato.kernel.inputs import Cancel, Input, Offer, Resume, TakeOver, Tick
+from legato.kernel.inputs import Cancel, Input, Offer, Resolve, Resume, TakeOver, Tick
 from legato.kernel.rules.control import cancel, resume, take_over
 from legato.kernel.rules.failure import settle_failures
 from legato.kernel.rules.finish import close_waiting, finish
+from legato.kernel.rules.flow import close_orphans, take_called, take_parked, take_resolved, tell_flows
 from legato.kernel.rules.grant import grant
 from legato.kernel.rules.report import take_begun, take_declined, take_done, take_lost, take_raised, take_returned
 from legato.kernel.rules.timing import do_what_is_due
 from legato.kernel.state import RunState
 from legato.kernel.turn import Turn
-from legato.terms.attempt import Begun, Declined, Done, Lost, Raised, Returned
+from legato.terms.attempt import Begun, Called, Declined, Done, Lost, Parked, Raised, Returned
 from legato.terms.instant import Instant
 
 
@@ -36,6 +37,9 @@ RULES: tuple[Rule, ...] = (
     Rule(Declined, take_declined),
     Rule(Returned, take_returned),
     Rule(Begun, take_begun),
+    Rule(Called, take_called),
+    Rule(Parked, take_parked),
+    Rule(Resolve, take_resolved),
     Rule(Offer, grant),
     Rule(Tick, do_what_is_due),
     Rule(Cancel, cancel),
@@ -44,7 +48,7 @@ RULES: tuple[Rule, ...] = (
 )
 """Exactly one rule answers each kind of input."""
 
-SETTLING: tuple[Callable[[Turn], None], ...] = (settle_failures, close_waiting, finish)
+SETTLING: tuple[Callable[[Turn], None], ...] = (close_orphans, settle_failures, close_waiting, tell_flows, finish)
 """What is asked after every input, whatever it was, in this order."""
 
 _BY_INPUT = {rule.on: rule.do for rule in RULES}

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from legato.terms.attempt import LogSpan, Mode, Output, Ref
+from legato.terms.attempt import Call, LogSpan, Mode, Output, Ref
 from legato.terms.fact import Error
 from legato.terms.instant import Instant
 
@@ -15,6 +15,7 @@ Then = Literal["retry", "fallback", "fail", "again", "cancel", "stuck"]
 """What follows a failed attempt: a later try, the fallback, failure, an immediate try, cancellation, or an undo given up."""
 
 Outcome = Literal["succeeded", "failed", "cancelled", "rolled_back", "partly_undone"]
+WaitEnd = Literal["over", "granted", "refused", "timed out"]
 SkipKind = Literal["upstream", "halted", "condition", "blocked"]
 
 
@@ -109,6 +110,39 @@ class RunHalted(Event, frozen=True):
     rollback: bool = False
 
 
+class StepsCalled(Event, frozen=True):
+    """A flow called these: they are steps of the run from now on, numbered after all others."""
+
+    parent: int
+    calls: tuple[Call, ...]
+
+
+class StepsRevived(Event, frozen=True):
+    """A flow that was resumed called these again; they did not succeed before, and are tried anew."""
+
+    steps: tuple[int, ...]
+
+
+class StepParked(Event, frozen=True):
+    """A flow gave its process back until one of these steps has its outcome."""
+
+    step: int
+    token: int
+    seconds: float
+    on: tuple[int, ...]
+    log: LogSpan | None = None
+
+
+class WaitEnded(Event, frozen=True):
+    """What a flow waited for has come (a refusal is an answer, too: its value is false), or will not come: it timed out."""
+
+    step: int
+    end: WaitEnd
+    value: bytes = b"\xc0"
+    actor: str = ""
+    note: str = ""
+
+
 class CancelRequested(Event, frozen=True):
     """Somebody asked to stop the run."""
 
@@ -139,7 +173,8 @@ class RunEnded(Event, frozen=True):
 
 AnyEvent = (
     AttemptsStarted | AttemptBegun | StepSucceeded | AttemptFailed | AttemptStopping | AttemptsReturned | StepDeclined
-    | StepsSkipped | StepsCancelled | RunHalted | CancelRequested | StepUndone | RunResumed | RunEnded
+    | StepsCalled | StepsRevived | StepParked | WaitEnded | StepsSkipped | StepsCancelled | RunHalted | CancelRequested
+    | StepUndone | RunResumed | RunEnded
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

@@ -7,11 +7,13 @@ from heapq import heappush
 from typing import Any
 
 from legato.kernel import events as ev
+from legato.kernel.family import add_call, descendants, park, revive, take_outcome
 from legato.kernel.state import (
     BACKOFF,
     CANCELLED,
     FAILED,
-    READY,
+    HELD,
+    IDLE,
     RUNNING,
     SKIPPED,
     SUCCEEDED,
@@ -21,6 +23,7 @@ from legato.kernel.state import (
     RunState,
     Swap,
 )  # fmt: skip
+from legato.terms.fact import Error
 from legato.terms.instant import after
 
 RETRY_DUE, DEADLINE_DUE = 0, 1
@@ -96,6 +99,8 @@ def _succeeded(state: RunState, event: ev.StepSucceeded) -> None:
     if state.rolling:
         state.undo_queue.append(index)
     state.release(index)
+    if state.parents:
+        take_outcome(state, index)
 
 
 def _failed(state: RunState, event: ev.AttemptFailed) -> None:
@@ -121,6 +126,7 @@ def _failed(state: RunState, event: ev.AttemptFailed) -> None:
             state.make_ready(index)
     elif then == "cancel":
         state.set_status(index, CANCELLED)
+        _close(state, index)
     elif then == "stuck":
         state.stuck.add(index)
         if state.undo_queue and state.undo_queue[-1] == index:
@@ -128,6 +134,50 @@ def _failed(state: RunState, event: ev.AttemptFailed) -> None:
     else:
         state.set_status(index, FAILED)
         state.fallen.append(index)
+        _close(state, index)
+
+
+def _close(state: RunState, index: int) -> None:
+    """The step ended without success."""
+    if index in state.children:
+        state.orphaned.append(index)
+    if state.parents:
+        take_outcome(state, index)
+
+
+def _called(state: RunState, event: ev.StepsCalled) -> None:
+    for call in event.calls:
+        add_call(state, event.parent, call, event.at)
+
+
+def _revived(state: RunState, event: ev.StepsRevived) -> None:
+    for index in event.steps:
+        if index in state.dormant:
+            revive(state, index, event.at)
+
+
+def _parked(state: RunState, event: ev.StepParked) -> None:
+    if _end_attempt(state, event.step, event.token):
+        park(state, event.step, event.on)
+
+
+_TIMEOUT = ("builtins.TimeoutError", "builtins.OSError", "builtins.Exception", "builtins.BaseException")
+
+
+def _wait_ended(state: RunState, event: ev.WaitEnded) -> None:
+    index = event.step
+    if state.status[index] != HELD:
+        return
+    if event.end != "timed out":
+        state.set_status(index, SUCCEEDED)
+        state.values[index] = event.value
+        state.release(index)
+        take_outcome(state, index)
+    else:
+        state.errors[index] = Error("timeout", event.note or "nobody answered in time", _TIMEOUT)
+        state.set_status(index, FAILED)
+        state.fallen.append(index)
+        _close(state, index)
 
 
 def _stopping(state: RunState, event: ev.AttemptStopping) -> None:
@@ -153,19 +203,24 @@ def _declined(state: RunState, event: ev.StepDeclined) -> None:
         state.causes[event.step] = ("condition", event.step)
         state.errors.pop(event.step, None)
         state.fallen.append(event.step)
+        _close(state, event.step)
 
 
 def _skipped(state: RunState, event: ev.StepsSkipped) -> None:
     for index in event.steps:
-        if state.status[index] in (WAITING, READY, BACKOFF):
+        if state.status[index] in IDLE:
             state.set_status(index, SKIPPED)
             state.causes[index] = (event.kind, event.root)
+            state.parked.pop(index, None)
+            _close(state, index)
 
 
 def _cancelled(state: RunState, event: ev.StepsCancelled) -> None:
     for index in event.steps:
-        if state.status[index] in (WAITING, READY, BACKOFF):
+        if state.status[index] in IDLE:
             state.set_status(index, CANCELLED)
+            state.parked.pop(index, None)
+            _close(state, index)
 
 
 def _halted(state: RunState, event: ev.RunHalted) -> None:
@@ -197,6 +252,7 @@ def _resumed(state: RunState, event: ev.RunResumed) -> None:
     state.fallen.clear()
     state.undo_queue.clear()
     state.stuck.clear()
+    state.orphaned.clear()
     for index in event.steps:
         if state.status[index] in (FAILED, SKIPPED, CANCELLED, UNDONE):
             if state.status[index] == UNDONE:
@@ -206,6 +262,7 @@ def _resumed(state: RunState, event: ev.RunResumed) -> None:
             state.errors.pop(index, None)
             state.fallback_due.discard(index)
             state.fails[index] = state.losses[index] = 0
+            state.dormant.update(each for each in descendants(state, index) if state.status[each] != SUCCEEDED)
     for index in event.steps:
         if state.status[index] == WAITING and state.left[index] == 0:
             state.make_ready(index)
@@ -230,5 +287,9 @@ _FOLDS: dict[type, Callable[[RunState, Any], None]] = {
     ev.CancelRequested: _cancel_requested,
     ev.StepUndone: _undone,
     ev.RunResumed: _resumed,
+    ev.StepsCalled: _called,
+    ev.StepsRevived: _revived,
+    ev.StepParked: _parked,
+    ev.WaitEnded: _wait_ended,
     ev.RunEnded: _ended,
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from legato.terms.attempt import Begun, Declined, Done, Lost, Raised, Returned
+from legato.terms.attempt import Begun, Called, Declined, Done, Lost, Parked, Raised, Returned
 
 
 class Offer(Struct, frozen=True):
@@ -18,6 +18,8 @@ class Offer(Struct, frozen=True):
     room_s: float
     most: int
     cost_s: Mapping[str, float]
+    flows: bool = False
+    """Whether the place is for flows, and not for anything else."""
 
 
 class Tick(Struct, frozen=True):
@@ -37,8 +39,17 @@ class Resume(Struct, frozen=True):
     actor: str
 
 
+class Resolve(Struct, frozen=True):
+    """Somebody answers what a flow waits for: an approval, or a signal with its `value` (MessagePack)."""
+
+    step: int
+    value: bytes
+    actor: str
+    refused: str = ""
+
+
 class TakeOver(Struct, frozen=True):
     """A new conductor owns the run: no attempt of the former one can report any more."""
 
 
-Input = Done | Raised | Declined | Lost | Returned | Begun | Offer | Tick | Cancel | Resume | TakeOver
+Input = Done | Raised | Declined | Lost | Returned | Begun | Called | Parked | Offer | Tick | Cancel | Resume | Resolve | TakeOver

@@ -52,7 +52,7 @@ def _attempts(state: RunState) -> list[str]:
     tokens = [attempt.token for attempt in state.running.values()]
     if len(set(tokens)) != len(tokens) or any(token >= state.next_token for token in tokens):
         found.append(f"tokens {tokens} are not unique below {state.next_token}")
-    ready = {key & 0xFFFFFFFF for heap in state.ready.values() for key in heap}
+    ready = {key & 0xFFFFFFFF for heaps in (state.ready, state.ready_flows) for heap in heaps.values() for key in heap}
     parked = {call.args[0] for calls in state.board.parked.values() for call in calls if call.func.__self__ is state}  # type: ignore[attr-defined]
     lost = {index for index, code in enumerate(state.status) if code == READY} - ready - parked
     if lost and state.ended is None:
@@ -73,7 +73,7 @@ def _ending(state: RunState) -> list[str]:
         return []
     if state.open or state.running:
         return [f"ended as {state.ended} with {state.open} steps open and {len(state.running)} attempts running"]
-    if state.ended == "succeeded" and state.counts[FAILED]:
+    if state.ended == "succeeded" and FAILED in state.status[: state.planned]:
         return ["succeeded with failed steps"]
     return [
         f"step {index} was skipped without a cause"

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from legato.kernel.board import Board
 from legato.kernel.events import Outcome, SkipKind
-from legato.plan.records import Handling, Plan
-from legato.terms.attempt import LogSpan, Mode, Ref
+from legato.plan.records import Handling, Plan, Reason
+from legato.terms.attempt import Call, LogSpan, Mode, Ref
 from legato.terms.fact import Error
 from legato.terms.instant import Instant
 
@@ -28,15 +28,20 @@ class Status(IntEnum):
     READY = 1
     RUNNING = 2
     BACKOFF = 3
-    FRESH = 4
-    SUCCEEDED = 5
-    SKIPPED = 6
-    FAILED = 7
-    CANCELLED = 8
-    UNDONE = 9
+    HELD = 4
+    PARKED = 5
+    FRESH = 6
+    SUCCEEDED = 7
+    SKIPPED = 8
+    FAILED = 9
+    CANCELLED = 10
+    UNDONE = 11
 
 
-WAITING, READY, RUNNING, BACKOFF, FRESH, SUCCEEDED, SKIPPED, FAILED, CANCELLED, UNDONE = map(int, Status)
+WAITING, READY, RUNNING, BACKOFF, HELD, PARKED, FRESH, SUCCEEDED, SKIPPED, FAILED, CANCELLED, UNDONE = map(int, Status)
+IDLE = frozenset((WAITING, READY, BACKOFF, HELD, PARKED))
+"""Without an outcome, and without an attempt under way."""
+CALLED = Reason("called")
 
 
 class Swap(NamedTuple):
@@ -65,12 +70,56 @@ class RunState:
     `backoff` is when a step's next try is due; entries of `due` that say otherwise are stale. `values` and `kept` are results of
     tasks that other steps read; `fallen` are failures whose consequences are not decided yet. `recorded` are the tokens of
     attempts whose stored outputs are on record; `swaps` says what each step published, and what that replaced.
+
+    Steps from `planned` on were called by flows: `parents` and `children` (by key) say which, `keys` and `calls` how. A flow in
+    `parked` waits for the outcome of any of its steps; `dormant` steps are tried anew if their flow, resumed, calls them again.
+    `told` are outcomes that flows have not been told of yet, `orphaned` are ended flows whose open calls are not closed yet.
     """
 
     __slots__ = (
-        "attempts", "backoff", "board", "cancelling", "causes", "counts", "done_order", "due", "ended", "errors", "fails",
-        "fallback_due", "fallen", "halted", "joint_left", "joint_steps", "joints_of", "kept", "left", "losses", "next_token",
-        "plan", "ready", "recorded", "rolling", "run_id", "running", "status", "stuck", "swaps", "undo_queue", "values", "wanted",
+        "attempts",
+        "backoff",
+        "board",
+        "calls",
+        "cancelling",
+        "causes",
+        "children",
+        "counts",
+        "done_order",
+        "dormant",
+        "due",
+        "ended",
+        "errors",
+        "fails",
+        "fallback_due",
+        "fallen",
+        "halted",
+        "joint_left",
+        "joint_steps",
+        "joints_of",
+        "kept",
+        "keys",
+        "left",
+        "losses",
+        "next_token",
+        "orphaned",
+        "parents",
+        "parked",
+        "plan",
+        "planned",
+        "ready",
+        "ready_flows",
+        "recorded",
+        "rolling",
+        "run_id",
+        "running",
+        "status",
+        "stuck",
+        "swaps",
+        "told",
+        "undo_queue",
+        "values",
+        "wanted",
     )  # fmt: skip
 
     def __init__(self, run_id: str, plan: Plan, board: Board | None = None) -> None:
@@ -98,6 +147,16 @@ class RunState:
         self.halted = self.rolling = self.cancelling = False
         self.ended: Outcome | None = None
         self.counts = [0] * len(Status)
+        self.ready_flows: dict[str, list[int]] = {}
+        self.planned = size
+        self.parents: dict[int, int] = {}
+        self.children: dict[int, dict[str, int]] = {}
+        self.calls: dict[int, Call] = {}
+        self.keys: dict[int, str] = {}
+        self.parked: dict[int, frozenset[int]] = {}
+        self.dormant: set[int] = set()
+        self.told: list[int] = []
+        self.orphaned: list[int] = []
         self._wire()
 
     # -- wiring: who waits for whom --
@@ -133,8 +192,8 @@ class RunState:
         for index, code in enumerate(status):
             if code == WAITING and left[index] == 0:
                 self.set_status(index, READY)
-                self.ready.setdefault(self.handling(index).pool, []).append(self.sort_key(index))
-        for heap in self.ready.values():
+                self.heaps(index).setdefault(self.handling(index).pool, []).append(self.sort_key(index))
+        for heap in (*self.ready.values(), *self.ready_flows.values()):
             heapify(heap)
 
     def _fill_joints(self, spans: list[tuple[int, int]]) -> None:
@@ -179,7 +238,7 @@ class RunState:
     def open(self) -> int:
         """How many steps have no outcome yet."""
         counts = self.counts
-        return counts[WAITING] + counts[READY] + counts[RUNNING] + counts[BACKOFF]
+        return counts[WAITING] + counts[READY] + counts[RUNNING] + counts[BACKOFF] + counts[HELD] + counts[PARKED]
 
     def claims(self, index: int) -> tuple[tuple[str, str], ...]:
         """The asset partitions that an attempt of this step would write."""
@@ -203,14 +262,19 @@ class RunState:
 
     def push(self, index: int) -> None:
         """Put a ready step into its pool's heap."""
-        heap = self.ready.get(pool := self.handling(index).pool)
+        heaps = self.heaps(index)
+        heap = heaps.get(pool := self.handling(index).pool)
         if heap is None:
-            heap = self.ready[pool] = []
+            heap = heaps[pool] = []
         heappush(heap, self.sort_key(index))
 
-    def pop(self, pool: str) -> int | None:
+    def heaps(self, index: int) -> dict[str, list[int]]:
+        """The heaps that the step belongs to: flows are started apart from all else."""
+        return self.ready_flows if self.handling(index).flow else self.ready
+
+    def pop(self, pool: str, heaps: dict[str, list[int]]) -> int | None:
         """Take the first entry of a pool, and its doubles; None if it is stale. Replays and resumes leave both behind."""
-        heap = self.ready[pool]
+        heap = heaps[pool]
         key = heappop(heap)
         while heap and heap[0] == key:
             heappop(heap)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from legato.declare.node import Node
 from legato.declare.region import Coord, Region, coords, difference, size, union
@@ -12,6 +12,7 @@ from legato.plan.records import Handling, Plan, Reason, ReasonKind, Step
 from legato.plan.select import Selection, needs_of
 from legato.plan.spread import Extents
 from legato.plan.stale import Facts, Freshness, Needs, name_missing
+from legato.terms.attempt import Argument
 from legato.terms.key import show
 
 _BLOCKED: ReasonKind = "blocked"
@@ -21,15 +22,17 @@ Inputs = list[tuple[Edge, Region]]
 
 
 def make_plan(
-    graph: Graph, extents: Extents, facts: Facts, selection: Selection, *, request: str = "", force: bool = False
-) -> Plan:
-    """The ordered steps for a selection.
+    graph: Graph, extents: Extents, facts: Facts, selection: Selection, *, request: str = "", force: bool = False,
+    params: Mapping[str, tuple[Argument, ...]] | None = None,
+) -> Plan:  # fmt: skip
+    """The ordered steps for a selection; `params` are the parameters of the flows in it.
 
     An asset's partition runs if it is stale, or if something it reads runs. A task runs if it was selected, or if something
-    that runs needs it (tasks that are needed are added to the selection). With `force` all selected assets run.
+    that runs needs it (tasks that are needed are added to the selection). With `force` all selected assets run. A flow runs; what
+    it calls joins the run when it does.
     """
     whole = _with_tasks(graph, extents, selection)
-    return _Builder(graph, extents, facts, whole, selection, force).build(request)
+    return _Builder(graph, extents, facts, whole, selection, force).build(request, params or {})
 
 
 def _with_tasks(graph: Graph, extents: Extents, selection: Selection) -> Selection:
@@ -108,7 +111,7 @@ class _Builder:
         self.dirty = bytearray()
         self.blocked = bytearray()
 
-    def build(self, request: str) -> Plan:
+    def build(self, request: str, params: Mapping[str, tuple[Argument, ...]]) -> Plan:
         nodes = self.graph.project.nodes
         for name, region in self.whole.items():
             self.places[name] = _Places(len(self.keys), region)
@@ -123,8 +126,16 @@ class _Builder:
             project=self.graph.project.fingerprint,
             steps=steps,
             observed={asset: dict(seen) for asset, seen in self.facts.observed.items()},
-            handling={name: _handling(nodes[name]) for name in self.whole},
+            handling={name: _handling(nodes[name]) for name in self._handled()},
+            arguments={name: given for name, given in params.items() if given},
         )
+
+    def _handled(self) -> Iterable[str]:
+        """The nodes that may have steps: those of the plan, and whatever a flow in it may call."""
+        nodes = self.graph.project.nodes
+        if not any(nodes[name].kind == "flow" for name in self.whole):
+            return self.whole
+        return {**self.whole, **{name: () for name, node in nodes.items() if node.kind != "source"}}
 
     # -- forward: what is stale, and what will change under it --
 
@@ -186,6 +197,8 @@ class _Builder:
             absent = [gone for gone in self.freshness.missing(edge, region) if gone not in coming]
             if absent:
                 return Reason(_BLOCKED, name_missing(edge.name, absent))
+        if node.kind == "flow":
+            return Reason("requested")
         if node.kind == "task":
             return Reason("requested") if self._was_asked(node.name, coord) else Reason("unneeded")
         if self.force and self._was_asked(node.name, coord):
@@ -218,5 +231,5 @@ def _handling(node: Node) -> Handling:
     return Handling(
         outputs=node.outputs if node.kind == "asset" else (),
         retry=node.retry, lost_retries=node.lost_retries, timeout_s=node.timeout_s, pool=node.pool, priority=node.priority,
-        on_failure=node.on_failure, fallback=bool(node.fallback), undo=node.undo,
+        on_failure=node.on_failure, fallback=bool(node.fallback), undo=node.undo, flow=node.kind == "flow",
     )  # fmt: skip

@@ -31,6 +31,7 @@ class Graph:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.order: list[str] = list(project.nodes)
+        self.has_flows = any(node.kind == "flow" for node in project.nodes.values())
         self.rank = {name: number for number, name in enumerate(self.order)}
         self.needs: dict[str, tuple[Edge, ...]] = {}
         self.needed_by: dict[str, list[Edge]] = {name: [] for name in self.order}

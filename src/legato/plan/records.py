@@ -7,10 +7,12 @@ from typing import Literal
 from msgspec import Struct
 
 from legato.declare.node import DEFAULT_POOL, LOST_RETRIES, OnFailure, Retry
+from legato.terms.attempt import Argument
 
 ReasonKind = Literal[
-    "missing", "code", "input", "contract", "forced", "failed", "requested", "needed", "fresh", "observed", "unneeded", "blocked"
-]
+    "missing", "code", "input", "contract", "forced", "failed", "requested", "needed", "called", "fresh", "observed", "unneeded",
+    "blocked",
+]  # fmt: skip
 
 PHRASES: dict[ReasonKind, str] = {
     "missing": "never made",
@@ -25,6 +27,7 @@ PHRASES: dict[ReasonKind, str] = {
     "observed": "observed",
     "unneeded": "nothing that runs needs it",
     "blocked": "input missing",
+    "called": "called by a flow",
 }
 
 
@@ -63,12 +66,14 @@ class Handling(Struct, frozen=True, kw_only=True):
     on_failure: OnFailure = "skip"
     fallback: bool = False
     undo: bool = False
+    flow: bool = False
 
 
 class Plan(Struct, frozen=True, kw_only=True):
     """Ordered steps for one request: every step stands after the steps that it waits for.
 
-    `observed` holds what sources said when the plan was made: asset -> partition -> version token.
+    `observed` holds what sources said when the plan was made: asset -> partition -> version token. `arguments` are the parameters
+    that its flows were given. A plan with a flow has the handling of all that a flow may call.
     """
 
     request: str
@@ -76,6 +81,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     steps: list[Step]
     handling: dict[str, Handling]
     observed: dict[str, dict[str, str]] = {}
+    arguments: dict[str, tuple[Argument, ...]] = {}
 
     @property
     def size(self) -> int:

@@ -2,10 +2,11 @@
 
     report                a name, or a pattern: raw_*        delays@2013-01       partitions: a key, a prefix, a range with ..
     +report  2+report     with what it needs (2 levels)      delays+  delays+1    with what needs it
-    tag:daily owner:ops*  domain: kind:asset|task|source     status:stale|missing|failed|fresh
-    a b (or: a or b)      either                             a and b, not a, ( )
+    tag:daily owner:ops*  domain: kind:asset|task|source|flow     status:stale|missing|failed|fresh
+    a b (or: a or b)      either                                  a and b, not a, ( )
 
-`and` binds closer than `or`. A selection is a region of partitions by node.
+`and` binds closer than `or`. A selection is a region of partitions by node. A flow is selected by its name or by `kind:flow`, and
+by nothing else; a task that only a flow can call, by nothing at all.
 """
 
 from __future__ import annotations
@@ -31,10 +32,13 @@ _METHODS = ("tag", "owner", "domain", "kind", "status")
 
 
 class Selector:
-    """Evaluates selections against one project. `status_of` gives the partitions of a status; only `status:` asks for it."""
+    """Evaluates selections against one project. `status_of` gives the partitions of a status; only `status:` asks for it.
 
-    def __init__(self, graph: Graph, extents: Extents, status_of: StatusOf) -> None:
-        self.graph, self.extents, self.status_of = graph, extents, status_of
+    With `whole` also what runs by its name alone is selected like all the rest: to be looked at, not to be run.
+    """
+
+    def __init__(self, graph: Graph, extents: Extents, status_of: StatusOf, *, whole: bool = False) -> None:
+        self.graph, self.extents, self.status_of, self.whole = graph, extents, status_of, whole
         self.unpopulated: list[str] = []
         """Nodes that the last selection names but that have no partitions yet."""
 
@@ -50,7 +54,19 @@ class Selector:
         if self._tokens:
             raise self._bad(f"{self._tokens[0]!r} stands where the selection should end")
         self.unpopulated = self._unpopulated(found)
-        return {name: found[name] for name in self.graph.sorted(found) if found[name]}
+        selection = {name: found[name] for name in self.graph.sorted(found) if found[name]}
+        for name in selection:
+            self._require_plannable(self.graph.project.nodes[name])
+        return selection
+
+    def _require_plannable(self, node: Node) -> None:
+        if node.kind == "task" and not self._may(node):
+            names = ", ".join(f"`{name}`" for name in node.arguments)
+            raise UsageError(
+                "task-arguments", f"{node.name} needs {names}: call it from a flow", where=node.place,
+                why="a parameter that names no asset, task or resource is filled by whoever calls the task",
+                next=f"legato show {node.name}",
+            )  # fmt: skip
 
     def _unpopulated(self, found: Selection) -> list[str]:
         nodes = self.graph.project.nodes
@@ -116,7 +132,7 @@ class Selector:
         if any(mark in name for mark in "*?["):
             names = {made for made in (*project.makers, *project.nodes) if fnmatchcase(made, name)}
             nodes = {project.makers.get(made, made) for made in names}
-            return [project.nodes[node] for node in self.graph.sorted(nodes)]
+            return [project.nodes[node] for node in self.graph.sorted(nodes) if self._may(project.nodes[node])]
         maker = project.makers.get(name, name)
         if maker not in project.nodes:
             near = get_close_matches(name, [*project.makers, *project.nodes], n=1)
@@ -150,7 +166,7 @@ class Selector:
         return {
             node.name: self.extents.of(node.partitions)
             for node in self.graph.project.nodes.values()
-            if any(fnmatchcase(text, value) for text in read(node))
+            if any(fnmatchcase(text, value) for text in read(node)) and (self._may(node) or value == node.kind == "flow")
         }
 
     def _spread(
@@ -175,10 +191,23 @@ class Selector:
         return result
 
     def _everything(self) -> Selection:
-        """All there is, but for tasks that only stand in for others: they run when those fail."""
+        """All there is, but for flows, for tasks that only stand in for others (they run when those fail), and for tasks that
+        flows call."""
         nodes = self.graph.project.nodes.values()
         stand_ins = {node.fallback for node in nodes if node.fallback}
-        return {node.name: self.extents.of(node.partitions) for node in nodes if node.name not in stand_ins}
+        return {
+            node.name: self.extents.of(node.partitions)
+            for node in nodes if self.whole or (self._may(node) and node.name not in stand_ins and not self._is_loose(node))
+        }  # fmt: skip
+
+    def _may(self, node: Node) -> bool:
+        """Whether something else than its own name can select a node."""
+        return self.whole or not node.called
+
+    def _is_loose(self, node: Node) -> bool:
+        """Whether a task stands alone in a project with flows: nothing in a plan leads to it, so it is theirs to call."""
+        alone = not self.graph.needs[node.name] and not self.graph.needed_by[node.name]
+        return alone and node.kind == "task" and self.graph.has_flows
 
     def _bad(self, why: str) -> UsageError:
         return UsageError("selection", f"the selection {self._text!r} cannot be read", why=why, next="legato explain selection")

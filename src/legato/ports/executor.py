@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from legato.terms.attempt import Order, Report
+from legato.terms.attempt import Answer, Order, Report
 
 
 class Executor(Protocol):
@@ -13,8 +13,8 @@ class Executor(Protocol):
 
     Holds for every adapter (and is tested by `legato.testing.executor`):
 
-    * Every order that `start` took ends in exactly one of Done, Raised, Declined, Lost, Returned, with its own token, even if
-      the worker dies; `Begun` may come before it and counts for nothing.
+    * Every order that `start` took ends in exactly one of Done, Raised, Declined, Lost, Returned, Parked, with its own token,
+      even if the worker dies; `Begun` and `Called` may come before it.
     * `Lost` is reported only after the attempt's whole process group is gone: what it started can write no more.
     * `Returned` is reported only for attempts whose user code was never entered.
     * `start`, `kill` and `poll` never wait for user code, except in an executor that is documented as inline.
@@ -31,6 +31,19 @@ class Executor(Protocol):
 
     def start(self, orders: Sequence[Order], worker: int, expected_s: float) -> None:
         """Hand orders to one worker (an index of `load`), to be made one after the other in this order."""
+        ...
+
+    def free_for_flows(self) -> Sequence[int]:
+        """Places, beyond those of `load`, that can take the order of a flow now. A flow's body mostly waits, so it takes no
+        worker's place; the executor makes as many as it can afford."""
+        ...
+
+    def place_of(self, run: str, step: int, token: int) -> int | None:
+        """The place that holds this order; orders that are started there are made while the flow in it waits."""
+        ...
+
+    def answer(self, answers: Sequence[Answer]) -> None:
+        """Tell flows the outcome of their calls. What is for an attempt that is not held any more is dropped."""
         ...
 
     def recall(self) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from legato.declare.node import qualified
 from legato.kernel import events as ev
 from legato.kernel.board import Board
-from legato.kernel.commands import Command, DiscardStaged, KillAttempt, StartAttempts
+from legato.kernel.commands import Command, Deliver, DiscardStaged, KillAttempt, StartAttempts, StartBeside
 from legato.kernel.decide import decide
 from legato.kernel.fold import fold
 from legato.kernel.inputs import Cancel, Input, Offer, Resume, TakeOver, Tick
 from legato.kernel.invariants import violations
 from legato.kernel.rules.timing import next_due
-from legato.kernel.state import RunState
+from legato.kernel.state import CANCELLED, FAILED, HELD, SKIPPED, SUCCEEDED, UNDONE, RunState
 from legato.plan.graph import Graph
 from legato.plan.records import Plan
 from legato.plan.spread import Extents
@@ -25,7 +26,7 @@ from legato.ports.store import Commit, Run, Store, Version
 from legato.runtime.book import Book
 from legato.runtime.catalogue import Catalogue
 from legato.runtime.dispatch import MOST_AT_ONCE, Dispatch, Pace
-from legato.terms.attempt import Begun, Done, Order, Raised, Ref, Report
+from legato.terms.attempt import Answer, Begun, Called, Done, Order, Raised, Ref, Report, Returned
 from legato.terms.codec import pack, unpack
 from legato.terms.errors import LegatoError, NotFound
 from legato.terms.fact import Error
@@ -41,6 +42,12 @@ _RECALL_EVERY_S = 0.05
 """How often busy workers are asked for orders that an idle one could make."""
 _BEGUN_AFTER_S = 0.15
 """Attempts that last this long are recorded as begun, so that others can follow their output."""
+
+
+_OUTCOMES: dict[int, Literal["succeeded", "failed", "skipped", "cancelled", "undone", "waiting"]] = {
+    HELD: "waiting",
+    SUCCEEDED: "succeeded", FAILED: "failed", SKIPPED: "skipped", CANCELLED: "cancelled", UNDONE: "undone",
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -78,6 +85,7 @@ class Conductor:
         self._pace = Pace(store.timings())
         self._begun: dict[tuple[str, int], tuple[Begun, Instant]] = {}
         self._draining = self._uneven = False
+        self._beside: set[tuple[str, int]] = set()
         self._recalled = Instant(0)
 
     # -- taking runs on --
@@ -148,7 +156,7 @@ class Conductor:
         live = [each for each in self.runs.values() if each.state.ended is None]
         if self._draining or not live or not self.executor.load():
             return
-        if any(each.events or each.state.running or next_due(each.state) is not None for each in live):
+        if any(each.events or each.state.running or each.state.counts[HELD] or next_due(each.state) is not None for each in live):
             return
         raise LegatoError(
             "stuck", f"run {live[0].state.run_id} has {live[0].state.open} open steps, but nothing to wait for",
@@ -189,7 +197,9 @@ class Conductor:
             self._pace.see(live.state.plan.steps[report.step].node, report.seconds)
             if report.outputs:
                 report = self._with_replaced(report)
-        self._begun.pop((report.run, report.step), None)
+        if type(report) is not Called:
+            self._begun.pop((report.run, report.step), None)
+            self._beside.discard((report.run, report.step))
         self._tell(live, report, now)
 
     def _with_replaced(self, done: Done) -> Done:
@@ -233,13 +243,30 @@ class Conductor:
                     else:
                         live.commands.append(command)
         self._share_out(loads, {worker for _, _, worker in taken}, now)
+        return [*taken, *self._offer_flows(open_runs, now)]
+
+    def _offer_flows(self, open_runs: list[Live], now: Instant) -> list[tuple[Live, StartAttempts, int]]:
+        """Let flows begin, or go on, one at each place that is free for them."""
+        waiting = [live for live in open_runs if any(live.state.ready_flows.values())]
+        taken: list[tuple[Live, StartAttempts, int]] = []
+        for place in self.executor.free_for_flows() if waiting else ():
+            for live in waiting:
+                decision = decide(live.state, Offer(1.0, 1, {}, flows=True), now)
+                live.events.extend(decision.events)
+                started = [command for command in decision.commands if isinstance(command, StartAttempts)]
+                live.commands.extend(command for command in decision.commands if not isinstance(command, StartAttempts))
+                taken.extend((live, command, place) for command in started)
+                if started:
+                    break
         return taken
 
     def _share_out(self, loads: Sequence[float], given: set[int], now: Instant) -> None:
         """Where a worker is idle while others hold more than they work on, ask for what they have not begun."""
+        apart = sum(live.state.handling(index).flow for live in self.runs.values() for index in live.state.running)
         idle = any(load_s == 0 and worker not in given for worker, load_s in enumerate(loads))
         busy = sum(load_s > 0 or worker in given for worker, load_s in enumerate(loads))
-        self._uneven = idle and sum(len(live.state.running) for live in self.runs.values()) > busy
+        held = sum(len(live.state.running) for live in self.runs.values()) - apart - len(self._beside)
+        self._uneven = idle and held > busy
         if self._uneven and now - self._recalled >= _RECALL_EVERY_S * 1e6:
             self._recalled = now
             self.executor.recall()
@@ -271,6 +298,7 @@ class Conductor:
             orders = self._orders(live, start)
             if orders:
                 self.executor.start(orders, worker, self._expected_s(live.state, start))
+        answers: list[Answer] = []
         for live in self.runs.values():
             commands, live.commands = live.commands, []
             for command in commands:
@@ -278,6 +306,30 @@ class Conductor:
                     self.executor.kill(live.state.run_id, command.step, command.token)
                 elif isinstance(command, DiscardStaged):
                     self._discard(command.refs)
+                elif isinstance(command, StartBeside):
+                    self._start_beside(live, command)
+                elif isinstance(command, Deliver):
+                    answers.append(self._answer(live.state, command))
+        if answers:
+            self.executor.answer(answers)
+
+    def _start_beside(self, live: Live, start: StartBeside) -> None:
+        """Hand a call out to where its flow is; if that is gone already, the attempt comes back like any that never began."""
+        state = live.state
+        place = self.executor.place_of(state.run_id, start.parent, start.parent_token)
+        orders = self._orders(live, StartAttempts((start.step,), start.token))
+        if place is None:
+            self._tell(live, Returned(state.run_id, start.step, start.token), self.clock.now())
+        elif orders:
+            self._beside.add((state.run_id, start.step))
+            self.executor.start(orders, place, 0.0)
+
+    def _answer(self, state: RunState, told: Deliver) -> Answer:
+        index = told.step
+        return Answer(
+            state.run_id, told.parent, told.parent_token, state.keys[index], _OUTCOMES[state.status[index]],
+            state.values.get(index), state.kept.get(index), state.errors.get(index),
+        )  # fmt: skip
 
     def _discard(self, refs: Iterable[Ref]) -> None:
         for ref in refs:

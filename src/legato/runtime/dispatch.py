@@ -55,6 +55,11 @@ class Dispatch:
     def order(self, state: RunState, index: int, token: int, mode: Mode) -> Order:
         """The order for one attempt of a step."""
         step = state.plan.steps[index]
+        if index in state.calls and not state.plan.handling[step.node].outputs:
+            arguments = self._called(state, index)
+            return Order(state.run_id, index, token, step.node, step.partition, arguments, mode, state.attempts[index])
+        if (given := state.plan.arguments.get(step.node)) is not None and index < state.planned:
+            return Order(state.run_id, index, token, step.node, step.partition, given, mode, state.attempts[index])
         edges = self._graph.needs.get(step.node)
         if edges is None:
             raise LegatoError(
@@ -72,6 +77,16 @@ class Dispatch:
             state.run_id, index, token, step.node, step.partition, arguments, mode, state.attempts[index],
             published=self._published(node, step.partition),
         )  # fmt: skip
+
+    def _called(self, state: RunState, index: int) -> tuple[Argument, ...]:
+        """The arguments of a call: those that the flow gave, and the results of other calls that it passed on unseen."""
+        call, siblings = state.calls[index], state.children[state.parents[index]]
+        passed = []
+        for param, key in call.inputs:
+            source = siblings[key]
+            kept = state.kept.get(source)
+            passed.append(Argument(param, value=state.values.get(source, _NIL)) if kept is None else Argument(param, (kept,)))
+        return (*call.arguments, *passed)
 
     def _published(self, node: Node, partition: str) -> tuple[tuple[str, tuple[Column, ...]], ...]:
         """The columns that new ones must be compatible with, for each asset that promises it."""

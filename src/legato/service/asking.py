@@ -18,6 +18,8 @@ from legato.plan.spread import default_mapping
 from legato.plan.stale import Needs
 from legato.ports.store import Head, Store
 from legato.service.folding import Folder
+from legato.service.params import ParameterShown, parameters_of
+from legato.service.params import describe as describe_parameters
 from legato.service.planning import STATUSES, Planner
 from legato.service.workspace import Workspace
 from legato.terms.errors import Place
@@ -25,10 +27,12 @@ from legato.terms.fact import Verdict
 from legato.terms.instant import Instant, format_seconds
 
 _BY_REASON = {kind: status for status, kinds in STATUSES.items() for kind in kinds} | {"observed": "observed"}
+_STATED = ("asset", "source")
+"""The kinds of nodes that have a status."""
 
 
 class Listed(Struct, frozen=True, kw_only=True):
-    """One asset, task or source in a list. `statuses` counts its partitions (1 where there are none); a task has none."""
+    """One node in a list. `statuses` counts its partitions (1 where there are none); tasks and flows have none."""
 
     name: str
     kind: str
@@ -100,14 +104,15 @@ class Described(Struct, frozen=True, kw_only=True):
     contract: Contract | None
     checks: tuple[CheckShown, ...]
     policy: dict[str, str]
+    parameters: tuple[ParameterShown, ...]
     published: Published | None
     patches: tuple[Patch, ...]
 
 
 def list_nodes(workspace: Workspace, store: Store | None, words: str) -> list[Listed]:
-    """What the words select: a line an asset, task or source."""
+    """What the words select: a line an asset, task, source or flow."""
     planner = Planner(workspace, store)
-    selection = planner.select(words)
+    selection = planner.select(words, whole=True)
     statuses = _statuses(planner, selection)
     assets = [asset for name in selection for asset in workspace.project.nodes[name].outputs]
     heads = store.heads(assets) if store is not None else {}
@@ -129,7 +134,7 @@ def list_nodes(workspace: Workspace, store: Store | None, words: str) -> list[Li
 def _statuses(planner: Planner, selection: Selection) -> dict[str, dict[str, int]]:
     """By node, the selected partitions by status."""
     nodes, needs = planner.workspace.project.nodes, Needs(planner.workspace.graph, planner.extents)
-    wanted = {name: set(needs.keys(name, region)) for name, region in selection.items() if nodes[name].kind != "task"}
+    wanted = {name: set(needs.keys(name, region)) for name, region in selection.items() if nodes[name].kind in _STATED}
     found: dict[str, dict[str, int]] = {name: {} for name in wanted}
     for step in planner.everything().steps:
         if step.node in wanted and step.partition in wanted[step.node]:
@@ -147,7 +152,7 @@ def status_of(step: Step) -> str:
 
 
 def describe_node(workspace: Workspace, store: Store | None, name: str) -> Described:
-    """All there is to know of an asset, task or source."""
+    """All there is to know of an asset, task, source or flow."""
     node = workspace.node(name)
     planner = Planner(workspace, store)
     graph = workspace.graph
@@ -159,14 +164,15 @@ def describe_node(workspace: Workspace, store: Store | None, name: str) -> Descr
         used_by=tuple(dict.fromkeys(edge.down for edge in graph.needed_by[node.name] if edge.name == name)),
         partitions=describe(node.partitions), count=size(planner.extents.of(node.partitions)),
         contract=node.contracts.get(name), policy=_policy(node),
+        parameters=describe_parameters(parameters_of(workspace, node.name)) if node.called else (),
         checks=tuple(_check(check) for check in node.checks if check.asset == name or not node.outputs),
         published=_published(store, heads), patches=patches,
     )  # fmt: skip
 
 
 def _patches(planner: Planner, node: Node) -> tuple[Patch, ...]:
-    """The node's partitions by status; none for a task."""
-    if node.kind == "task":
+    """The node's partitions by status; none for a task or flow."""
+    if node.kind not in _STATED:
         return ()
     by_status: dict[str, list[str]] = {}
     for step in planner.everything().steps:

@@ -59,7 +59,8 @@ def investigate(workspace: Workspace, store: Store, trouble: Trouble, book: Logb
     version = store.version(trouble.asset, trouble.partition, trouble.version) if trouble.version else None
     file = file_of(workspace, version) if version is not None else ""
     return Failure(
-        run=trouble.run, kind=trouble.kind, message=trouble.message, at=trouble.at, tries=len(attempts),
+        run=trouble.run, kind=trouble.kind, message=trouble.message, at=trouble.at,
+        tries=sum(each.outcome != "parked" for each in attempts),
         error=f"{error.types[0].rpartition('.')[2]}: {error.message}" if error is not None and error.types else trouble.message,
         where=error.where if error is not None and trouble.kind != "gate" else "",
         version=trouble.version, file=file, checks=failed_checks(version, file) if version is not None else (),

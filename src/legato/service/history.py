@@ -63,8 +63,8 @@ def _checks(version: Version) -> str:
 
 
 def require_asset(workspace: Workspace, name: str) -> None:
-    """Refuse a task or a source, which have no versions that Legato keeps."""
+    """Refuse what has no versions that Legato keeps."""
     if workspace.node(name).kind != "asset":
         kind = workspace.node(name).kind
-        why = "a task's value lives only in its run" if kind == "task" else "what others make has versions with them"
+        why = "what others make has versions with them" if kind == "source" else f"a {kind}'s value lives only in its run"
         raise UsageError("versions", f"{name} is a {kind}: it has no versions here", why=why, next=f"legato show {name}")

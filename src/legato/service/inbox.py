@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from legato.kernel.inputs import Cancel, Input
+from legato.kernel.inputs import Cancel, Input, Resolve
 from legato.ports.clock import Clock
 
 
-class Cancellation(Struct, frozen=True):
+class Cancellation(Struct, frozen=True, tag="cancel"):
     """Somebody wants this run stopped."""
 
     run: str
     actor: str
     reason: str = ""
+
+
+class Resolution(Struct, frozen=True, tag="resolve"):
+    """Somebody answers what a flow of this run waits for at a step: with a value (MessagePack), or with why they refuse."""
+
+    run: str
+    step: int
+    value: bytes
+    actor: str
+    refused: str = ""
+
+
+Request = Cancellation | Resolution
+_decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 
 
 class Inbox:
@@ -30,8 +44,9 @@ class Inbox:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._taken: list[Path] = []
+        self._kept: set[Path] = set()
 
-    def leave(self, asked: Cancellation, clock: Clock) -> None:
+    def leave(self, asked: Request, clock: Clock) -> None:
         """Leave word for the conductor that owns the run."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"{clock.now()}-{clock.noise(32):08x}"
@@ -39,14 +54,22 @@ class Inbox:
         partial.write_bytes(msgspec.json.encode(asked))
         partial.rename(self._folder / f"{name}.json")
 
-    def read(self) -> Iterator[tuple[str, Input]]:
-        """What was asked since the last call, oldest first. What is no request is removed like one."""
+    def read(self, owned: Container[str] | None = None) -> Iterator[tuple[str, Input]]:
+        """What was asked since the last call, oldest first; of these runs alone, if they are said.
+
+        An answer for another run stays until that is resumed. What is no request is removed like one.
+        """
         self.settle()
         for path in self._waiting():
-            self._taken.append(path)
+            if path in self._kept:
+                continue
             asked = _read(path)
+            if isinstance(asked, Resolution) and owned is not None and asked.run not in owned:
+                self._kept.add(path)
+                continue
+            self._taken.append(path)
             if asked is not None:
-                yield asked.run, Cancel(asked.actor, asked.reason)
+                yield asked.run, _as_input(asked)
 
     def settle(self) -> None:
         """What was taken up is recorded now."""
@@ -55,11 +78,16 @@ class Inbox:
         self._taken = []
 
     def forget(self, run: str) -> None:
-        """Drop what was asked of a run before: somebody wants it to go on."""
+        """Drop the wish to stop a run: somebody wants it to go on."""
         for path in self._waiting():
             asked = _read(path)
-            if asked is not None and asked.run == run:
+            if isinstance(asked, Cancellation) and asked.run == run:
                 path.unlink(missing_ok=True)
+
+    def answered(self) -> dict[tuple[str, int], str]:
+        """The waits that somebody has answered and no conductor has heard of yet: run and step, and who it was."""
+        found = filter(None, map(_read, self._waiting()))
+        return {(each.run, each.step): each.actor for each in found if isinstance(each, Resolution)}
 
     def _waiting(self) -> list[Path]:
         try:
@@ -68,8 +96,14 @@ class Inbox:
             return []
 
 
-def _read(path: Path) -> Cancellation | None:
+def _as_input(asked: Request) -> Input:
+    if isinstance(asked, Cancellation):
+        return Cancel(asked.actor, asked.reason)
+    return Resolve(asked.step, asked.value, asked.actor, asked.refused)
+
+
+def _read(path: Path) -> Request | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Cancellation)
+        return _decoder.decode(path.read_bytes())
     except (msgspec.MsgspecError, OSError):
         return None

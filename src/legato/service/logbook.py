@@ -10,7 +10,9 @@ from msgspec.structs import replace
 
 from legato.declare.resolve import did_you_mean
 from legato.kernel import events as ev
-from legato.plan.records import Plan
+from legato.kernel.family import WAITS
+from legato.kernel.state import CALLED
+from legato.plan.records import Handling, Plan, Step
 from legato.ports.store import Store
 from legato.service.workspace import Workspace
 from legato.terms.attempt import LogSpan, Mode
@@ -91,6 +93,10 @@ class Logbook:
             case ev.AttemptFailed():
                 words = _FAILED.get(event.then, "failed")
                 return self._change(event.token, outcome=words, seconds=event.seconds, error=event.error, log=event.log)
+            case ev.StepsCalled():
+                self._join(event)
+            case ev.StepParked():
+                return self._park(event)
             case ev.StepDeclined():
                 return self._change(event.token, outcome="declined")
             case ev.StepUndone():
@@ -113,6 +119,18 @@ class Logbook:
             started=event.at,
         )  # fmt: skip
         return token
+
+    def _join(self, event: ev.StepsCalled) -> None:
+        """What a flow calls is a step from then on, numbered after all others."""
+        for call in event.calls:
+            node = WAITS[call.wait.kind] if call.wait is not None else call.node
+            self.plan.steps.append(Step(node, call.partition, True, CALLED))
+            self.plan.handling.setdefault(node, Handling())
+
+    def _park(self, event: ev.StepParked) -> list[int]:
+        """A flow that waits without a process goes on with the same try."""
+        self._tries[event.step] -= 1
+        return self._change(event.token, outcome="parked", seconds=event.seconds, log=event.log)
 
     def _forget(self, steps: tuple[int, ...]) -> list[int]:
         """Attempts that were taken back are no tries; those that had begun before their conductor died may have left output."""

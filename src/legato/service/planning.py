@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from legato.declare.partitions import describe
@@ -12,7 +14,9 @@ from legato.plan.select import Selection, Selector, needs_of
 from legato.plan.spread import Extents
 from legato.plan.stale import Facts, Needs
 from legato.ports.store import Head, Store
+from legato.service.params import arguments_of, in_words
 from legato.service.workspace import Workspace, dynamic_sets
+from legato.terms.attempt import Argument
 from legato.terms.errors import NotFound
 
 STATUSES: dict[str, frozenset[ReasonKind]] = {
@@ -25,13 +29,17 @@ STATUSES: dict[str, frozenset[ReasonKind]] = {
 
 
 class Request(Struct, frozen=True):
-    """What somebody asks for: a selection in words, and whether to run what is fresh as well."""
+    """What somebody asks for: a selection in words, whether to run what is fresh as well, and the parameters of a flow.
+
+    A parameter is a value, or its text (of a list: its items' texts) as people write it.
+    """
 
     selection: str = ""
     force: bool = False
+    params: dict[str, Any] = {}
 
     def __str__(self) -> str:
-        return (self.selection or "everything") + (" --force" if self.force else "")
+        return (self.selection or "everything") + (" --force" if self.force else "") + in_words(self.params)
 
 
 class Unpopulated(Struct, frozen=True):
@@ -57,11 +65,12 @@ class Planner:
 
     def plan(self, request: Request) -> Plan:
         """The plan for a request."""
-        return self._plan(self.select(request.selection), str(request), request.force)
+        selection = self.select(request.selection)
+        return self._plan(selection, str(request), request.force, arguments_of(self.workspace, selection, request.params))
 
-    def select(self, words: str) -> Selection:
-        """The partitions of nodes that the words select; `NotFound` if there are none."""
-        selector = Selector(self.workspace.graph, self.extents, self._by_status)
+    def select(self, words: str, *, whole: bool = False) -> Selection:
+        """The partitions of nodes that the words select, with `whole` also what only runs when called; `NotFound` if none."""
+        selector = Selector(self.workspace.graph, self.extents, self._by_status, whole=whole)
         selection = selector.select(words)
         self.unpopulated = self._explain(selector.unpopulated)
         if not selection:
@@ -84,13 +93,14 @@ class Planner:
         """The plan of the whole project: what it says of each asset partition is that partition's status."""
         if self._whole is None:
             graph = self.workspace.graph
-            whole = {name: self.extents.of(node.partitions) for name, node in graph.project.nodes.items()}
-            self._whole = self._plan({name: region for name, region in whole.items() if region}, "everything", False)
+            planned = ((name, node) for name, node in graph.project.nodes.items() if not node.called)
+            whole = {name: self.extents.of(node.partitions) for name, node in planned}
+            self._whole = self._plan({name: region for name, region in whole.items() if region}, "everything", False, {})
         return self._whole
 
-    def _plan(self, selection: Selection, words: str, force: bool) -> Plan:
+    def _plan(self, selection: Selection, words: str, force: bool, params: dict[str, tuple[Argument, ...]]) -> Plan:
         facts = self._facts(selection)
-        return make_plan(self.workspace.graph, self.extents, facts, selection, request=words, force=force)
+        return make_plan(self.workspace.graph, self.extents, facts, selection, request=words, force=force, params=params)
 
     def _by_status(self, status: str) -> Selection:
         from legato.declare.partitions import coord_of

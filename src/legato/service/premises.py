@@ -96,7 +96,7 @@ def _sqlite() -> Finding:
 def _project(premises: Premises) -> Finding:
     if premises.project is not None:
         nodes = premises.project.nodes.values()
-        kinds = {kind: sum(node.kind == kind for node in nodes) for kind in ("asset", "source", "task")}
+        kinds = {kind: sum(node.kind == kind for node in nodes) for kind in ("asset", "source", "task", "flow")}
         told = ", ".join(f"{number} {kind}{'' if number == 1 else 's'}" for kind, number in kinds.items() if number)
         return Finding("project", "ok", f"{premises.project.name}: {told or 'nothing is declared'}")
     fault = premises.fault

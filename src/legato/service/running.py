@@ -50,7 +50,7 @@ class Session:
             self.store, self.executor, workspace.clock, workspace.graph, planner.extents,
             storages=workspace.storages, listener=self._listener,
         )  # fmt: skip
-        conductor.requests = self.inbox.read
+        conductor.requests = lambda: self.inbox.read(conductor.runs)
         return conductor
 
     def close(self) -> None:

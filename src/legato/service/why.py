@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from legato.declare.node import Node
-from legato.plan.records import Plan, Step
+from legato.plan.records import Plan, Reason, Step
 from legato.plan.stale import Needs
 from legato.ports.store import Store, Trouble
 from legato.service.changes import InputChange, Inputs
@@ -87,7 +87,7 @@ class Overview(Struct, frozen=True, kw_only=True):
 
 
 def explain_asset(workspace: Workspace, store: Store | None, text: str) -> Why | Overview:
-    """Why `ASSET` or `ASSET@PARTITION` is as it is."""
+    """Why `ASSET` or `ASSET@PARTITION` is as it is; of a task or flow, how its newest run went."""
     asset, partition = workspace.key(text, store)
     case = _Case(workspace, store, text, asset)
     if partition or case.node.partitions is None:
@@ -106,7 +106,7 @@ class _Case:
         self.workspace, self.store, self.asset = workspace, store, asset
         self.node: Node = workspace.node(asset)
         self.planner = Planner(workspace, store)
-        self.plan: Plan = self.planner.plan(Request(f"+{text}"))
+        self.plan: Plan = _alone(self.node) if self.node.called else self.planner.plan(Request(f"+{text}"))
         wanted = workspace.key(text, store)[1]
         self.steps = [each for each in self.plan.steps if each.node == self.node.name and wanted in ("", each.partition)]
         self.troubles = {each.partition: each for each in store.troubles([asset])} if store is not None else {}
@@ -122,7 +122,7 @@ class _Case:
         if trouble is not None and kind != "fresh":
             by_kind: dict[str, State] = {"gate": "quarantined", "upstream": "held up", "halted": "held up"}
             return by_kind.get(trouble.kind, "failed")
-        if self.node.kind == "task":
+        if self.node.kind in ("task", "flow"):
             return "kept nowhere" if kind != "blocked" else "blocked"
         states: dict[str, State] = {"fresh": "fresh", "missing": "never made", "blocked": "blocked"}
         return states.get(kind, "stale")
@@ -137,7 +137,7 @@ class _Case:
         if state == "never made":
             return "no run has made it yet"
         if state == "kept nowhere":
-            return "a task's value lives only in its run"
+            return f"a {self.node.kind}'s value lives only in its run"
         return str(step.reason)
 
     # -- the whole asset --
@@ -181,7 +181,7 @@ class _Case:
             name=name, kind=self.node.kind, state=state, reason=self.reason(step, state), root=root, failure=failure,
             seen=self._seen(step.partition), changes=self._inputs(step).changes() if state == "stale" else (),
             holds_up=None if state in ("fresh", "observed") else self._below(name),
-            next=tuple(_advise(name, state, root, failure, self.node.kind)),
+            next=tuple(_advise(name, state, root, failure, self.node)),
         )  # fmt: skip
 
     def _seen(self, partition: str) -> Seen | None:
@@ -246,9 +246,16 @@ _SEVERITY: tuple[State, ...] = (
 )  # fmt: skip
 
 
-def _advise(name: str, state: State, root: str, failure: Failure | None, kind: str) -> list[Advice]:
+def _alone(node: Node) -> Plan:
+    """What stands for a plan of a node that runs when it is called."""
+    return Plan(request=node.name, project="", steps=[Step(node.name, "", True, Reason("requested"))], handling={})
+
+
+def _advise(name: str, state: State, root: str, failure: Failure | None, node: Node) -> list[Advice]:
     """What to do, most useful first."""
     again = Advice(command("legato", "run", f"+{name}+"), "once that is mended: make it, and what waits for it")
+    if failure is not None and node.called:
+        again = Advice(command("legato", "resume", failure.run), "once that is mended: try again what did not succeed")
     if failure is not None and state != "fresh":
         logs = Advice(command("legato", "logs", failure.run, name), "what it printed")
         return [
@@ -266,6 +273,8 @@ def _advise(name: str, state: State, root: str, failure: Failure | None, kind: s
     if state in ("stale", "never made"):
         plan = Advice(command("legato", "plan", f"+{name}"), "what would run")
         return [plan, Advice(command("legato", "run", f"+{name}"), "make it, with what it needs")]
-    if kind == "task":
+    if node.called:
+        return [Advice(command("legato", "show", name), "its parameters")]
+    if node.kind == "task":
         return [Advice(command("legato", "run", name), "run it")]
-    return [Advice(command("legato", "versions", name), "its history")] if kind == "asset" else []
+    return [Advice(command("legato", "versions", name), "its history")] if node.kind == "asset" else []

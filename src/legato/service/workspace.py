@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from legato.declare.body import Code
 from legato.declare.node import Node, Project
 from legato.declare.partitions import Dynamic, Partitions, coord_of, dimensions
 from legato.declare.resolve import did_you_mean
@@ -33,6 +34,7 @@ class Workspace:
     root: Path
     state: Path
     project: Project
+    code: Code
     graph: Graph
     clock: Clock
     storages: Mapping[str, Storage]
@@ -59,7 +61,7 @@ class Workspace:
         return Extents({name: store.dynamic_keys(name) if store else [] for name in names}, self.clock.now())
 
     def node(self, name: str) -> Node:
-        """The node that makes this asset, or is this task."""
+        """The node that makes this asset, or is this task or flow."""
         if name not in self.project.makers:
             why = did_you_mean(name, self.project.makers)
             raise NotFound("asset", f"no asset or task is named {name!r}", why=why, next="legato list")

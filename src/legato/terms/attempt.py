@@ -136,4 +136,71 @@ class Returned(Struct, frozen=True, array_like=True, tag="returned"):
     token: int
 
 
-Report = Begun | Done | Raised | Declined | Lost | Returned
+class Wait(Struct, frozen=True, array_like=True, omit_defaults=True):
+    """What a flow waits for without holding a worker: time (`seconds`), somebody's approval, or a signal.
+
+    `name` is the question or the signal's name; `who` may approve (empty: anybody); `seconds` is the time limit of an
+    approval or a signal (None: none).
+    """
+
+    kind: Literal["sleep", "approval", "signal"]
+    name: str = ""
+    seconds: float | None = None
+    who: str = ""
+
+
+class Call(Struct, frozen=True, array_like=True, omit_defaults=True):
+    """One call that a flow makes: a task, another flow, an asset to materialize, or a wait (`node` is empty then).
+
+    `key` is its identity within the flow, whatever the order of calls: node, code, inputs and its number among equal calls, or
+    an explicit name. `inputs` are parameters that take the result of an earlier call (its key). `beside` asks that it be made
+    in the flow's own process, which has nothing to do until it has the result.
+    """
+
+    key: str
+    node: str = ""
+    partition: str = ""
+    arguments: tuple[Argument, ...] = ()
+    inputs: tuple[tuple[str, str], ...] = ()
+    beside: bool = False
+    wait: Wait | None = None
+
+
+class Called(Struct, frozen=True, array_like=True, tag="called"):
+    """A flow under way makes calls, and goes on. The answers come later, in any order; a call that was made before is answered
+    from what is recorded."""
+
+    run: str
+    step: int
+    token: int
+    calls: tuple[Call, ...]
+
+
+class Parked(Struct, frozen=True, array_like=True, tag="parked", omit_defaults=True):
+    """A flow gave its process back; it is entered again once one of these calls has its outcome. Ends the attempt."""
+
+    run: str
+    step: int
+    token: int
+    seconds: float
+    keys: tuple[str, ...]
+    log: LogSpan | None = None
+
+
+class Answer(Struct, frozen=True, array_like=True, omit_defaults=True):
+    """The outcome of a call, for the attempt of the flow that made it. A value is inline or kept, as in `Done`.
+
+    `waiting` is no outcome: it says at once that a wait is not over, so that the flow need not keep its process to find out.
+    """
+
+    run: str
+    step: int
+    token: int
+    key: str
+    outcome: Literal["succeeded", "failed", "skipped", "cancelled", "undone", "waiting"]
+    value: bytes | None = None
+    kept: Ref | None = None
+    error: Error | None = None
+
+
+Report = Begun | Done | Raised | Declined | Lost | Returned | Called | Parked

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from legato.ports.storage import Slot, Storage
-from legato.terms.attempt import Argument, Begun, Declined, Done, Lost, Order, Output, Raised, Report, Returned
+from legato.terms.attempt import Answer, Argument, Begun, Declined, Done, Lost, Order, Output, Raised, Report, Returned
 from legato.terms.codec import pack, unpack
 from legato.terms.fact import Error, Verdict
 from legato.terms.instant import Instant, after
@@ -70,6 +70,17 @@ class SimulatedExecutor:
         chosen.expected_s = expected_s + (chosen.expected_s if chosen.now or chosen.queue else 0.0)
         chosen.queue.extend(orders)
         self._go_on(chosen)
+
+    def free_for_flows(self) -> Sequence[int]:
+        """None: flows are not part of these worlds."""
+        return ()
+
+    def place_of(self, run: str, step: int, token: int) -> int | None:
+        """Nowhere, since no flow is ever held."""
+        return None
+
+    def answer(self, answers: Sequence[Answer]) -> None:
+        """Nobody asked."""
 
     def recall(self) -> None:
         """Give back all that was not begun."""

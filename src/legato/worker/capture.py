@@ -71,6 +71,10 @@ class Capture:
             self._size = trim(self.path, start, self._limit)
         return LogSpan(self.file, start, self._size)
 
+    def since(self, start: int) -> LogSpan | None:
+        """All that was written and told by `end` from that position on; None for nothing."""
+        return LogSpan(self.file, start, self._size) if self._size > start else None
+
     def close(self) -> None:
         """Stop catching; the file stays, unless nothing was ever written to it."""
         self.restore()

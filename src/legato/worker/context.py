@@ -8,9 +8,10 @@ from legato.declare.resource import Context
 from legato.terms.attempt import Order
 from legato.terms.errors import LegatoError
 
+Now = tuple[Node, Order] | None
 # A process makes one attempt at a time, so a plain variable is right where a context variable would be
-# empty: in threads that the user's function starts.
-_now: tuple[Node, Order] | None = None
+# empty: in threads that the user's function starts. A flow that waits is set aside while others are made.
+_now: Now = None
 
 
 def enter(node: Node, order: Order) -> None:
@@ -23,6 +24,19 @@ def leave() -> None:
     """End the process's current attempt."""
     global _now
     _now = None
+
+
+def set_aside() -> Now:
+    """End the process's current attempt for now; what `resume` needs to go on with it."""
+    now = _now
+    leave()
+    return now
+
+
+def resume(now: Now) -> None:
+    """Go on with an attempt that was set aside."""
+    global _now
+    _now = now
 
 
 def current() -> Context:

@@ -6,16 +6,18 @@ import os
 import select
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import NoReturn
 
-from legato.terms.attempt import Begun, Declined, Done, LogSpan, Order, Raised, Returned
+from legato.terms.attempt import Answer, Begun, Called, Declined, Done, LogSpan, Order, Raised, Report, Returned
 from legato.worker import kin
 from legato.worker.capture import Capture
 from legato.worker.harness import Harness
+from legato.worker.line import Taken
 from legato.worker.outbox import Outbox
-from legato.worker.pipe import Frame, Splitter, decode_key, decode_orders
+from legato.worker.pipe import Frame, Splitter, decode_answers, decode_key, decode_orders
 from legato.worker.preload import Kit, WorkerSettings
 from legato.worker.slate import Slate
 
@@ -24,7 +26,7 @@ TICK_S = 0.05
 _QUICK_S = 0.001
 _CHUNK = 1 << 18
 
-_Queued = tuple[int, Order] | None
+_Queued = tuple[int, Order] | list[Answer] | None
 
 
 class Duty:
@@ -32,6 +34,9 @@ class Duty:
 
     Each order is taken out of the queue by exactly one of the two (the queue sees to that): by the main thread, which makes
     it, or by the reader, which gives it back. So what was given back was never begun.
+
+    To a flow this is its `Line`: while its body waits, the main thread takes answers, and orders to be made beside it, from
+    the same queue.
     """
 
     def __init__(self, sock: socket.socket, slate: Slate, harness: Harness, capture: Capture) -> None:
@@ -45,6 +50,8 @@ class Duty:
         self._busy = False
         self._now: Order | None = None
         self._announced: Order | None = None
+        self._flow: tuple[int, Order, int] | None = None
+        self._ring: Callable[[], None] | None = None
         self._unwanted: set[tuple[str, int, int]] = set()
         self._quick: dict[str, bool] = {}
 
@@ -52,27 +59,70 @@ class Duty:
         """Work until told to quit."""
         threading.Thread(target=self._read, name="legato-pipe", daemon=True).start()
         while (item := self._next()) is not None:
-            self._make(*item)
+            if isinstance(item, tuple):
+                self._make(*item)
         self._harness.close()
         self._outbox.flush()
 
-    def _next(self) -> _Queued:
+    def _next(self, timeout_s: float | None = None) -> _Queued:
+        """What is to be done next. Empty if the time is over."""
         try:
             return self._queue.get_nowait()
         except Empty:
             self._outbox.flush()
-            return self._queue.get()
+            if timeout_s == 0.0:
+                raise
+            return self._queue.get(timeout=timeout_s)
 
-    def _make(self, number: int, order: Order) -> None:
+    def _make(self, number: int, order: Order) -> Report:
         self._slate.enter(number, self._capture.position)
+        is_flow = self._harness.makes_flow(order)
+        if is_flow:
+            self._flow = number, order, self._capture.position
         self._now = order
-        if not self._quick.get(order.node) or (self._unwanted and _key(order) in self._unwanted):
+        if is_flow or not self._quick.get(order.node) or (self._unwanted and _key(order) in self._unwanted):
             self._announce(order)
-        report = self._harness.make(order)
-        self._now = None
-        if isinstance(report, Done | Raised | Declined):
+        report = self._harness.make(order, self)
+        if is_flow:
+            self._flow = self._ring = None
+        elif isinstance(report, Done | Raised | Declined):
             self._quick[order.node] = report.seconds < _QUICK_S
+        self._now = None if self._flow is None else self._flow[1]
         self._outbox.put(report)
+        return report
+
+    # -- the line of a flow --
+
+    def call(self, called: Called) -> None:
+        """Send calls, behind the reports that came before them."""
+        self._outbox.put(called)
+
+    def take(self, timeout_s: float) -> Taken | None:
+        """What arrives for the flow; an order is made here first."""
+        try:
+            item = self._next(timeout_s)
+        except Empty:
+            return None
+        if isinstance(item, list):
+            return item
+        if item is None:  # told to quit: once the flow has parked
+            self._queue.put(None)
+            return None
+        number, order = item
+        if self._harness.makes_flow(order):  # it needs a place of its own
+            self._outbox.put(Returned(*_key(order)))
+            return ()
+        assert self._flow is not None
+        flow_number, _, log_start = self._flow
+        with self._harness.aside():
+            report = self._make(number, order)
+        self._slate.enter(flow_number, log_start)  # behind the report: what was made is never taken for not begun
+        return order, report
+
+    def listen(self, ring: Callable[[], None] | None) -> bool:
+        """Have this called by the reader whenever something was put into the queue."""
+        self._ring = ring
+        return True
 
     def _announce(self, order: Order) -> None:
         """Say that an attempt has begun, and where its output stands; sends what waited before it."""
@@ -102,7 +152,8 @@ class Duty:
 
     def _tick(self) -> None:
         order = self._now
-        if order is not None and order is not self._announced:
+        is_flow = self._flow is not None and order is self._flow[1]  # announced when it began
+        if order is not None and order is not self._announced and not is_flow:
             self._announce(order)
         else:
             self._outbox.flush()
@@ -114,6 +165,8 @@ class Duty:
                 self._arrived += 1
                 self._queue.put((self._arrived, order))
             self._busy = True
+        elif kind == Frame.ANSWERS:
+            self._queue.put(decode_answers(body))
         elif kind == Frame.RECALL:
             for item in self._drain():
                 self._give_back(item)
@@ -122,6 +175,8 @@ class Duty:
             self._drop(decode_key(body))
         elif kind == Frame.QUIT:
             self._queue.put(None)
+        if (ring := self._ring) is not None:
+            ring()
 
     def _drain(self) -> list[_Queued]:
         items = []
@@ -132,11 +187,10 @@ class Duty:
                 return items
 
     def _give_back(self, item: _Queued) -> None:
-        if item is None:
-            self._queue.put(None)
+        if isinstance(item, tuple):
+            self._outbox.put(Returned(*_key(item[1])))
         else:
-            order = item[1]
-            self._outbox.put(Returned(order.run, order.step, order.token))
+            self._queue.put(item)
 
     def _drop(self, key: tuple[str, int, int]) -> None:
         """Give one order back; say that it has begun if it is being made. If it has ended, its report is on the way.
@@ -145,7 +199,7 @@ class Duty:
         """
         self._unwanted.add(key)
         for item in self._drain():
-            if item is not None and _key(item[1]) == key:
+            if isinstance(item, tuple) and _key(item[1]) == key:
                 self._give_back(item)
             else:
                 self._queue.put(item)

@@ -5,22 +5,27 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Iterator
 from time import perf_counter
 from types import CoroutineType
 from typing import Any, NoReturn
 
 from legato.declare.body import Body, undo_key, when_key
+from legato.declare.calling import CALLER
 from legato.declare.node import Node
-from legato.terms.attempt import Declined, Done, LogSpan, Order, Output, Raised, Ref, Report
+from legato.terms.attempt import Declined, Done, LogSpan, Order, Output, Parked, Raised, Ref, Report
 from legato.terms.errors import LegatoError
 from legato.terms.fact import Error
 from legato.worker import context, kin
+from legato.worker.arguments import Arguments
 from legato.worker.capture import Capture
 from legato.worker.failure import describe_failure
+from legato.worker.flow import Flow, Parking
 from legato.worker.inputs import Inputs
+from legato.worker.line import Line
 from legato.worker.loop import Loop
 from legato.worker.mask import Mask
+from legato.worker.outcome import Outcomes
 from legato.worker.preload import Kit
 from legato.worker.resources import Resources
 from legato.worker.surroundings import Surroundings
@@ -50,12 +55,18 @@ class Harness:
         self._resources = Resources(kit.code, self._loop.run, self._accept_change)
         self._inputs = Inputs(storages, kit.storage, self._resources)
         self._values = Values(kit.code, storages, kit.storage, self._inputs, self._call, inline_limit_bytes)
-        self._keep: Collection[int] = ()
+        self._keep: frozenset[int] = frozenset()
         self._surroundings = Surroundings()
 
-    def make(self, order: Order) -> Report:
-        """Make the attempt, whatever the user's code does short of ending the process."""
+    def makes_flow(self, order: Order) -> bool:
+        """Whether the order is for a flow's body."""
+        node = self._kit.project.nodes.get(order.node)
+        return node is not None and node.kind == "flow" and order.mode == "run"
+
+    def make(self, order: Order, line: Line | None = None) -> Report:
+        """Make the attempt, whatever the user's code does short of ending the process. A flow's calls go through the line."""
         started = perf_counter()
+        start = self._capture.position if self._capture is not None else 0
         result: _Result | None = None
         caught: BaseException | None = None
         body: Body | None = None
@@ -64,17 +75,20 @@ class Harness:
                 os.chdir(self._kit.root)
             node, body = self._find(order)
             context.enter(node, order)
-            result = self._attempt(node, body, order)
+            result = self._attempt(node, body, order, line)
         except BaseException as error:
             caught = error
         if os.getpid() != self._pid:  # a child that the user's code forked came back here
             _end_stray()
         seconds = perf_counter() - started
-        failure = self._describe(caught, body, order)
+        keys = caught.keys if isinstance(caught, Parking) else None
+        failure = None if keys is not None else self._describe(caught, body, order)
         del caught
         context.leave()
         self._tidy()
-        log = self._end_log()
+        log = self._end_log(start)
+        if keys is not None:
+            return Parked(order.run, order.step, order.token, seconds, keys, log)
         if failure is not None:
             return Raised(order.run, order.step, order.token, seconds, failure, log)
         if result is None:
@@ -99,18 +113,52 @@ class Harness:
         key = {"run": node.name, "fallback": node.fallback, "undo": undo_key(node.name)}[order.mode]
         return node, self._kit.code.body(key)
 
-    def _attempt(self, node: Node, body: Body, order: Order) -> _Result | None:
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let other attempts be made while a flow's body waits; what it changed around it is put back afterwards.
+
+        So is its output kept apart, and the processes that it started are no leftovers of the others.
+        """
+        now, token = context.set_aside(), CALLER.set(None)
+        mine = Surroundings()
+        self._surroundings.restore()
+        started = frozenset(kin.children()) - self._keep if self._owns_process and kin.has_children() else frozenset()
+        self._keep |= started
+        self._end_log(0)
+        try:
+            yield
+        finally:
+            self._keep -= started
+            mine.restore()
+            CALLER.reset(token)
+            context.resume(now)
+
+    def _attempt(self, node: Node, body: Body, order: Order, line: Line | None) -> _Result | None:
         """Value, stored value and outputs; None if the condition said no."""
         if node.when and order.mode == "run":
             condition = self._kit.code.body(when_key(node.name))
             if not self._call(condition, self._inputs.bind(condition, node, order)):
                 return None
-        value = self._call(body, self._inputs.bind(body, node, order))
+        kwargs = self._inputs.bind(body, node, order)
+        value = self._flow(node, body, kwargs, order, line) if self.makes_flow(order) else self._call(body, kwargs)
         if order.mode == "undo":
             return NIL, None, ()
         if node.kind == "asset":
             return None, None, self._values.stage(node, order, value, body)
         return *self._values.keep(node, order, value, body), ()
+
+    def _flow(self, node: Node, body: Body, kwargs: dict[str, Any], order: Order, line: Line | None) -> Any:
+        if line is None:
+            raise LegatoError("flow-line", f"{node.name} is a flow, and nobody here takes its calls", next="legato run")
+        arguments = Arguments(self._kit.project, self._kit.code, self._values, node, order)
+        flow = Flow(order, line, arguments, Outcomes(self._inputs))
+        if self._owns_process:
+            return flow.run(body, kwargs, self._loop)
+        loop = Loop()  # several bodies wait in one process, each in a loop of its own
+        try:
+            return flow.run(body, kwargs, loop)
+        finally:
+            loop.close()
 
     def _describe(self, caught: BaseException | None, body: Body | None, order: Order) -> Error | None:
         if caught is None:
@@ -118,13 +166,14 @@ class Harness:
         kind = "undo" if order.mode == "undo" else "raised"
         return self._mask.hide_in_error(describe_failure(caught, body, self._kit.root, kind))
 
-    def _end_log(self) -> LogSpan | None:
+    def _end_log(self, start: int) -> LogSpan | None:
+        """What was written from this position on. What others wrote meanwhile, while this attempt was set aside, stands in it."""
         if self._capture is None:
             return None
         log = self._capture.end()
         if log is not None:
             self._mask.hide_in_file(self._capture.path, log.start, log.end)
-        return log
+        return self._capture.since(start)
 
     def _call(self, body: Body, kwargs: dict[str, Any]) -> Any:
         value = body.fn(**kwargs)

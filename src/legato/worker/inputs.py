@@ -43,7 +43,7 @@ class Inputs:
             if binding.source == "input":
                 argument = arguments.get(prefix + param)
                 if argument is not None:
-                    kwargs[param] = self._value(argument, kind)
+                    kwargs[param] = self.value(argument, kind)
             elif binding.source == "partition":
                 kwargs[param] = partition_of(node.partitions, order.partition)
             elif binding.source == "resource":
@@ -52,7 +52,8 @@ class Inputs:
                 kwargs[param] = context_of(node, order)
         return kwargs
 
-    def _value(self, argument: Argument, kind: Any) -> Any:
+    def value(self, argument: Argument, kind: Any) -> Any:
+        """What the argument holds, as an annotation asks for it."""
         if argument.value is not None:
             return self._many(argument, kind) if argument.many else self._decode(argument.param, argument.value, kind)
         if not argument.refs and not argument.many:
@@ -76,7 +77,7 @@ class Inputs:
         assert argument.value is not None
         values: dict[str, Any] = _natural(argument.value)
         for ref in argument.refs:
-            values[ref.partition] = self._value(Argument(argument.param, (ref,)), Any)
+            values[ref.partition] = self.value(Argument(argument.param, (ref,)), Any)
         asked: Any = list(values.values()) if get_origin(kind) is list or kind is list else values
         if argument.refs or _decoder(kind) is _natural:
             return asked
@@ -107,3 +108,15 @@ def _decoder(kind: Any) -> Decode:
         return msgspec.msgpack.Decoder(kind).decode
     except (TypeError, NameError):  # nothing that msgspec knows
         return _natural
+
+
+def encode_as(value: Any, kind: Any, limit_bytes: int) -> bytes | None:
+    """The bytes that this annotation reads back as an equal value; None if there are none so short."""
+    decode = _decoder(kind)
+    if decode is _natural:
+        return None
+    try:
+        body = msgspec.msgpack.encode(value)
+        return body if len(body) <= limit_bytes and decode(body) == value else None
+    except Exception:  # no plain data, or it compares oddly
+        return None

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 import msgspec
 
-from legato.terms.attempt import Order, Report
+from legato.terms.attempt import Answer, Order, Report
 
 _HEAD = struct.Struct("<IB")
 _ARRAY32 = struct.Struct(">BI")
@@ -25,11 +25,14 @@ class Frame(IntEnum):
     """Give back this one order, or say that it has begun."""
     QUIT = 4
     """Finish what was sent before, close resources, end."""
+    ANSWERS = 5
+    """Outcomes of calls, for the flow that waits for them."""
 
 
 _encoder = msgspec.msgpack.Encoder()
 _orders = msgspec.msgpack.Decoder(list[Order])
 _reports = msgspec.msgpack.Decoder(list[Report])
+_answers = msgspec.msgpack.Decoder(list[Answer])
 _key = msgspec.msgpack.Decoder(tuple[str, int, int])
 
 encode_report = _encoder.encode
@@ -46,6 +49,11 @@ def orders_frame(orders: Sequence[Order]) -> bytes:
     return frame(Frame.ORDERS, _encoder.encode(orders))
 
 
+def answers_frame(answers: Sequence[Answer]) -> bytes:
+    """A batch of answers."""
+    return frame(Frame.ANSWERS, _encoder.encode(answers))
+
+
 def drop_frame(key: tuple[str, int, int]) -> bytes:
     """A request for one order (run, step, token) back."""
     return frame(Frame.DROP, _encoder.encode(key))
@@ -59,6 +67,11 @@ def reports_frame(count: int, bodies: bytes) -> bytes:
 def decode_orders(body: bytes) -> list[Order]:
     """The orders of a frame."""
     return _orders.decode(body)
+
+
+def decode_answers(body: bytes) -> list[Answer]:
+    """The answers of a frame."""
+    return _answers.decode(body)
 
 
 def decode_reports(body: bytes) -> list[Report]:

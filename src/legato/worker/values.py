@@ -21,7 +21,7 @@ from legato.terms.attempt import Order, Output, Ref
 from legato.terms.errors import LegatoError
 from legato.terms.fact import Verdict
 from legato.worker.failure import Refused
-from legato.worker.inputs import Inputs
+from legato.worker.inputs import Inputs, encode_as
 
 NIL = b"\xc0"
 _encode = msgspec.msgpack.Encoder().encode
@@ -41,22 +41,29 @@ class Values:
         self._default = default
         self._inputs = inputs
         self._call = call
-        self._limit = inline_limit_bytes
+        self.inline_limit_bytes = inline_limit_bytes
         self._hints: dict[Callable[..., Any], Any] = {}
 
     def keep(self, node: Node, order: Order, value: Any, body: Body) -> tuple[bytes | None, Ref | None]:
         """A task's value: inline if it is small plain data that comes back equal, else stored."""
         if value is None:
             return NIL, None
-        value = _python_scalar(value)
+        value = python_scalar(value)
         if node.kind == "source":
             return _encode_version(node, value), None
         self._require_hinted(node, value, body)
-        inline = _encode_plain(value, self._limit)
+        inline = _encode_plain(value, self.inline_limit_bytes)
         if inline is not None:
             return inline, None
         slot = Slot(node.name, order.partition, _version(order))
         return None, self._stage(node, slot, value).ref
+
+    def hand(self, node: Node, partition: str, version: str, value: Any, kind: Any) -> tuple[bytes | None, Ref | None]:
+        """A value that a flow hands to a parameter: inline if it comes back equal, read as the parameter asks, else stored."""
+        inline = _encode_plain(value, self.inline_limit_bytes) or encode_as(value, kind, self.inline_limit_bytes)
+        if inline is not None:
+            return inline, None
+        return None, self._stage(node, Slot(node.name, partition, version), value).ref
 
     def stage(self, node: Node, order: Order, value: Any, body: Body) -> tuple[Output, ...]:
         """An asset's values, each staged and then judged. If one is refused, none stays staged."""
@@ -187,7 +194,7 @@ def _encode_version(node: Node, value: Any) -> bytes:
     raise Refused("value", f"{node.name} returned {describe(value)}; a source returns text, a number, bytes or a time")
 
 
-def _python_scalar(value: Any) -> Any:
+def python_scalar(value: Any) -> Any:
     """A number of numpy's as Python's; anything else as it is."""
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         return value.item()

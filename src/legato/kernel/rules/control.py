@@ -6,6 +6,7 @@ from heapq import heapify
 
 from legato.kernel.commands import KillAttempt
 from legato.kernel.events import AttemptsReturned, AttemptStopping, CancelRequested, RunResumed
+from legato.kernel.family import WAKE_DUE
 from legato.kernel.fold import RETRY_DUE
 from legato.kernel.inputs import Cancel, Resume, TakeOver
 from legato.kernel.state import CANCELLED, FAILED, SKIPPED, UNDONE, RunState
@@ -38,6 +39,8 @@ def resume(turn: Turn, asked: Resume) -> None:
 def _unfinished(state: RunState, index: int) -> bool:
     """Whether a resumed run should try the step again: not if its own condition or a missing input decided that it is skipped."""
     code = state.status[index]
+    if index >= state.planned:  # a flow's own calls are tried anew if it makes them again
+        return False
     if code != SKIPPED:
         return code in (FAILED, CANCELLED, UNDONE)
     kind, root = state.causes[index]
@@ -51,7 +54,8 @@ def take_over(turn: Turn, asked: TakeOver) -> None:
         turn.emit(AttemptsReturned(turn.now, tuple(sorted(state.running))))
     for index, due in state.backoff.items():
         state.backoff[index] = _not_beyond(state, index, turn.now, due)
-    state.due = [(due, index, RETRY_DUE) for index, due in state.backoff.items()]
+    wakes = [entry for entry in state.due if entry[2] == WAKE_DUE]
+    state.due = [*wakes, *((due, index, RETRY_DUE) for index, due in state.backoff.items())]
     heapify(state.due)
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from legato.declare.node import Retry, qualified
 from legato.kernel.events import AttemptFailed, RunHalted, StepsSkipped, Then
-from legato.kernel.state import BACKOFF, FAILED, READY, WAITING, RunState
+from legato.kernel.state import FAILED, IDLE, RunState
 from legato.kernel.turn import Turn
 from legato.plan.records import Handling
 from legato.terms.attempt import LogSpan, Output
@@ -100,7 +100,7 @@ def _dependents(state: RunState, root: int, passed: set[int]) -> set[int]:
                 continue
             passed.add(joint)
             for index in state.joint_steps[joint]:
-                if index not in found and state.status[index] in (WAITING, READY, BACKOFF):
+                if index not in found and state.status[index] in IDLE:
                     found.add(index)
                     frontier.append(index)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from legato.kernel.events import Outcome, RunEnded, StepsCancelled, StepsSkipped
-from legato.kernel.state import BACKOFF, CANCELLED, FAILED, READY, RUNNING, SKIPPED, WAITING, RunState
+from legato.kernel.state import CANCELLED, FAILED, IDLE, RUNNING, SKIPPED, RunState
 from legato.kernel.turn import Turn
 
 
@@ -18,7 +18,7 @@ def close_waiting(turn: Turn) -> None:
 
 
 def _waiting(state: RunState) -> tuple[int, ...]:
-    return tuple(index for index, code in enumerate(state.status) if code in (WAITING, READY, BACKOFF))
+    return tuple(index for index, code in enumerate(state.status) if code in IDLE)
 
 
 def finish(turn: Turn) -> None:
@@ -33,7 +33,7 @@ def _outcome(state: RunState) -> Outcome:
         return "partly_undone" if state.stuck else "rolled_back"
     if state.cancelling and state.counts[CANCELLED]:
         return "cancelled"
-    failed = state.counts[FAILED] or any(state.causes[index][0] == "blocked" for index in _skipped(state))
+    failed = FAILED in state.status[: state.planned] or any(state.causes[index][0] == "blocked" for index in _skipped(state))
     return "failed" if failed else "succeeded"
 
 

@@ -17,7 +17,7 @@ def grant(turn: Turn, offer: Offer) -> None:
     state = turn.state
     if state.ended is not None:
         return
-    if state.rolling and not state.running:
+    if state.rolling and not state.running and not offer.flows:
         _undo_next(turn)
         return
     if state.halted or state.cancelling:
@@ -25,7 +25,7 @@ def grant(turn: Turn, offer: Offer) -> None:
     batch: list[int] = []
     room_s = offer.room_s
     while len(batch) < offer.most and room_s > 0:
-        index = _next(state, batch)
+        index = _next(state, batch, state.ready_flows if offer.flows else state.ready)
         if index is None:
             break
         cost = _cost(state, index, offer)
@@ -55,17 +55,17 @@ def _cost(state: RunState, index: int, offer: Offer) -> float:
     return offer.room_s if state.losses[index] else offer.cost_s.get(state.plan.steps[index].node, offer.room_s)
 
 
-def _next(state: RunState, batch: list[int]) -> int | None:
+def _next(state: RunState, batch: list[int], heaps: dict[str, list[int]]) -> int | None:
     """The best ready step whose pool has a slot and whose asset partitions nobody else is writing."""
     while True:
         best: int | None = None
         pool_of_best = ""
-        for pool, heap in state.ready.items():
+        for pool, heap in heaps.items():
             if heap and (best is None or heap[0] < best) and _slots(state, pool, batch) > 0:
                 best, pool_of_best = heap[0], pool
         if best is None:
             return None
-        index = state.pop(pool_of_best)
+        index = state.pop(pool_of_best, heaps)
         if index is None:
             continue
         if not state.plan.handling[state.plan.steps[index].node].outputs:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from heapq import heappop
 
 from legato.kernel.commands import KillAttempt
-from legato.kernel.events import AttemptStopping
+from legato.kernel.events import AttemptStopping, WaitEnded
+from legato.kernel.family import WAKE_DUE
 from legato.kernel.fold import DEADLINE_DUE
 from legato.kernel.inputs import Tick
-from legato.kernel.state import BACKOFF, RunState
+from legato.kernel.state import BACKOFF, HELD, RunState
 from legato.kernel.turn import Turn
 from legato.terms.instant import Instant
 
@@ -26,6 +27,10 @@ def do_what_is_due(turn: Turn, tick: Tick) -> None:
             if attempt is not None and attempt.deadline is not None and attempt.deadline <= now and not attempt.stopping:
                 turn.emit(AttemptStopping(now, index, attempt.token, "timeout"))
                 turn.ask(KillAttempt(index, attempt.token))
+        elif kind == WAKE_DUE:
+            if state.status[index] == HELD:
+                wait = state.calls[index].wait
+                turn.emit(WaitEnded(now, index, "over" if wait is not None and wait.kind == "sleep" else "timed out"))
         elif state.backoff.get(index) == due:
             del state.backoff[index]
             if state.status[index] == BACKOFF:

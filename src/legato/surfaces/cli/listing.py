@@ -15,7 +15,7 @@ STATUSES = ("fresh", "stale", "missing", "failed", "observed")
 @command
 @click.argument("selection", nargs=-1)
 def list_command(call: Call, selection: tuple[str, ...]) -> None:
-    """List assets, tasks and sources with their state.
+    """List assets, tasks, sources and flows with their state.
 
     SELECTION is as in `legato plan`, for example: +report  tag:daily  "status:stale and not raw_*". Without it everything
     is listed.
@@ -48,7 +48,7 @@ def in_counts(screen: Screen, statuses: dict[str, int]) -> str:
 @command
 @click.argument("name")
 def show(call: Call, name: str) -> None:
-    """Show all there is to know of one asset, task or source.
+    """Show all there is to know of one asset, task, source or flow.
 
     NAME is its name, without a partition.
     """
@@ -62,13 +62,14 @@ def _draw_node(screen: Screen, node: Described) -> None:
     if node.description:
         screen.say(screen.hang("  ", node.description.strip()))
     _draw_facts(screen, node)
+    _draw_parameters(screen, node)
     _draw_inputs(screen, node)
     _draw_contract(screen, node)
     if node.checks:
         _head(screen, "checks")
         rows = [(check.name, check.severity, check.rule, str(check.place or "")) for check in node.checks]
         screen.table(("name", "severity", "rule", "declared"), rows, indent="  ")
-    if node.kind == "task":
+    if node.kind in ("task", "flow"):
         return
     _head(screen, "status")
     _draw_published(screen, node)
@@ -86,6 +87,15 @@ def _draw_facts(screen: Screen, node: Described) -> None:
     width = max(map(len, told), default=0)
     for name, text in told.items():
         screen.say(screen.hang(f"  {screen.paint(name.ljust(width), 'dim')}  ", text))
+
+
+def _draw_parameters(screen: Screen, node: Described) -> None:
+    if node.parameters:
+        _head(screen, "parameters")
+        rows = [(each.option, each.type, "must be given" if each.required else each.default) for each in node.parameters]
+        screen.table(("option", "type", "default"), rows, indent="  ")
+    if node.kind == "task" and node.parameters:
+        screen.say("  only a flow can call it")
 
 
 def _draw_inputs(screen: Screen, node: Described) -> None:

@@ -28,12 +28,13 @@ _MOST_NAMED = 5
 def logs(call: Call, run: str, step: str | None, follow: bool, number: int | None) -> None:
     """Print what a run's steps printed, and the errors that they ended with.
 
-    RUN is a run's name, the beginning of one, or `last`. STEP is an asset or a task, with @PARTITION for one of its steps.
-    Each attempt gets a heading, unless there is only one. With --json every piece of output is a line of JSON.
+    RUN is a run's name, the beginning of one, or `last`. STEP is an asset, a task or a flow, with @PARTITION for one of its
+    steps. Each attempt gets a heading, unless there is only one. With --json every piece of output is a line of JSON.
     """
     workspace = call.workspace()
     store = call.history(workspace)
     book = Logbook(store, find_run(store, run).id)
+    book.read()
     steps = book.steps_of(step) if step else None
 
     def wanted(attempt: AttemptRecord) -> bool:
@@ -42,7 +43,6 @@ def logs(call: Call, run: str, step: str | None, follow: bool, number: int | Non
     def is_alive() -> bool:
         return works_on(workspace, store, book.run_id)
 
-    book.read()
     tail = Tail(workspace, book, wanted)
     pieces = tail.follow(is_alive) if follow else tail.read()
     if call.json:

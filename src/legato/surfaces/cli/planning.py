@@ -9,9 +9,10 @@ import click
 from legato.plan.records import Plan
 from legato.service.estimating import Estimate, Timings, estimate
 from legato.service.folding import Fold, Folder
-from legato.service.planning import Planner, Request
+from legato.service.planning import Planner
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import Screen, count
+from legato.surfaces.cli.params import read_request, takes_params
 from legato.terms.instant import format_seconds
 from legato.terms.key import show
 
@@ -19,24 +20,25 @@ MOST_LINES = 40
 """How many lines of a plan `run` prints before it starts; `plan` prints all."""
 
 
+@takes_params
 @command
 @click.argument("selection", nargs=-1)
 @click.option("--force", is_flag=True, help="Also run what is fresh.")
 @click.option("--all", "each", is_flag=True, help="Print every step in a line of its own.")
-def plan(call: Call, selection: tuple[str, ...], force: bool, each: bool) -> None:
+def plan(call: Call, selection: tuple[str, ...], force: bool, each: bool, param: tuple[str, ...]) -> None:
     """Say what would run, and why. Nothing is changed.
 
     \b
     SELECTION says of what (without it: everything):
       report  raw_*            names and patterns        delays@2013-01   partitions of it
       +report  report+         with all that it needs, with all that needs it
-      tag:daily  owner:ops*    status:stale|missing|failed|fresh   kind:asset|task|source
+      tag:daily  owner:ops*    status:stale|missing|failed|fresh   kind:asset|task|source|flow
       a b   "a and not b"      several, combined
     """
     workspace = call.workspace()
     store = call.reader(workspace)
     planner = Planner(workspace, store)
-    made = planner.plan(Request(" ".join(selection), force))
+    made = planner.plan(read_request(workspace, selection, force, param))
     timings = store.timings() if store else {}
     folder = Folder(workspace.project, planner.extents)
 

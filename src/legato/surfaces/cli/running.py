@@ -16,12 +16,12 @@ from legato.kernel.state import FRESH, RunState
 from legato.plan.records import Plan
 from legato.runtime.conductor import Conductor, Live
 from legato.service.folding import Folder
-from legato.service.planning import Request
 from legato.service.reporting import RunReport, Warned, report_state, warned_in
 from legato.service.running import Session, resume, run, run_to_resume
 from legato.service.workspace import Workspace
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import count, point_at_nothing
+from legato.surfaces.cli.params import read_request, takes_params
 from legato.surfaces.cli.planning import MOST_LINES, draw_folds, in_reasons, totals
 from legato.surfaces.cli.progress import watcher_for
 from legato.surfaces.cli.stopping import Stopper
@@ -44,20 +44,23 @@ def run_options(function: Any) -> Any:
     return function
 
 
+@takes_params
 @command
 @click.argument("selection", nargs=-1)
 @click.option("--force", is_flag=True, help="Also run what is fresh.")
 @run_options
 def run_command(
-    call: Call, selection: tuple[str, ...], force: bool, executor: str | None, workers: int | None, no_wait: bool
-) -> int:
-    """Run what is missing or stale.
+    call: Call, selection: tuple[str, ...], force: bool, executor: str | None, workers: int | None, no_wait: bool,
+    param: tuple[str, ...],
+) -> int:  # fmt: skip
+    """Run what is missing or stale, or a flow.
 
-    SELECTION is as in `legato plan`; without it the whole project is brought up to date. Ctrl-C once lets what runs end,
-    twice stops at once; either way `legato resume` goes on from there.
+    SELECTION is as in `legato plan`; without it the whole project is brought up to date. A flow's parameters follow its name, as
+    in `legato run new_leads --min-volume 50`; `legato show new_leads` lists them. Ctrl-C once lets what runs end, twice stops at
+    once; either way `legato resume` goes on from there.
     """
     workspace = call.workspace(executor=executor, workers=workers)
-    request = Request(" ".join(selection), force)
+    request = read_request(workspace, selection, force, param)
     sitting = Sitting(call, workspace)
     with sitting.place(f"legato run {request.selection}".strip(), wait=not no_wait) as session:
         with sitting.watch():

@@ -11,6 +11,7 @@ import click
 
 import legato
 from legato.declare.node import Project
+from legato.declare.resolve import did_you_mean
 from legato.surfaces.cli.call import ENVELOPE, Call, as_record, command
 from legato.surfaces.cli.output import Screen, count, write_json
 from legato.terms.errors import EXIT_INVALID, EXIT_OK, Fault, Forbidden, InvalidProject, LegatoError, UsageError
@@ -110,8 +111,9 @@ def check(call: Call) -> int:
             _draw_faults(call.screen, error.faults)
         return EXIT_INVALID
     kinds = _kinds(project)
-    found = {"project": project.name, "fingerprint": project.fingerprint, **kinds}
-    call.answer(found, lambda: _draw_sound(call.screen, project, kinds))
+    called = {node.name: node.arguments for node in project.nodes.values() if node.kind == "task" and node.arguments}
+    found = {"project": project.name, "fingerprint": project.fingerprint, **kinds, "called": called}
+    call.answer(found, lambda: _draw_sound(call.screen, project, kinds, called))
     return EXIT_OK
 
 
@@ -175,15 +177,25 @@ def _kinds(project: Project) -> dict[str, int]:
     return {
         "assets": sum(len(node.outputs) for node in nodes if node.kind == "asset"),
         "tasks": sum(node.kind == "task" for node in nodes),
+        "flows": sum(node.kind == "flow" for node in nodes),
         "sources": sum(node.kind == "source" for node in nodes),
         "checks": sum(len(node.checks) for node in nodes),
         "contracts": sum(len(node.contracts) for node in nodes),
     }
 
 
-def _draw_sound(screen: Screen, project: Project, kinds: dict[str, int]) -> None:
+def _draw_sound(screen: Screen, project: Project, kinds: dict[str, int], called: dict[str, tuple[str, ...]]) -> None:
     told = ", ".join(count(number, kind.removesuffix("s")) for kind, number in kinds.items() if number)
     screen.say(f"{screen.paint(project.name, 'bold')} is {screen.paint('sound', 'green')}: {told or 'nothing is declared yet'}")
+    if called:
+        names = (f"{name} ({', '.join(_doubted(each, project) for each in arguments)})" for name, arguments in called.items())
+        screen.say(screen.hang("only flows can call ", "; ".join(names)))
+
+
+def _doubted(argument: str, project: Project) -> str:
+    """An argument, with the name that may have been meant: had it been written so, it were an input."""
+    hint = did_you_mean(argument, (name for name, maker in project.makers.items() if not project.nodes[maker].called))
+    return f"{argument}: {hint}" if hint else argument
 
 
 def _draw_faults(screen: Screen, faults: list[Fault]) -> None:

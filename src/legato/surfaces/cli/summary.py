@@ -10,7 +10,7 @@ from legato.terms.instant import format_seconds
 MOST_FAILURES = 10
 
 _ORDER = ("succeeded", "failed", "skipped", "cancelled", "undone", "running")
-_LEFT = ("waiting", "ready", "backoff")
+_LEFT = ("waiting", "ready", "backoff", "held", "parked")
 _SKIPPED = {
     "upstream": "skipped because what they read is not there",
     "halted": "skipped because the run was halted",

@@ -1,0 +1,108 @@
+"""Steps that flows call while the run is under way: how they join it, and what their outcomes mean to the flow."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from heapq import heappush
+
+from legato.kernel.state import CALLED, FRESH, HELD, IDLE, PARKED, RUNNING, SUCCEEDED, WAITING, RunState
+from legato.plan.records import Handling, Step
+from legato.terms.attempt import Call
+from legato.terms.instant import Instant, after
+
+WAKE_DUE = 2
+WAITS = {"sleep": "lg.sleep", "approval": "lg.approval", "signal": "lg.signal"}
+"""The names of steps that are waits, and no nodes of a project."""
+
+
+def add_call(state: RunState, parent: int, call: Call, at: Instant) -> int:
+    """Make a call a step of the run; its number."""
+    index = len(state.status)
+    wait = call.wait
+    node = WAITS[wait.kind] if wait is not None else call.node
+    state.plan.handling.setdefault(node, Handling())
+    siblings = state.children.setdefault(parent, {})
+    needs = tuple(dict.fromkeys(siblings[key] for _, key in call.inputs))
+    state.plan.steps.append(
+        Step(node, call.partition, True, CALLED, tuple(place for need in needs for place in (need, need + 1)))
+    )
+    for column in (state.left, state.attempts, state.fails, state.losses):
+        column.append(0)
+    state.status.append(WAITING)
+    state.wanted.append(1)
+    state.counts[WAITING] += 1
+    siblings[call.key] = index
+    state.parents[index] = parent
+    state.calls[index], state.keys[index] = call, call.key
+    for need in needs:
+        if state.status[need] != SUCCEEDED:
+            _wait_for(state, need, index)
+    if wait is not None:
+        state.set_status(index, HELD)
+        if wait.seconds is not None:
+            heappush(state.due, (after(at, wait.seconds), index, WAKE_DUE))
+    elif state.left[index] == 0:
+        state.make_ready(index)
+    return index
+
+
+def _wait_for(state: RunState, need: int, waiter: int) -> None:
+    joint = len(state.joint_left)
+    state.joint_left.append(1)
+    state.joint_steps.append(array("I", (waiter,)))
+    state.joints_of[need] = (*state.joints(need), joint)
+    state.left[waiter] += 1
+    if state.status[need] >= FRESH:  # it ended without success: what waits for it is decided like for all others
+        state.fallen.append(need)
+
+
+def take_outcome(state: RunState, index: int) -> None:
+    """A step has its outcome: a flow that is parked for it may go on, one under way is to be told."""
+    parent = state.parents.get(index)
+    if parent is None:
+        return
+    state.told.append(index)
+    if state.status[index] == SUCCEEDED and not state.handling(index).undo:
+        state.calls.pop(index, None)
+    if index in state.parked.get(parent, ()):
+        del state.parked[parent]
+        state.make_ready(parent)
+
+
+def park(state: RunState, index: int, on: tuple[int, ...]) -> None:
+    """Let a flow wait without a process; not if what it waits for is there already."""
+    state.attempts[index] -= 1
+    if not on or any(state.status[each] >= FRESH for each in on):
+        state.make_ready(index)
+    else:
+        state.set_status(index, PARKED)
+        state.parked[index] = frozenset(on)
+
+
+def descendants(state: RunState, index: int) -> Iterator[int]:
+    """Everything that a flow called, and that what it called did."""
+    for child in state.children.get(index, {}).values():
+        yield child
+        yield from descendants(state, child)
+
+
+def open_below(state: RunState, index: int) -> tuple[list[int], list[int]]:
+    """What a flow called that has no outcome: not under way, and under way."""
+    below = list(descendants(state, index))
+    return [each for each in below if state.status[each] in IDLE], [each for each in below if state.status[each] == RUNNING]
+
+
+def revive(state: RunState, index: int, at: Instant) -> None:
+    """Let a step that did not succeed be tried anew."""
+    state.dormant.discard(index)
+    state.causes.pop(index, None)
+    state.errors.pop(index, None)
+    state.fallback_due.discard(index)
+    state.fails[index] = state.losses[index] = 0
+    wait = state.calls[index].wait
+    state.set_status(index, WAITING if wait is None else HELD)
+    if wait is not None and wait.seconds is not None:
+        heappush(state.due, (after(at, wait.seconds), index, WAKE_DUE))
+    elif wait is None and state.left[index] == 0:
+        state.make_ready(index)

@@ -1,0 +1,117 @@
+"""Flows under way: what they call, what they are told, when they wait without a process, and what they leave behind."""
+
+from __future__ import annotations
+
+from legato.kernel.commands import Deliver, KillAttempt, StartBeside
+from legato.kernel.events import (
+    AttemptsStarted,
+    AttemptStopping,
+    StepParked,
+    StepsCalled,
+    StepsCancelled,
+    StepsRevived,
+    WaitEnded,
+)
+from legato.kernel.family import open_below
+from legato.kernel.inputs import Resolve
+from legato.kernel.rules.failure import fail_attempt
+from legato.kernel.state import FRESH, HELD, READY, Attempt
+from legato.kernel.turn import Turn
+from legato.terms.attempt import Call, Called, Parked
+from legato.terms.fact import Error
+
+
+def _current(turn: Turn, step: int, token: int) -> Attempt | None:
+    attempt = turn.state.running.get(step)
+    return attempt if attempt is not None and attempt.token == token else None
+
+
+def take_called(turn: Turn, called: Called) -> None:
+    """Calls become steps, once: a call that was made before is answered from what is recorded, or will be."""
+    attempt = _current(turn, called.step, called.token)
+    if attempt is None or attempt.stopping:
+        return
+    state = turn.state
+    known = state.children.get(called.step, {})
+    again = tuple(known[call.key] for call in called.calls if call.key in known)
+    new = tuple({call.key: call for call in called.calls if call.key not in known}.values())
+    if new:
+        turn.emit(StepsCalled(turn.now, called.step, new))
+    asleep = tuple(index for index in again if index in state.dormant)
+    if asleep:
+        turn.emit(StepsRevived(turn.now, asleep))
+    known = state.children.get(called.step, {})
+    for key in dict.fromkeys(call.key for call in called.calls):
+        if state.status[known[key]] >= FRESH or state.status[known[key]] == HELD:  # a wait that is not over: time to park
+            turn.ask(Deliver(called.step, called.token, known[key]))
+    for call in called.calls:
+        if call.beside:
+            _start_beside(turn, called, call)
+
+
+def _start_beside(turn: Turn, called: Called, call: Call) -> None:
+    """Start a call in the flow's own process, where its pool and its asset partitions allow it at once."""
+    state = turn.state
+    index = state.children[called.step][call.key]
+    handling = state.handling(index)
+    claims = state.claims(index)
+    if state.status[index] != READY or handling.flow or state.halted or state.cancelling or index in state.fallback_due:
+        return
+    if state.board.free(handling.pool) <= 0 or state.board.holder(claims, (state.run_id, index)) is not None:
+        return
+    token = state.next_token
+    turn.emit(AttemptsStarted(turn.now, (index,), token))
+    turn.ask(StartBeside(index, token, called.step, called.token))
+
+
+def take_parked(turn: Turn, parked: Parked) -> None:
+    """A flow that gave its process back goes on when something it waits for has its outcome."""
+    attempt = _current(turn, parked.step, parked.token)
+    if attempt is None:
+        return
+    if attempt.stopping:
+        words = "cancelled" if attempt.stopping == "cancel" else "ran longer than its time limit"
+        fail_attempt(
+            turn, parked, Error("cancelled" if attempt.stopping == "cancel" else "timeout", words), seconds=parked.seconds
+        )
+        return
+    children = turn.state.children.get(parked.step, {})
+    on = tuple(children[key] for key in parked.keys if key in children)
+    turn.emit(StepParked(turn.now, parked.step, parked.token, parked.seconds, on, parked.log))
+
+
+def take_resolved(turn: Turn, resolve: Resolve) -> None:
+    """An answer ends what waits for it, once: later ones find nothing that waits."""
+    state = turn.state
+    if not 0 <= resolve.step < len(state.status) or state.status[resolve.step] != HELD:
+        return
+    wait = state.calls[resolve.step].wait
+    if wait is None or wait.kind == "sleep":
+        return
+    end = "refused" if resolve.refused else "granted"
+    turn.emit(WaitEnded(turn.now, resolve.step, end, resolve.value, resolve.actor, resolve.refused))  # type: ignore[arg-type]
+
+
+def tell_flows(turn: Turn) -> None:
+    """Tell each flow under way of the outcomes that it has not heard of; a parked one finds them when it is entered again."""
+    state = turn.state
+    told, state.told = state.told, []
+    for index in told:
+        parent = state.parents[index]
+        attempt = state.running.get(parent)
+        if attempt is not None and attempt.mode == "run" and not attempt.stopping:
+            turn.ask(Deliver(parent, attempt.token, index))
+
+
+def close_orphans(turn: Turn) -> None:
+    """What a flow called and left open when it failed is cancelled, all the way down."""
+    state = turn.state
+    while state.orphaned:
+        idle, running = open_below(state, state.orphaned.pop())
+        if idle:
+            turn.emit(StepsCancelled(turn.now, tuple(idle)))
+        for index in running:
+            attempt = state.running[index]
+            if not attempt.stopping:
+                turn.emit(AttemptStopping(turn.now, index, attempt.token, "cancel"))
+                turn.ask(KillAttempt(index, attempt.token))

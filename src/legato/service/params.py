@@ -1,0 +1,209 @@
+"""The parameters of a flow: what there are, what was given for them, and how text becomes what they are annotated with."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Mapping, Sequence
+from enum import Enum
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+from msgspec import inspect as kinds
+
+from legato.declare.resolve import did_you_mean
+from legato.declare.signature import Parameter
+from legato.service.shell import command
+from legato.service.workspace import Workspace
+from legato.terms.attempt import Argument
+from legato.terms.errors import LegatoError, UsageError
+
+Form = Literal["text", "flag", "list", "json"]
+"""How a parameter is written: one text, `--name` alone, the option repeated, or JSON."""
+
+_LISTS = (kinds.ListType, kinds.SetType, kinds.FrozenSetType, kinds.VarTupleType, kinds.TupleType, kinds.CollectionType)
+_OBJECTS = (kinds.DictType, kinds.StructType, kinds.DataclassType, kinds.TypedDictType, kinds.NamedTupleType)
+
+
+class ParameterShown(Struct, frozen=True, kw_only=True):
+    """One parameter of a flow, or argument of a task: its option, type and default (empty if it must be given)."""
+
+    name: str
+    option: str
+    type: str
+    default: str
+    required: bool
+
+
+def parameters_of(workspace: Workspace, name: str) -> tuple[Parameter, ...]:
+    """What whoever runs the flow, or calls the task, may give it, in order."""
+    body = workspace.code.body(name)
+    defaults = inspect.signature(body.fn).parameters
+    needed = {dep.param for dep in workspace.project.nodes[name].deps}
+    return tuple(
+        Parameter(each.param, _kind(each.kind, defaults[each.param].default), defaults[each.param].default)
+        for each in body.bindings if each.source == "input" and each.param not in needed
+    )  # fmt: skip
+
+
+def describe(parameters: Sequence[Parameter]) -> tuple[ParameterShown, ...]:
+    """The parameters for people."""
+    return tuple(
+        ParameterShown(
+            name=each.name, option=_option(each), type=_type(each.kind), default=repr(each.default) if each.optional else "",
+            required=not each.optional,
+        )
+        for each in parameters
+    )  # fmt: skip
+
+
+def arguments_of(workspace: Workspace, selected: Collection[str], params: Mapping[str, Any]) -> dict[str, tuple[Argument, ...]]:
+    """What each selected flow is given; `params` are for the one flow that is selected. `UsageError` if they do not fit."""
+    flows = [name for name in selected if workspace.project.nodes[name].kind == "flow"]
+    if params and len(flows) != 1:
+        given = ", ".join(f"`{name}`" for name in params)
+        raise UsageError(
+            "flow-parameters", f"there is no one flow that could take {given}", next="legato run FLOW --parameter VALUE",
+            why=f"the selection has {len(flows)} flows: {', '.join(flows)}" if flows else "only a flow takes parameters",
+        )  # fmt: skip
+    return {name: _arguments(name, parameters_of(workspace, name), params) for name in flows}
+
+
+def read_options(flow: str, parameters: Sequence[Parameter], words: Sequence[str]) -> dict[str, Any]:
+    """The texts in `--min-volume 50 --tag a --tag b --no-dry-run`, by parameter; `UsageError` for what is none of them."""
+    by_name = {each.name: each for each in parameters}
+    found: dict[str, Any] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        option, equals, text = word.removeprefix("--").partition("=")
+        name = option.replace("-", "_")
+        negated = name.removeprefix("no_")
+        if not word.startswith("--"):
+            raise _refusal(flow, parameters, f"`{word}` belongs to no parameter")
+        if name in by_name and _form(by_name[name].kind) == "flag":
+            value: Any = text if equals else True
+        elif negated in by_name and name not in by_name and _form(by_name[negated].kind) == "flag" and not equals:
+            name, value = negated, False
+        elif name not in by_name:
+            raise _refusal(flow, parameters, f"{flow} has no parameter `{option}`", did_you_mean(name, by_name))
+        elif not equals and (not rest or rest[0].startswith("--")):
+            raise _refusal(flow, parameters, f"--{option} has no value")
+        else:
+            value = text if equals else rest.pop(0)
+        if _form(by_name[name].kind) == "list":
+            found.setdefault(name, []).append(value)
+        elif name in found:
+            raise _refusal(flow, parameters, f"--{option} is given twice")
+        else:
+            found[name] = value
+    return found
+
+
+def in_words(params: Mapping[str, Any]) -> str:
+    """The parameters as they are written behind `legato run`, each with a blank before it."""
+    words: list[str] = []
+    for name, value in params.items():
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+            continue
+        for each in value if isinstance(value, list | tuple) else [value]:
+            words += [f"--{option}", each if isinstance(each, str) else msgspec.json.encode(each, enc_hook=str).decode()]
+    return f" {command(*words)}" if words else ""
+
+
+# -- one flow --
+
+
+def _arguments(flow: str, parameters: Sequence[Parameter], params: Mapping[str, Any]) -> tuple[Argument, ...]:
+    by_name = {each.name: each for each in parameters}
+    for name in params:
+        if name not in by_name:
+            raise _refusal(flow, parameters, f"{flow} has no parameter `{name}`", did_you_mean(name, by_name))
+    missing = [each.name for each in parameters if not each.optional and each.name not in params]
+    if missing:
+        raise _refusal(flow, parameters, f"{flow} needs {', '.join(f'`{name}`' for name in missing)}")
+    return tuple(Argument(name, value=_encoded(flow, parameters, by_name[name], value)) for name, value in params.items())
+
+
+def _encoded(flow: str, parameters: Sequence[Parameter], parameter: Parameter, value: Any) -> bytes:
+    """The value as its annotation asks for it, in MessagePack."""
+    try:
+        return msgspec.msgpack.encode(_converted(parameter.kind, value))
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, LegatoError) as error:
+        shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:79]}…"
+        words = f"{shown} is no value of `{parameter.name}`, {_type(parameter.kind) or 'any plain data'}"
+        raise _refusal(flow, parameters, words, str(error)) from error
+
+
+def _converted(kind: Any, value: Any) -> Any:
+    form = _form(kind)
+    if form == "list" and isinstance(value, str):
+        value = [value]
+    if form == "list" and _form(_item(kind)) == "json":
+        value = [msgspec.json.decode(each) if isinstance(each, str) else each for each in value]
+    if form == "json" and isinstance(value, str):
+        value = msgspec.json.decode(value)
+    validate = getattr(kind, "model_validate", None)  # a pydantic model
+    if validate is not None:
+        return validate(value).model_dump(mode="json")
+    if isinstance(value, str) and isinstance(kind, type) and issubclass(kind, Enum) and value in kind.__members__:
+        return kind[value]
+    return msgspec.convert(value, kind, strict=False)
+
+
+def _kind(annotated: Any, default: Any) -> Any:
+    """The annotation; where there is none, the class of a plain default."""
+    return type(default) if annotated is Any and type(default) in (bool, int, float) else annotated
+
+
+def _form(kind: Any) -> Form:
+    if hasattr(kind, "model_validate"):
+        return "json"
+    known = _inspect(kind)
+    if isinstance(known, kinds.UnionType):
+        others = [each for each in known.types if not isinstance(each, kinds.NoneType)]
+        known = others[0] if len(others) == 1 else kinds.StrType()
+    if isinstance(known, kinds.BoolType):
+        return "flag"
+    return "list" if isinstance(known, _LISTS) else "json" if isinstance(known, _OBJECTS) else "text"
+
+
+def _item(kind: Any) -> Any:
+    """The annotation of a list's items; `Any` where it says nothing."""
+    from typing import get_args
+
+    for each in (kind, *get_args(kind)):
+        if isinstance(_inspect(each), _LISTS):
+            return (get_args(each) or (Any,))[0]
+    return Any
+
+
+def _inspect(kind: Any) -> kinds.Type:
+    try:
+        return kinds.type_info(kind)
+    except (TypeError, NameError):  # nothing that msgspec knows
+        return kinds.AnyType()
+
+
+def _option(parameter: Parameter) -> str:
+    option = parameter.name.replace("_", "-")
+    return f"--{option}/--no-{option}" if _form(parameter.kind) == "flag" else f"--{option}"
+
+
+def _type(kind: Any) -> str:
+    if kind is Any:
+        return ""
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return f"{kind.__name__}: {', '.join(str(each.value) for each in kind)}"
+    return kind.__name__ if type(kind) is type else str(kind).replace("typing.", "")
+
+
+def _refusal(flow: str, parameters: Sequence[Parameter], what: str, why: str = "") -> UsageError:
+    """What is wrong, with all parameters that the flow has."""
+    shown = (
+        " ".join(filter(None, (each.option, each.type, each.default and f"= {each.default}"))) for each in describe(parameters)
+    )
+    told = f"its parameters: {'; '.join(shown)}" if parameters else "it has no parameters"
+    return UsageError("flow-parameters", what, why="\n".join(filter(None, (why, told))), next=command("legato", "show", flow))

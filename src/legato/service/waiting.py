@@ -1,0 +1,193 @@
+"""What flows wait for, and how somebody's answer reaches them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from legato.kernel import events as ev
+from legato.kernel.family import WAKE_DUE
+from legato.kernel.state import HELD
+from legato.plan.records import Plan
+from legato.ports.store import Run, Store
+from legato.runtime.conductor import read_state
+from legato.service.inbox import Inbox, Resolution
+from legato.service.reporting import list_runs, name_of
+from legato.service.running import actor, find_run
+from legato.service.shell import command
+from legato.service.workspace import Workspace
+from legato.terms.attempt import Wait
+from legato.terms.codec import pack, unpack
+from legato.terms.errors import Forbidden, NotFound, UsageError
+from legato.terms.instant import Instant, to_datetime
+
+_MOST_RUNS = 1_000
+_ENDS: dict[ev.WaitEnd, str] = {"over": "was over", "granted": "was granted", "refused": "was refused", "timed out": "timed out"}
+
+
+class Waiting(Struct, frozen=True, kw_only=True):
+    """One thing that a flow waits for: a sleep until a time, an approval (a question, and who may answer), or a signal.
+
+    `until` is when a sleep is over, or an approval or signal comes too late. `answered` is who has answered, where no process has
+    heard of that yet.
+    """
+
+    run: str
+    step: int
+    flow: str
+    kind: str
+    name: str
+    who: str
+    until: Instant | None
+    state: str
+    answered: str = ""
+
+
+class Answered(Struct, frozen=True, kw_only=True):
+    """What somebody answered. `heard` says that the run goes on with it; else that it does when it is resumed."""
+
+    waits: tuple[Waiting, ...]
+    actor: str
+    heard: bool = False
+
+
+def list_waits(workspace: Workspace, store: Store, run: Run | None = None) -> list[Waiting]:
+    """All that the flows of open runs wait for, or those of one run, as recorded; the oldest run first."""
+    words = {line.id: line.state for line in list_runs(workspace, store, limit=_MOST_RUNS, state="open")}
+    runs = [run] if run is not None else store.runs(limit=_MOST_RUNS, state="open")
+    answered = Inbox(workspace.inbox).answered()
+    return [
+        msgspec.structs.replace(wait, answered=answered.get((wait.run, wait.step), ""))
+        for each in reversed(runs) for wait in _waits(store, each, words.get(each.id, each.state))
+    ]  # fmt: skip
+
+
+def approve(workspace: Workspace, store: Store, run: Run, question: str | None, refused: str | None) -> Answered:
+    """Answer the approval that a run waits for: yes, or no with a reason.
+
+    `Forbidden` (`approval-who`) if it is for others to say. Of several with the same question the oldest is answered.
+    """
+    waits = [each for each in list_waits(workspace, store, run) if each.kind == "approval" and question in (None, each.name)]
+    if not waits:
+        raise _nothing_waits(store, run, "approval", question)
+    if len({each.name for each in waits}) > 1:
+        raise UsageError(
+            "wait-ambiguous", f"run {run.id} waits for {len(waits)} approvals", why="\n".join(each.name for each in waits),
+            next=command("legato", "approve", run.id, waits[0].name),
+        )  # fmt: skip
+    open_waits = _unanswered(waits)
+    _require_allowed(open_waits[0])
+    return _leave(workspace, open_waits[:1], pack(refused is None), refused or "")
+
+
+def signal(workspace: Workspace, store: Store, name: str, run: Run | None, value: object) -> Answered:
+    """Send a signal to every flow that waits for one of this name, or to those of one run."""
+    waits = [each for each in list_waits(workspace, store, run) if each.kind == "signal" and each.name == name]
+    if not waits:
+        if run is not None:
+            raise _nothing_waits(store, run, "signal", name)
+        why = "a signal reaches those who wait when it is sent, and nobody else"
+        raise NotFound("wait-none", f"nothing waits for a signal {name!r}", why=why, next="legato waits")
+    return _leave(workspace, _unanswered(waits), pack(value), "")
+
+
+def is_heard(store: Store, waits: Sequence[Waiting]) -> bool:
+    """Whether it is recorded that none of these waits goes on."""
+    ended = {
+        (run, event.step)
+        for run in {each.run for each in waits} for event in _events(store, run) if isinstance(event, ev.WaitEnded)
+    }  # fmt: skip
+    return all((each.run, each.step) in ended for each in waits)
+
+
+def run_of(store: Store, text: str) -> Run:
+    """The open run of this name."""
+    run = find_run(store, text)
+    if run.state != "open":
+        raise UsageError("run-ended", f"run {run.id} has {run.state}: it waits for nothing", next=f"legato status {run.id}")
+    return run
+
+
+def _waits(store: Store, run: Run, words: str) -> Iterator[Waiting]:
+    if run.state != "open" or not any(each.flow for each in unpack(store.plan(run.id), Plan).handling.values()):
+        return
+    state = read_state(store, run.id)
+    dues: dict[int, Instant] = {}
+    for due, step, kind in state.due:
+        if kind == WAKE_DUE:  # one that was begun anew has a later one
+            dues[step] = max(due, dues.get(step, due))
+    for step, call in sorted(state.calls.items()):
+        if call.wait is not None and state.status[step] == HELD:
+            yield Waiting(
+                run=run.id, step=step, flow=name_of(state, state.parents[step]), kind=call.wait.kind, name=call.wait.name,
+                who=call.wait.who, until=dues.get(step), state=words,
+            )  # fmt: skip
+
+
+def _leave(workspace: Workspace, waits: Sequence[Waiting], value: bytes, refused: str) -> Answered:
+    inbox, who = Inbox(workspace.inbox), actor()
+    for each in waits:
+        inbox.leave(Resolution(each.run, each.step, value, who, refused), workspace.clock)
+    return Answered(waits=tuple(waits), actor=who)
+
+
+def _unanswered(waits: Sequence[Waiting]) -> list[Waiting]:
+    """Those that nobody has answered; refused if somebody has answered all of them, and nobody has heard of it yet."""
+    left = [each for each in waits if not each.answered]
+    if not left:
+        first = waits[0]
+        raise UsageError(
+            "wait-answered", f"{first.answered} has answered {first.name!r} already",
+            why=f"run {first.run} has not gone on since", next=f"legato resume {first.run}",
+        )  # fmt: skip
+    return left
+
+
+def _require_allowed(wait: Waiting) -> None:
+    """Refuse an answer by somebody who is neither the user nor in the group that is asked."""
+    who = actor()
+    if wait.who and who != wait.who and wait.who not in _groups():
+        raise Forbidden(
+            "approval-who", f"{wait.name!r} is for {wait.who} to approve", why=f"you are {who}, and in no group of that name",
+            next=f"ask {wait.who} to run: {command('legato', 'approve', wait.run, wait.name)}",
+        )  # fmt: skip
+
+
+def _groups() -> set[str]:
+    """The names of the groups that this process's user is in."""
+    import grp
+
+    names = set()
+    for number in {os.getgid(), *os.getgroups()}:
+        try:
+            names.add(grp.getgrgid(number).gr_name)
+        except KeyError:  # a group without a name
+            continue
+    return names
+
+
+def _nothing_waits(store: Store, run: Run, kind: str, name: str | None) -> NotFound:
+    """That nothing waits, and what became of what did."""
+    former: dict[int, Wait] = {}
+    told = ""
+    number = len(unpack(store.plan(run.id), Plan).steps)
+    for event in _events(store, run.id):
+        if isinstance(event, ev.StepsCalled):
+            former.update({step: call.wait for step, call in enumerate(event.calls, number) if call.wait is not None})
+            number += len(event.calls)
+        elif isinstance(event, ev.WaitEnded) and _is_of(former.get(event.step), kind, name):
+            told = f"{former[event.step].name!r} {_ENDS[event.end]}{f' by {event.actor}' if event.actor else ''}"
+            told += f" at {to_datetime(event.at):%Y-%m-%d %H:%M:%S} UTC"
+    named = f"{kind} {name!r}" if name else kind
+    return NotFound("wait-none", f"run {run.id} waits for no {named}", why=told, next="legato waits")
+
+
+def _is_of(wait: Wait | None, kind: str, name: str | None) -> bool:
+    return wait is not None and wait.kind == kind and name in (None, wait.name)
+
+
+def _events(store: Store, run: str) -> Iterator[ev.AnyEvent]:
+    return (ev.decode(body) for _, body in store.events(run))

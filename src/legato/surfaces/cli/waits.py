@@ -1,0 +1,105 @@
+"""`legato waits`, `legato approve` and `legato signal`: what flows wait for, and answers to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import click
+import msgspec
+from msgspec.structs import replace
+
+from legato.ports.store import Store
+from legato.service.shell import command as shell
+from legato.service.waiting import Answered, Waiting, approve, is_heard, list_waits, run_of, signal
+from legato.surfaces.cli.call import Call, command
+from legato.surfaces.cli.output import Screen, when
+from legato.terms.errors import UsageError
+
+PATIENCE_S, LOOK_EVERY_S = 10.0, 0.05
+MOST_NEXT = 5
+"""How many commands are proposed below a list."""
+
+
+@command
+def waits_command(call: Call) -> None:
+    """List what flows wait for: time, approvals, signals."""
+    workspace = call.workspace()
+    store = call.reader(workspace)
+    found = list_waits(workspace, store) if store is not None else []
+    call.answer(found, lambda: _draw(call.screen, found))
+
+
+@command
+@click.argument("run")
+@click.argument("question", required=False)
+@click.option("--reject", is_flag=True, help="Say no.")
+@click.option("--reason", default="", metavar="TEXT", help="Why not; it is kept with the run.")
+def approve_command(call: Call, run: str, question: str | None, reject: bool, reason: str) -> None:
+    """Approve, or reject, what a flow asks for.
+
+    RUN is a run's id, the beginning of one, or `last`. QUESTION tells which, where it asks for more than one thing.
+    """
+    if reason and not reject:
+        raise UsageError("usage", "a reason is kept with a rejection only", next="legato approve RUN --reject --reason TEXT")
+    workspace = call.workspace()
+    store = call.history(workspace)
+    found = approve(workspace, store, run_of(store, run), question, (reason or "rejected") if reject else None)
+    _answer(call, store, found, "rejected" if reject else "approved")
+
+
+@command
+@click.argument("name")
+@click.option("--run", metavar="RUN", help="Only to the flows of this run.")
+@click.option("--data", default="null", metavar="JSON", help="What the flow receives.")
+def signal_command(call: Call, name: str, run: str | None, data: str) -> None:
+    """Send a signal to the flows that wait for it."""
+    try:
+        value = msgspec.json.decode(data)
+    except msgspec.DecodeError as error:
+        raise UsageError("usage", f"--data is no JSON: {error}", next="""legato signal NAME --data '{"rows": 12}'""") from error
+    workspace = call.workspace()
+    store = call.history(workspace)
+    found = signal(workspace, store, name, None if run is None else run_of(store, run), value)
+    _answer(call, store, found, "sent")
+
+
+def _answer(call: Call, store: Store, found: Answered, verb: str) -> None:
+    """Tell what was answered, once it is recorded; at once where no process works on the run."""
+    live = [each for each in found.waits if each.state == "running"]
+    until = time.monotonic() + PATIENCE_S
+    while live and not is_heard(store, live) and time.monotonic() < until:
+        time.sleep(LOOK_EVERY_S)
+    found = replace(found, heard=bool(found.waits) and is_heard(store, found.waits))
+    call.answer(found, lambda: _draw_answer(call.screen, store, found.waits, verb))
+
+
+def _draw_answer(screen: Screen, store: Store, waits: Sequence[Waiting], verb: str) -> None:
+    for each in waits:
+        heard = is_heard(store, [each])
+        effect = "the flow goes on" if heard else f"it takes effect with {screen.paint(f'legato resume {each.run}', 'bold')}"
+        screen.say(screen.hang(f"{verb}: ", f"{each.name} (run {each.run}, {each.flow}); {effect}"))
+
+
+def _draw(screen: Screen, found: list[Waiting]) -> None:
+    if not found:
+        screen.say("nothing waits")
+        return
+    rows = [
+        (
+            screen.paint(each.run, "bold"), each.state, each.flow, each.kind, each.who, when(each.until),
+            each.name + (f" (answered by {each.answered})" if each.answered else ""),
+        )
+        for each in found
+    ]  # fmt: skip
+    screen.table(("run", "state", "flow", "waits for", "who", "until", "what"), rows)
+    commands = list(dict.fromkeys(filter(None, map(_next, found))))
+    for number, words in enumerate(commands[:MOST_NEXT]):
+        screen.say(f"{screen.paint('next:', 'dim') if number == 0 else '     '} {screen.paint(words, 'bold')}")
+
+
+def _next(wait: Waiting) -> str:
+    if wait.answered or wait.kind == "sleep":
+        return f"legato resume {wait.run}" if wait.state == "interrupted" else ""
+    words = ("approve", wait.run, wait.name) if wait.kind == "approval" else ("signal", wait.name)
+    return shell("legato", *words)

@@ -1,0 +1,307 @@
+"""Proves that an executor and its workers carry flows: subclass the suite in a test module and give it an `executor`.
+
+class TestMyExecutor(FlowContract):
+    @pytest.fixture
+    def executor(self, tmp_path):
+        executor = MyExecutor(flow_kit(str(tmp_path)), logs=tmp_path / "logs")
+        yield executor
+        executor.close()
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from legato.ports.executor import Executor
+from legato.terms.attempt import Called, Done, Lost, Raised
+from legato.terms.fact import Error
+from legato.testing.executor import read_log
+from legato.testing.flow_script import Script
+from legato.testing.flow_site import flow_kit
+
+LATE = Error("timeout", "nobody approved in time", ("builtins.TimeoutError", "builtins.OSError", "builtins.Exception"))
+
+
+class FlowContract:
+    """What holds for every executor that makes flows."""
+
+    @pytest.fixture
+    def executor(self, tmp_path: Path) -> Iterator[Executor]:
+        raise NotImplementedError("give a fixture `executor` that yields one and closes it")
+
+    @pytest.fixture
+    def script(self, executor: Executor, tmp_path: Path) -> Script:
+        return Script(executor, flow_kit(str(tmp_path)))
+
+    # -- calls --
+
+    @pytest.mark.parametrize("beside", [True, False], ids=["beside", "elsewhere"])
+    def test_calls_one_after_the_other(self, script: Script, beside: bool) -> None:
+        script.beside = beside
+        assert script.value("chain", count=50) == 50
+        assert script.made == ["add"] * 50 + ["chain"]
+        assert len({call.key for call in script.calls}) == len(script.calls) == 50
+
+    def test_what_was_made_beside_is_reported_before_the_next_call(self, script: Script) -> None:
+        assert script.value("chain", count=20) == 20
+        kinds = [type(report) for report in script.reports if isinstance(report, Done | Called)]
+        assert kinds == [Called, Done] * 20 + [Done]
+
+    def test_equal_calls_are_told_apart_by_their_number(self, script: Script) -> None:
+        assert script.value("poll_equal", count=5) == [2] * 5
+        assert len({call.key for call in script.calls}) == 5
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_outcomes_in_any_order_reach_their_futures(self, script: Script, seed: int) -> None:
+        script.chance = random.Random(seed)
+        assert script.value("spread", count=40) == [2 * number for number in reversed(range(40))]
+
+    def test_a_future_is_passed_on_without_waiting(self, script: Script) -> None:
+        script.value("spread", count=3)
+        passed = [call.inputs for call in script.calls if call.inputs]
+        assert [[param for param, _ in each] for each in passed] == [["a", "b"]] * 3
+
+    def test_a_map_is_lazy_and_keeps_its_order(self, script: Script) -> None:
+        assert script.value("mapped", count=2_500) == sum(number + 2 for number in range(2_500))
+        assert script.most_open <= 1_000
+        assert script.value("mapped_nothing") == []
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_a_map_fails_with_its_first_failure(self, script: Script, seed: int) -> None:
+        script.chance = random.Random(seed)
+        assert script.value("mapped_failing", bad=[5, 3, 8]) == "bad 3"
+
+    def test_a_map_over_what_raises_raises_that(self, script: Script) -> None:
+        end = script.run("mapped_broken")
+        assert isinstance(end, Raised)
+        assert end.error.types[0] == "builtins.LookupError"
+
+    def test_flows_call_flows_and_make_assets(self, script: Script) -> None:
+        assert script.value("outer", count=3) == 6
+        assert script.made.count("chain") == 2
+        assert script.made.count("numbers") == 1
+
+    def test_names_tell_calls_apart(self, script: Script) -> None:
+        assert script.value("named") == [2, 3]
+        assert {call.key for call in script.calls} == {"call-1", "call-2"}
+        end = script.run("named_twice")
+        assert isinstance(end, Raised)
+        assert "[call-name]" in end.error.message
+
+    def test_done_finds_out(self, script: Script) -> None:
+        assert script.value("watching", count=10) == 55
+
+    # -- event loops --
+
+    @pytest.mark.parametrize("seed", [*range(3), pytest.param(range(3, 200), marks=pytest.mark.long)])
+    def test_gathered_outcomes_come_in_any_order(self, script: Script, seed: int | range) -> None:
+        for each in seed if isinstance(seed, range) else (seed,):
+            script.chance = random.Random(each)
+            assert script.value("gathered", count=50) == [number + 10 for number in range(50)]
+
+    def test_an_async_body_does_what_async_bodies_do(self, script: Script) -> None:
+        assert script.value("async_mix", count=3) == [1, 2, 3, 2, 1, 2, 3, 10]
+        assert script.value("gathered_failing") == ["int", "ConnectionRefusedError", "int"]
+
+    # -- values --
+
+    def test_values_are_what_their_bytes_give(self, script: Script) -> None:
+        assert script.value("typed") == ("Lead", 3, [2, 1], "tuple")
+
+    def test_what_cannot_be_stored_is_refused_at_the_call(self, script: Script) -> None:
+        end = script.run("holding")
+        assert isinstance(end, Raised)
+        assert "swap cannot be given" in end.error.message
+        assert "`pair`" in end.error.message
+        assert end.error.where.startswith("flow_site.py:")
+        wrong = script.run("wrongly")
+        assert isinstance(wrong, Raised)
+        assert wrong.error.message == "add() too many positional arguments"
+        assert script.calls == []
+
+    # -- failures --
+
+    @pytest.mark.parametrize("beside", [True, False], ids=["beside", "elsewhere"])
+    def test_a_failure_is_raised_as_its_own_class(self, script: Script, beside: bool) -> None:
+        script.beside = beside
+        assert script.value("catching") == "ConnectionRefusedError closed raised"
+        assert script.value("catching_odd") == "Picky legato.testing.flow_site.Picky"
+        end = script.run("failing")
+        assert isinstance(end, Raised)
+        assert (end.error.types[0], end.error.message) == ("builtins.ConnectionRefusedError", "loud")
+
+    def test_a_failure_that_nobody_saw_fails_the_flow(self, script: Script) -> None:
+        end = script.run("careless")
+        assert isinstance(end, Raised)
+        assert end.error.message == "unseen"
+        assert script.made[-1] == "careless"
+        assert len(script.made) == 3
+
+    def test_calls_from_other_threads_are_refused(self, script: Script) -> None:
+        assert script.value("threaded") == "flow-thread"
+
+    # -- waiting --
+
+    def test_a_flow_that_sleeps_gives_its_place_back_at_once(self, script: Script) -> None:
+        started = time.monotonic()
+        step = script.start("sleeping", seconds=1000)
+        script.conduct(lambda: bool(step.parked))
+        assert time.monotonic() - started < 0.4
+        assert len(script.executor.free_for_flows()) >= 2
+        script.give("sleep", None)
+        end = script.finish(step)
+        assert isinstance(end, Done)
+        assert script.entered("add") == 1
+        assert script.entered("sleeping") == 2
+
+    def test_an_async_flow_sleeps_when_nothing_else_is_left(self, script: Script) -> None:
+        step = script.start("sleeping_async")
+        script.conduct(lambda: bool(step.parked))
+        assert script.made == ["add_later"]
+        script.give("sleep", None)
+        assert isinstance(script.finish(step), Done)
+        assert script.entered("sleeping_async") == 2
+
+    def test_people_answer(self, script: Script) -> None:
+        step = script.start("asking")
+        script.conduct(lambda: bool(step.parked))
+        assert [call.wait.who for call in script.calls if call.wait] == ["finance"]
+        script.give("Publish?", True)
+        script.conduct(lambda: bool(step.parked))
+        script.give("file-ready", {"path": "x"})
+        assert isinstance(script.finish(step), Done)
+        assert script.value("asking") == [True, {"path": "x"}]
+        assert script.run("asking").log is None  # type: ignore[union-attr]
+
+    def test_who_comes_too_late_is_a_timeout(self, script: Script) -> None:
+        script.give("Publish?", LATE)
+        assert script.value("overtime") == "too late"
+
+    def test_a_flow_that_waits_long_for_a_task_is_entered_again(self, script: Script) -> None:
+        script.beside = False
+        if script.executor.workers() > 1:
+            assert script.value("waiting", seconds=1.2) == 1.2
+            assert script.entered("waiting") == 2
+        assert script.entered("nap") <= 1
+
+    @pytest.mark.parametrize("then", ["return", "raise", "call"])
+    def test_a_body_that_swallows_its_unwinding(self, script: Script, then: str) -> None:
+        step = script.start("swallowing", then=then)
+        if then == "call":
+            script.conduct(lambda: bool(step.parked))
+            return
+        end = script.finish(step)
+        assert isinstance(end, Raised)
+        assert end.error.kind == "flow"
+        assert "BaseException" in end.error.message
+
+    # -- entered again --
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_a_body_in_another_order_finds_its_outcomes(self, script: Script, seed: int) -> None:
+        script.chance = random.Random(seed)
+        step = script.start("unruly", seed=seed)
+        script.conduct(lambda: bool(step.parked))
+        script.give("sleep", None)
+        end = script.finish(step)
+        assert isinstance(end, Done)
+        assert script.entered("total") == 20
+        assert script.entered("unruly") >= 2
+
+    # -- what stands around it --
+
+    def test_what_a_flow_changes_around_it_is_its_own(self, script: Script, tmp_path: Path) -> None:
+        root = str(Path(__file__).parent)
+        assert script.value("wandering", folder=str(tmp_path)) == [root, "", True, str(tmp_path), "yes"]
+        flow, task = (next(s.end for s in script.steps if s.node == node) for node in ("wandering", "look"))
+        assert flow is not None
+        assert task is not None
+        assert read_log(task, tmp_path) == "a task looks\n"
+        assert read_log(flow, tmp_path) == "the flow speaks\na task looks\nand again\n"
+        assert script.value("chain", count=1) == 1
+
+    def test_a_flow_is_announced_and_its_place_known(self, script: Script) -> None:
+        script.beside = False
+        step = script.start("sleeping", seconds=1)
+        script.conduct(lambda: bool(script.begun))
+        place = script.executor.place_of("r", step.number, step.token)
+        assert place is not None
+        assert place >= script.executor.workers()
+        assert place not in script.executor.free_for_flows()
+        assert script.executor.place_of("r", 999, 999) is None
+        script.executor.answer([])
+        script.conduct(lambda: bool(step.parked))
+        assert script.executor.place_of("r", step.number, step.token) is None
+        assert [begun.step for begun in script.begun].count(step.number) == 1
+
+    def test_many_flows_share_few_places(self, script: Script) -> None:
+        steps = [script.start("sleeping", seconds=number) for number in range(40)]
+        script.conduct(lambda: all(step.parked for step in steps))
+        script.give("sleep", None)
+        script.conduct(lambda: all(step.end is not None for step in steps))
+        assert all(isinstance(step.end, Done) for step in steps)
+
+    def test_a_flow_that_waits_can_be_killed(self, script: Script) -> None:
+        script.beside = False
+        step = script.start("waiting", seconds=0.3)
+        script.conduct(lambda: len(script.calls) == 1)
+        token = step.token
+        script.executor.kill("r", step.number, token)
+        assert isinstance(script.finish(step), Done)
+        assert any(isinstance(report, Lost) and report.token == token for report in script.reports)
+        assert script.entered("nap") == 1
+
+    def test_recall_leaves_a_flow_able_to_go_on(self, script: Script) -> None:
+        step = script.start("chain", count=200)
+        while step.end is None:
+            script.turn()
+            script.executor.recall()
+        assert isinstance(step.end, Done)
+        assert script.made.count("add") == 200
+
+    def test_mapped_calls_cost_little(self, script: Script, capsys: pytest.CaptureFixture[str]) -> None:
+        count = 20_000
+        step = script.start("mapped", count=count)
+        started = time.monotonic()
+        script.finish(step, 60)
+        rate = count / (time.monotonic() - started)
+        with capsys.disabled():
+            print(f"\n    {rate:,.0f} mapped calls/s with a conductor that records nothing")
+        assert rate > 3_000
+
+
+class FlowWorkerContract(FlowContract):
+    """What holds besides for executors whose flows run in other processes."""
+
+    def test_a_flow_that_never_waits_is_killed(self, script: Script) -> None:
+        step = script.start("spinning")
+        script.conduct(lambda: "add" in script.made)
+        token = step.token
+        script.executor.kill("r", step.number, token)
+        script.conduct(lambda: any(isinstance(report, Lost) for report in script.reports))
+        assert [report.token for report in script.reports if isinstance(report, Lost)] == [token]
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_gathered_outcomes_survive_a_death(self, script: Script, tmp_path: Path, seed: int) -> None:
+        script.chance = random.Random(seed)
+        assert script.value("racing", count=30, witness=str(tmp_path / "died")) == [number + 10 for number in range(30)]
+
+    def test_the_worker_dies_in_a_task_made_beside(self, script: Script, tmp_path: Path) -> None:
+        assert script.value("dying", witness=str(tmp_path / "died")) == "alive"
+        lost = [report for report in script.reports if isinstance(report, Lost)]
+        assert len(lost) == 2
+        assert all("exited with code 3" in report.reason for report in lost)
+        assert script.entered("dying") == 2
+        assert script.entered("die_once") == 2
+
+    def test_what_was_started_beside_a_dead_flow_comes_back(self, script: Script) -> None:
+        step = script.start("waiting", seconds=0.2)
+        script.conduct(lambda: any(begun.step != step.number for begun in script.begun))
+        script.executor.kill("r", step.number, step.token)
+        assert isinstance(script.finish(step), Done)
+        assert {type(report) for report in script.reports} >= {Lost, Done}

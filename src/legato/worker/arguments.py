@@ -1,0 +1,170 @@
+"""What a flow hands to the functions it calls: bound by their signatures, encoded, and digested for the call's identity."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+
+from legato.declare.body import Binding, Body, Code
+from legato.declare.node import Node, Project
+from legato.declare.partitions import Partition
+from legato.quality.schema import describe
+from legato.terms.attempt import Argument, Order
+from legato.terms.codec import pack
+from legato.terms.errors import LegatoError
+from legato.worker.failure import Refused
+from legato.worker.values import Values, python_scalar
+
+_encode = msgspec.msgpack.Encoder().encode
+_PLAIN = {str, int, float, bool, bytes, type(None)}
+_LEFT_OUT = b"-"
+
+
+class Bound(NamedTuple):
+    """A call's arguments. `digest` tells calls with other inputs apart, in whatever order dicts and sets hold theirs."""
+
+    arguments: tuple[Argument, ...]
+    inputs: tuple[tuple[str, str], ...]
+    partition: str
+    digest: bytes
+
+
+class Arguments:
+    """Binds the calls of one attempt of a flow."""
+
+    def __init__(self, project: Project, code: Code, values: Values, flow: Node, order: Order) -> None:
+        self._project, self._code, self._values = project, code, values
+        self._flow, self._order = flow, order
+        self._shapes: dict[str, Shape] = {}
+        self._staged = 0
+
+    def shape(self, name: str) -> Shape:
+        """How the node of this name is called; `LegatoError` (`call-node`) if the project has none."""
+        shape = self._shapes.get(name)
+        if shape is None:
+            node = self._project.nodes.get(name)
+            if node is None:
+                raise LegatoError(
+                    "call-node", f"{self._flow.name} calls {name}, which is not part of the project",
+                    why="the module that declares it is not among the project's modules", next="add it to `modules`",
+                )  # fmt: skip
+            shape = self._shapes[name] = Shape(node, self._code.body(name))
+        return shape
+
+    def bind(self, shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any], futures: type) -> Bound:
+        """The arguments of a call; TypeError where they do not fit the signature, as in Python."""
+        given = dict(zip(shape.positional, args, strict=False))
+        if len(args) > len(shape.positional) or not kwargs.keys() <= shape.keywords or not given.keys().isdisjoint(kwargs):
+            shape.refuse(args, kwargs)
+        given.update(kwargs)
+        if not shape.required <= given.keys():
+            shape.refuse(args, kwargs)
+        partition = _partition(given.pop(shape.partition), shape) if shape.partition else ""
+        digest = shape.identity.copy()
+        digest.update(partition.encode())
+        arguments, inputs = [], []
+        for param, kind, left_out in shape.inputs:
+            if param not in given:
+                mark = left_out
+            elif isinstance(given[param], futures):
+                inputs.append((param, given[param].key))
+                mark = b"f" + given[param].key.encode()
+            else:
+                argument, mark = self._encode(shape, param, kind, given[param])
+                arguments.append(argument)
+            digest.update(len(mark).to_bytes(4, "little"))
+            digest.update(mark)
+        return Bound(tuple(arguments), tuple(inputs), partition, digest.digest())
+
+    def _encode(self, shape: Shape, param: str, kind: Any, value: Any) -> tuple[Argument, bytes]:
+        value = python_scalar(value)
+        if type(value) in _PLAIN:
+            try:
+                body = _encode(value)
+            except (OverflowError, UnicodeEncodeError):  # a huge number, or half a surrogate pair
+                pass
+            else:
+                if len(body) <= self._values.inline_limit_bytes:
+                    return Argument(param, value=body), b"v" + body
+        self._staged += 1
+        version = f"{self._order.run}-{self._order.token}-{self._staged}"
+        try:
+            inline, ref = self._values.hand(self._flow, self._order.partition, version, value, kind)
+        except (Refused, LegatoError) as error:
+            why = error.message if isinstance(error, Refused) else error.why or error.what
+            raise LegatoError(
+                "call-argument", f"{shape.node.name} cannot be given {describe(value)} as `{param}`",
+                why=why, next="hand over plain data, a table, or the future of a call itself",
+            ) from error  # fmt: skip
+        if ref is None:
+            return Argument(param, value=inline), _canonical(value, inline or b"")
+        return Argument(param, (ref,)), _canonical(value, f"{ref.format}:{ref.digest}".encode())
+
+
+class Shape:
+    """How a node is called. What Legato fills in itself (resources, secrets, the context) is no argument."""
+
+    def __init__(self, node: Node, body: Body) -> None:
+        self.node, self.fn, self.is_async = node, body.fn, inspect.iscoroutinefunction(body.fn)
+        declared = inspect.signature(body.fn).parameters
+        mine = [binding for binding in body.bindings if _is_argument(binding, declared)]
+        known = [declared[binding.param] for binding in mine]
+        self.signature = inspect.Signature(sorted(known, key=lambda each: each.kind), __validate_parameters__=False)
+        self.positional = tuple(each.name for each in known if each.kind is not each.KEYWORD_ONLY)
+        self.keywords = frozenset(each.name for each in known)
+        self.required = frozenset(each.name for each in known if each.default is each.empty)
+        self.partition = next((binding.param for binding in mine if binding.source == "partition"), "")
+        if self.partition:
+            self.required |= {self.partition}
+        self.inputs = tuple(
+            (binding.param, binding.kind, _left_out(declared[binding.param].default))
+            for binding in mine if binding.source != "partition"
+        )  # fmt: skip
+        self.identity = blake2b(digest_size=16)
+        self.identity.update(pack((node.name, node.code)))
+
+    def refuse(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Raise Python's own TypeError for arguments that do not fit."""
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.node.name}() {error}") from None
+        raise TypeError(f"{self.node.name}() takes other arguments")
+
+
+def _is_argument(binding: Binding, declared: Mapping[str, inspect.Parameter]) -> bool:
+    return binding.source in ("input", "partition") and binding.param in declared
+
+
+def _left_out(default: Any) -> bytes:
+    """What a parameter that is not given adds to a call's digest: the same as its default would."""
+    if default is inspect.Parameter.empty:
+        return _LEFT_OUT
+    try:
+        return b"v" + pack(default) if type(default) in _PLAIN else _canonical(default, pack(default))
+    except Exception:  # no data; then it is part of the code's fingerprint alone
+        return _LEFT_OUT
+
+
+def _canonical(value: Any, stored: bytes) -> bytes:
+    """Bytes that are equal for equal values, whatever the order in which dicts and sets hold their items.
+
+    Of a table or an object nothing but its stored bytes can tell.
+    """
+    kind = type(value).__qualname__.encode()
+    try:
+        return b"v" + kind + pack(value)
+    except Exception:
+        return b"r" + kind + stored
+
+
+def _partition(value: Any, shape: Shape) -> str:
+    if isinstance(value, Partition):
+        return value.key
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"{shape.node.name}() takes a partition or its key as `{shape.partition}`, not {describe(value)}")

@@ -1,0 +1,292 @@
+"""A flow's body under way: its calls become steps of the run, and it waits for them, or gives its process back."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from hashlib import blake2b
+from typing import Any, NoReturn
+
+from legato.declare.alone import is_looping
+from legato.declare.body import Body
+from legato.declare.calling import CALLER
+from legato.terms.attempt import Answer, Call, Called, Done, Order, Report, Wait
+from legato.terms.codec import pack
+from legato.terms.errors import LegatoError
+from legato.worker.arguments import Arguments, Bound, Shape
+from legato.worker.failure import Refused
+from legato.worker.line import Line, Taken
+from legato.worker.loop import Loop
+from legato.worker.outcome import Outcomes, exception_of
+from legato.worker.pending import Awaited, Pending
+from legato.worker.pump import GRACE_S, Pump, grace_s
+from legato.worker.window import CHUNK, Window
+
+_SWALLOWED = (
+    "the body went on after it was told to give its process back: something in it catches BaseException; "
+    "catch Exception instead, or raise it again"
+)
+
+
+class Parking(BaseException):
+    """Unwinds a flow's body, which is entered again once one of the calls with these keys has ended."""
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        super().__init__("this flow waits and gives its process back; it is entered again later")
+        self.keys = keys
+
+
+class Flow:
+    """One pass through a flow's body; a `Caller` for the faces that it calls.
+
+    A call is known by its key, whatever the order of calls: what the node is, its code, its inputs, and its number among equal
+    calls of this flow; or the name that it was given. For the thread of the body alone.
+    """
+
+    def __init__(self, order: Order, line: Line, arguments: Arguments, outcomes: Outcomes) -> None:
+        self._order, self._line = order, line
+        self._arguments, self._outcomes = arguments, outcomes
+        self._pump = Pump(self, line)
+        self._thread = threading.get_ident()
+        self._equal: dict[int, int] = {}
+        self._names: set[str] = set()
+        self._calls: list[Call] = []
+        self._open: dict[str, Pending] = {}
+        self._failed: list[Pending] = []
+        self._beside: Call | None = None
+        self._made = 0
+        self._parking: Parking | None = None
+        self._is_over = self._has_held = False
+
+    # -- the whole pass --
+
+    def run(self, body: Body, kwargs: dict[str, Any], loop: Loop) -> Any:
+        """What the body returns, once all that it called has ended. `Parking` where it gives its process back."""
+        token = CALLER.set(self)
+        try:
+            value = body.fn(**kwargs)
+            if isinstance(value, Coroutine):
+                value = loop.run_clean(self._below_loop(value))
+            if self._parking is None:
+                value = value.result() if isinstance(value, Pending) else value
+                self._join()
+        except BaseException as error:
+            self._unwind(error)
+        finally:
+            self._is_over = True
+            self._pump.stop()
+            CALLER.reset(token)
+        if self._parking is not None:
+            raise Refused("flow", _SWALLOWED)
+        return value
+
+    async def _below_loop(self, body: Coroutine[Any, Any, Any]) -> Any:
+        CALLER.set(self)  # the loop may have been made in a context of its own
+        return await body
+
+    def _join(self) -> None:
+        """Wait for every call that is under way; one that failed without anybody seeing it fails the flow."""
+        self._wait(lambda: not self._open, lambda: list(self._open.values())[-1:])
+        unseen = [pending for pending in self._failed if not pending.is_seen]
+        if unseen:
+            self.value_of(min(unseen, key=lambda pending: pending.number))
+
+    def _unwind(self, error: BaseException) -> NoReturn:
+        if self._parking is None:
+            raise error
+        if _is_of_parking(error):
+            raise self._parking from None
+        raise Refused("flow", _SWALLOWED) from error
+
+    # -- what faces ask for --
+
+    def call(self, face: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, name: str | None = None) -> Any:
+        """Make a call and wait for its result; of an `async def`, a coroutine that does so."""
+        shape = self._arguments.shape(face.node.name)
+        if shape.is_async:
+            return self._call_later(shape, args, kwargs, name)
+        beside = shape.node.kind == "task" and not is_looping()
+        return self._begin(shape, args, kwargs, name, beside=beside).result()
+
+    async def _call_later(self, shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str | None) -> Any:
+        return await self._begin(shape, args, kwargs, name)
+
+    def submit(self, face: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, name: str | None = None) -> Pending:
+        """Begin a call and go on."""
+        pending = self._begin(self._arguments.shape(face.node.name), args, kwargs, name)
+        self.send()
+        return pending
+
+    def map(self, face: Any, items: Iterable[Any], shared: Mapping[str, Any]) -> Any:
+        """One call for each item; the results in order. Of an `async def`, a coroutine that makes them."""
+        shape = self._arguments.shape(face.node.name)
+        window = Window(items, lambda item: self._begin(shape, (item,), shared, None))
+        if shape.is_async:
+            return self._map_later(window)
+        while window.go_on():
+            self._wait(lambda: not window.is_stuck(), window.waits)
+        return window.results()
+
+    async def _map_later(self, window: Window) -> list[Any]:
+        while window.go_on():
+            await self.pause(window)
+        return window.results()
+
+    def materialize(self, face: Any, partition: str) -> Any:
+        """Make and publish an asset, or one partition of it."""
+        shape = self._arguments.shape(face.node.name)
+        digest = shape.identity.copy()
+        digest.update(partition.encode())
+        pending = self._add(digest.digest(), None, shape.node.name, None, node=shape.node.name, partition=partition)
+        return pending if is_looping() else pending.result()
+
+    def wait(self, wait: Wait) -> Any:
+        """Wait for time, an approval or a signal; below a running loop, a future to await."""
+        lasting = wait.seconds if wait.kind == "sleep" else None
+        digest = blake2b(pack((wait.kind, wait.name, lasting)), digest_size=16).digest()
+        subject = f"{wait.kind} {wait.name}" if wait.name else wait.kind
+        pending = self._add(digest, None, subject, None, wait=wait)
+        return pending if is_looping() else pending.result()
+
+    # -- making calls --
+
+    def _begin(
+        self, shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str | None, *, beside: bool = False
+    ) -> Pending:
+        if shape.node.kind not in ("task", "flow"):
+            raise LegatoError("call-node", f"{shape.node.name} is no task and no flow", next="call its materialize()")
+        bound: Bound = self._arguments.bind(shape, args, kwargs, Pending)
+        return self._add(
+            bound.digest, name, shape.node.name, shape.fn, node=shape.node.name, partition=bound.partition,
+            arguments=bound.arguments, inputs=bound.inputs, beside=beside,
+        )  # fmt: skip
+
+    def _add(self, digest: bytes, name: str | None, subject: str, fn: Any, **rest: Any) -> Pending:
+        self._require_open()
+        key = self._numbered(digest) if name is None else self._named(name)
+        self._made += 1
+        pending = self._open[key] = Pending(self, key, subject, fn, self._made)
+        call = Call(key, **rest)
+        self._calls.append(call)
+        if call.beside:
+            self._beside = call
+        if len(self._calls) >= CHUNK:
+            self.send()
+        return pending
+
+    def _numbered(self, digest: bytes) -> str:
+        short = int.from_bytes(digest[:8], "little")
+        number = self._equal.get(short, 0)
+        self._equal[short] = number + 1
+        return f"{digest.hex()}-{number}" if number else digest.hex()
+
+    def _named(self, name: str) -> str:
+        if not isinstance(name, str) or not name or name in self._names:
+            why = "two calls of this flow have it" if name in self._names else "it is no text, or empty"
+            raise LegatoError("call-name", f"name={name!r} names no call", why=why, next="give each call a name of its own")
+        self._names.add(name)
+        return name
+
+    def _require_open(self) -> None:
+        if self._parking is not None:
+            raise self._parking
+        if self._is_over:
+            raise LegatoError("flow-over", "the flow is over: nobody would wait for this call", next="await what it starts")
+        if threading.get_ident() != self._thread:
+            raise LegatoError(
+                "flow-thread", "a flow makes its calls from its own thread",
+                why="their order has to be the same each time it is entered", next="use submit() or map(): both are parallel",
+            )  # fmt: skip
+
+    def send(self) -> None:
+        """Send the calls that were made."""
+        if self._calls:
+            order, calls, self._calls = self._order, tuple(self._calls), []
+            self._line.call(Called(order.run, order.step, order.token, calls))
+
+    # -- waiting --
+
+    def wait_for(self, pending: Pending) -> None:
+        """Until this call has ended; what arrives meanwhile is made or taken in."""
+        self._wait(lambda: pending.answer is not None, pending.waits)
+
+    async def pause(self, awaited: Awaited) -> None:
+        """Let the event loop go on meanwhile."""
+        self._require_open()
+        await self._pump.pause(awaited)
+
+    def look(self) -> None:
+        """Take in what has arrived."""
+        self._require_open()
+        self.send()
+        while (taken := self._line.take(0.0)) is not None:
+            self.take_in(taken)
+
+    def _wait(self, is_over: Callable[[], bool], waits: Callable[[], list[Pending]]) -> None:
+        while not is_over():
+            self._require_open()
+            self.send()
+            taken = self._line.take(grace_s(waits()) if self._has_held else GRACE_S)
+            if taken is None:
+                parking = self.park(waits())
+                self._pump.cancel()
+                raise parking
+            self.take_in(taken)
+
+    def park(self, waits: list[Pending]) -> Parking:
+        """Decide to give the process back until one of these has ended."""
+        self._parking = Parking(tuple(pending.key for pending in waits))
+        return self._parking
+
+    # -- what comes in --
+
+    def take_in(self, taken: Taken) -> None:
+        """Learn outcomes; those for another attempt, and those that are known, are no news."""
+        if isinstance(taken, tuple):
+            self._learn(*taken)
+            return
+        order = self._order
+        for answer in taken:
+            if (answer.run, answer.step, answer.token) == (order.run, order.step, order.token):
+                self._settle(answer)
+
+    def _learn(self, made: Order, report: Report) -> None:
+        """A value that was made beside can be used at once: the conductor hears of it before it hears of what follows."""
+        call, mine = self._beside, self._order
+        if call is not None and type(report) is Done and _is_for(made, call) and made.run == mine.run:
+            self._settle(Answer(mine.run, mine.step, mine.token, call.key, "succeeded", report.value, report.kept))
+
+    def _settle(self, answer: Answer) -> None:
+        pending = self._open.get(answer.key)
+        if pending is None:
+            return
+        if answer.outcome == "waiting":
+            pending.is_held = self._has_held = True
+            return
+        del self._open[answer.key]
+        if answer.outcome != "succeeded":
+            self._failed.append(pending)
+        pending.end(answer)
+
+    def value_of(self, pending: Pending) -> Any:
+        """The value of a call that has ended, or its error raised."""
+        assert pending.answer is not None
+        if pending.answer.outcome == "succeeded":
+            return self._outcomes.value(pending.answer, pending.subject, pending.fn)
+        pending.is_seen = True
+        raise exception_of(pending.answer, pending.subject)
+
+
+def _is_for(made: Order, call: Call) -> bool:
+    """Whether an order is for this call: another one, left over from an earlier pass, may be made beside the flow too."""
+    if made.mode == "undo" or (made.node, made.partition) != (call.node, call.partition):
+        return False
+    return all(argument in made.arguments for argument in call.arguments)
+
+
+def _is_of_parking(error: BaseException) -> bool:
+    """Whether an exception is nothing but the body's unwinding; an event loop unwinds by cancelling."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_of_parking, error.exceptions))
+    return isinstance(error, Parking | asyncio.CancelledError)

@@ -1,0 +1,150 @@
+"""Brings what arrives for a flow into the event loop that its body runs, without ever blocking that loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from legato.worker.line import Line, Taken
+from legato.worker.pending import Awaited, Pending
+
+GRACE_S = 0.5
+"""How long a flow keeps its process while it waits and nothing happens."""
+
+
+class Flowing(Protocol):
+    """The flow whose body runs in the loop."""
+
+    def send(self) -> None:
+        """Send the calls that were made."""
+        ...
+
+    def take_in(self, taken: Taken) -> None:
+        """Learn what arrived."""
+        ...
+
+    def park(self, waits: list[Pending]) -> BaseException:
+        """Decide to give the process back until one of these has ended."""
+        ...
+
+
+def grace_s(waits: list[Pending]) -> float:
+    """How long to wait for these: no time where all of them are known to wait for time or for people."""
+    return 0.0 if all(pending.is_held for pending in waits) else GRACE_S
+
+
+class Pump:
+    """Wakes the coroutines that wait for calls. A line that can ring is asked when it rings; another one by waiting for it."""
+
+    def __init__(self, flow: Flowing, line: Line) -> None:
+        self._flow, self._line = flow, line
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._paused: dict[asyncio.Future[None], Awaited] = {}
+        self._can_ring = False
+        self._is_rung = False
+        self._is_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._moved_at = 0.0
+
+    async def pause(self, awaited: Awaited) -> None:
+        """Until it is worth looking again."""
+        loop = asyncio.get_running_loop()
+        waker: asyncio.Future[None] = loop.create_future()
+        awaited.wakers.append(waker)
+        self._paused[waker] = awaited
+        self._moved_at = loop.time()
+        self._start(loop)
+        try:
+            await waker
+        finally:
+            del self._paused[waker]
+            awaited.wakers.remove(waker)
+
+    def stop(self) -> None:
+        """Ring no more."""
+        self._line.listen(None)
+        self._loop = None
+
+    def cancel(self) -> None:
+        """Cancel everything in the loop that runs now, if any does: the body has to unwind."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        if loop is not self._loop:
+            self._loop, self._timer, self._is_due, self._is_rung = loop, None, False, False
+            self._can_ring = self._line.listen(self._ring)
+        if not self._is_due:
+            self._is_due = True
+            loop.call_soon(self._step)
+
+    def _step(self) -> None:
+        """Once all coroutines that can go on have done so."""
+        self._is_due = False
+        self._flow.send()
+        if self._can_ring:
+            self._drain()
+        elif self._paused:
+            self._wait()
+
+    def _wait(self) -> None:
+        waits = self._waits()
+        taken = self._line.take(grace_s(waits))
+        if taken is not None:
+            self._flow.take_in(taken)
+        elif waits:
+            self._park(waits)
+            return
+        if self._loop is not None:
+            self._start(self._loop)
+
+    def _ring(self) -> None:
+        """Called by another thread."""
+        loop = self._loop
+        if loop is None or self._is_rung:
+            return
+        self._is_rung = True
+        try:
+            loop.call_soon_threadsafe(self._drain)
+        except RuntimeError:  # that loop has ended; a later one asks by itself
+            return
+
+    def _drain(self) -> None:
+        assert self._loop is not None
+        self._is_rung = False
+        while (taken := self._line.take(0.0)) is not None:
+            self._flow.take_in(taken)
+            self._moved_at = self._loop.time()
+        if not self._paused:
+            return
+        if self._is_held():
+            self._loop.call_soon(self._expire)
+        elif self._timer is None:
+            self._timer = self._loop.call_later(GRACE_S, self._expire)
+
+    def _expire(self) -> None:
+        """Look whether everything has stood still for long enough."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._loop is None or not (waits := self._waits()):
+            return
+        left_s = self._moved_at + grace_s(waits) - self._loop.time()
+        if left_s > 0:
+            self._timer = self._loop.call_later(left_s, self._expire)
+        else:
+            self._park(waits)
+
+    def _park(self, waits: list[Pending]) -> None:
+        self._flow.park(waits)
+        self.cancel()
+
+    def _is_held(self) -> bool:
+        return all(pending.is_held for awaited in self._paused.values() for pending in awaited.waits())
+
+    def _waits(self) -> list[Pending]:
+        return [pending for awaited in self._paused.values() for pending in awaited.waits()]

@@ -1,0 +1,152 @@
+"""kill -9 on the process tree of a flow that calls, maps, catches, sleeps: same result, and nothing on record runs again."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import pytest
+from processes import kill_all, tree_of, wait_until_gone
+
+from legato.kernel.events import StepSucceeded, decode
+from legato.kernel.state import RunState
+from legato.runtime.conductor import read_state
+from legato.stores.sqlite import SqliteStore
+from legato.terms.errors import NotFound
+
+PIPELINE = '''
+import os, time
+import legato as lg
+
+def witness(*words):
+    """One line, written at once: nobody's memory but the disk's."""
+    with open(os.environ["WITNESS"], "ab", buffering=0) as file:
+        file.write((" ".join(map(str, words)) + "\\n").encode())
+
+@lg.task
+def fetch(count: int) -> list[int]:
+    witness("fetch", count)
+    return list(range(count))
+
+@lg.task(retries=lg.Retry(2, delay_s=0.02))
+def enrich(lead: int) -> int:
+    witness("enrich", lead)
+    time.sleep(0.01)
+    return lead * 10
+
+@lg.task
+def refuse() -> None:
+    raise ValueError("no")
+
+@lg.task
+def poll(what: str) -> int:
+    witness("poll", what)
+    return 1
+
+@lg.flow
+def polls(times: int) -> int:
+    return sum(poll("same") for _ in range(times))
+
+@lg.task
+def total(values: list[int], polled: int) -> int:
+    witness("total", len(values))
+    return sum(values) + polled
+
+@lg.flow
+def leads(count: int = 15) -> int:
+    found = enrich.map(fetch(count))
+    try:
+        refuse()
+    except ValueError:
+        found = [*found, 1]
+    lg.sleep("200ms")
+    return total(found, polls(5))
+'''
+RESULT = sum(10 * lead for lead in range(15)) + 1 + 5
+
+
+def _state(folder: Path) -> tuple[RunState | None, Counter[int]]:
+    """The newest run as it is on record, and how often each step's success is."""
+    try:
+        store = SqliteStore(folder / ".legato" / "state.db", read_only=True)
+        runs = store.runs(limit=1)
+    except NotFound:
+        return None, Counter()
+    if not runs:
+        store.close()
+        return None, Counter()
+    state = read_state(store, runs[0].id)
+    events = [decode(body) for _, body in store.events(runs[0].id)]
+    store.close()
+    return state, Counter(event.step for event in events if isinstance(event, StepSucceeded))
+
+
+def _seen(state: RunState, done: Counter[int]) -> set[str]:
+    """The steps on record, as the witness would name them (polls are all alike, so they are counted elsewhere)."""
+    values = {"fetch": lambda index: 15, "enrich": lambda index: msgspec.msgpack.decode(state.values[index]) // 10}
+    named = [(state.plan.steps[index].node, index) for index in done]
+    return {f"{node} {values[node](index)}" for node, index in named if node in values}
+
+
+def _round(folder: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    (folder / "legato.toml").write_text('name = "kill"\nmodules = ["pipeline"]\nworkers = 2\n')
+    (folder / "pipeline.py").write_text(PIPELINE)
+    env = {**os.environ, "WITNESS": str(folder / "witness.txt")}
+    legato = [sys.executable, "-m", "legato", "-C", str(folder)]
+    command = ["run", "leads"]
+    for _ in range(chance.randint(1, 3)):
+        process = subprocess.Popen([*legato, *command], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        time.sleep(chance.uniform(0.15, 0.8))
+        tree = tree_of(process.pid)
+        kill_all(tree if chance.random() < 0.5 else [chance.choice(tree)])
+        _, said = process.communicate(timeout=30)
+        assert process.returncode in (0, -signal.SIGKILL), f"seed {seed}: {said.decode()}"
+        wait_until_gone(pid for pid in tree if pid != process.pid)
+        state, _ = _state(folder)
+        if state is not None:
+            command = ["resume"]
+            if state.ended is not None:
+                break
+    _finish(folder, [*legato, *command], env, seed)
+
+
+def _finish(folder: Path, command: list[str], env: dict[str, str], seed: int) -> None:
+    state, done = _state(folder)
+    witness = folder / "witness.txt"
+    before = len(witness.read_text().splitlines()) if witness.exists() else 0
+    if state is None or state.ended is None:
+        finished = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        assert finished.returncode == 0, f"seed {seed}: {finished.stdout}\n{finished.stderr}"
+    after = witness.read_text().splitlines()[before:]
+    ended, counts = _state(folder)
+    assert ended is not None
+    assert ended.ended == "succeeded", f"seed {seed}"
+    assert set(counts.values()) == {1}, f"seed {seed}: on record twice"
+    nodes = Counter(ended.plan.steps[index].node for index in counts)
+    assert nodes == {"fetch": 1, "enrich": 15, "poll": 5, "polls": 1, "total": 1, "leads": 1}, f"seed {seed}: {nodes}"
+    (top,) = [index for index in counts if ended.plan.steps[index].node == "total"]
+    assert msgspec.msgpack.decode(ended.values[top]) == RESULT, f"seed {seed}"
+    again = set(after) & _seen(state, done) if state is not None else set()
+    assert not again, f"seed {seed}: on record, and run again: {again}"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_killed_flow_ends_as_an_undisturbed_one(tmp_path: Path, seed: int) -> None:
+    _round(tmp_path, seed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("block", range(10))
+def test_a_hundred_rounds(tmp_path: Path, block: int) -> None:
+    for seed in range(2000 + block * 10, 2010 + block * 10):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        _round(folder, seed)

@@ -1,0 +1,279 @@
+"""Flows: calls become steps once, outcomes come back, a flow waits without a process, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from legato.kernel import events as ev
+from legato.kernel.board import Board
+from legato.kernel.commands import Command, Deliver, KillAttempt, StartAttempts, StartBeside
+from legato.kernel.decide import decide
+from legato.kernel.fold import fold
+from legato.kernel.inputs import Cancel, Input, Offer, Resolve, Resume, TakeOver, Tick
+from legato.kernel.invariants import violations
+from legato.kernel.state import RunState, Status
+from legato.plan.records import Handling, Plan, Reason, Step
+from legato.terms.attempt import Call, Called, Done, Lost, Parked, Raised, Returned, Wait
+from legato.terms.fact import Error
+from legato.terms.instant import Instant
+
+HANDLING = {
+    "flow": Handling(flow=True, lost_retries=100), "sub": Handling(flow=True), "task": Handling(), "slow": Handling(pool="one"),
+    "undone": Handling(undo=True), "fatal": Handling(on_failure="rollback"),
+}  # fmt: skip
+
+
+class Stage:
+    """A run of one flow; `tell` checks the invariants after every decision, `replay` that the events alone give the state."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000
+        self.state = RunState("r", self._plan(), Board({"one": 1}))
+        self.events: list[ev.AnyEvent] = []
+        self.commands: list[Command] = []
+
+    def _plan(self) -> Plan:
+        step = Step("flow", "", True, Reason("requested"))
+        return Plan(request="flow", project="p", steps=[step], handling=dict(HANDLING))
+
+    def tell(self, input: Input) -> list[Command]:
+        decision = decide(self.state, input, Instant(self.now))
+        self.events += decision.events
+        self.commands = decision.commands
+        assert violations(self.state) == []
+        return decision.commands
+
+    def replay(self) -> RunState:
+        state = RunState("r", self._plan(), Board({"one": 1}))
+        for event in self.events:
+            fold(state, ev.decode(ev.encode(event)))
+        assert bytes(state.status) == bytes(self.state.status)
+        assert state.children == self.state.children
+        assert state.parked == self.state.parked
+        return state
+
+    def start_flow(self) -> int:
+        """Let a flow begin; its token."""
+        (command,) = self.tell(Offer(1.0, 1, {}, flows=True))
+        assert isinstance(command, StartAttempts)
+        return command.token
+
+    def offer(self) -> list[tuple[int, int]]:
+        """Let tasks begin: (step, token) of each."""
+        commands = self.tell(Offer(1.0, 10, dict.fromkeys(HANDLING, 0.01)))
+        return [
+            (step, command.token + n)
+            for command in commands
+            if isinstance(command, StartAttempts)
+            for n, step in enumerate(command.steps)
+        ]
+
+    def call(self, token: int, *calls: Call, step: int = 0) -> list[Command]:
+        return self.tell(Called("r", step, token, calls))
+
+    def done(self, step: int, token: int, value: bytes = b"\x01") -> list[Command]:
+        return self.tell(Done("r", step, token, 0.01, value))
+
+    def fail(self, step: int, token: int) -> list[Command]:
+        return self.tell(Raised("r", step, token, 0.01, Error("raised", "no", ("builtins.ValueError",))))
+
+    def statuses(self) -> list[str]:
+        return [Status(code).name.lower() for code in self.state.status]
+
+
+@pytest.fixture
+def stage() -> Any:
+    made = Stage()
+    yield made
+    made.replay()
+
+
+def test_a_flow_starts_at_its_own_places_only(stage: Stage) -> None:
+    assert stage.offer() == []
+    assert stage.start_flow() == 1
+
+
+def test_a_call_runs_and_its_outcome_comes_back(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call("a", "task"), Call("b", "task"))
+    (first, second) = stage.offer()
+    assert stage.done(*second) == [Deliver(0, token, 2)]
+    assert stage.done(*first) == [Deliver(0, token, 1)]
+    stage.done(0, token)
+    assert (stage.state.ended, stage.statuses()) == ("succeeded", ["succeeded"] * 3)
+
+
+def test_a_direct_call_is_made_beside_its_flow(stage: Stage) -> None:
+    token = stage.start_flow()
+    assert stage.call(token, Call("a", "task", beside=True)) == [StartBeside(1, 2, 0, token)]
+    assert stage.offer() == []
+
+
+def test_a_direct_call_waits_for_a_slot_like_all_others(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call("a", "slow"))
+    ((step, taken),) = stage.offer()
+    assert stage.call(token, Call("b", "slow", beside=True)) == []
+    stage.done(step, taken)
+    assert stage.offer() == [(2, 3)]
+
+
+def test_a_call_that_was_made_before_is_answered_from_what_is_recorded(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call("a", "task"))
+    stage.done(*stage.offer()[0])
+    stage.tell(TakeOver())
+    again = stage.start_flow()
+    assert again != token
+    assert stage.call(again, Call("a", "task", beside=True)) == [Deliver(0, again, 1)]
+    assert len(stage.state.status) == 2
+
+
+def test_equal_keys_in_one_message_are_one_step(stage: Stage) -> None:
+    stage.call(stage.start_flow(), Call("a", "task"), Call("a", "task"))
+    assert len(stage.state.status) == 2
+
+
+def test_a_result_that_is_passed_on_unseen_is_waited_for(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call("a", "task"), Call("b", "task", inputs=(("x", "a"),)))
+    assert [step for step, _ in stage.offer()] == [1]
+    stage.done(1, 2)
+    assert [step for step, _ in stage.offer()] == [2]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_waits_for_a_failed_call_is_skipped_and_the_flow_hears_of_both(stage: Stage, late: bool) -> None:
+    token = stage.start_flow()
+    follower = Call("b", "task", inputs=(("x", "a"),))
+    stage.call(token, Call("a", "task"), *(() if late else (follower,)))
+    ((step, taken),) = stage.offer()
+    told = stage.fail(step, taken)
+    if late:
+        told += stage.call(token, follower)
+    assert told == [Deliver(0, token, 1), Deliver(0, token, 2)]
+    assert stage.statuses()[1:] == ["failed", "skipped"]
+    stage.done(0, token)
+    assert stage.state.ended == "succeeded", "the flow caught it"
+
+
+def test_a_flow_that_fails_leaves_nothing_open(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call("a", "task"), Call("b", "task"), Call("s", "sub"), Call("w", wait=Wait("signal", "x")))
+    stage.call(stage.start_flow(), Call("deep", "task"), step=3)
+    running = stage.offer()
+    stage.fail(0, token)
+    kills = [command for command in stage.tell(Tick()) + stage.commands if isinstance(command, KillAttempt)]
+    assert stage.state.ended is None
+    for step, taken in [*running, (3, 2)]:
+        stage.tell(Lost("r", step, taken, "stopped"))
+    assert stage.state.ended == "failed"
+    assert set(stage.statuses()[1:]) == {"cancelled"}
+    assert kills == [] or all(kill.step != 0 for kill in kills)
+
+
+def test_a_parked_flow_goes_on_when_what_it_waits_for_is_there(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call("a", "task"), Call("b", "task"))
+    (first, second) = stage.offer()
+    stage.tell(Parked("r", 0, token, 0.1, ("a",)))
+    assert stage.statuses() == ["parked", "running", "running"]
+    assert stage.done(*second) == []
+    assert stage.statuses()[0] == "parked"
+    stage.done(*first)
+    assert stage.statuses()[0] == "ready"
+    again = stage.start_flow()
+    assert stage.call(again, Call("a", "task"), Call("b", "task")) == [Deliver(0, again, 1), Deliver(0, again, 2)]
+
+
+def test_a_flow_does_not_park_for_what_has_just_come(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call("a", "task"))
+    stage.done(*stage.offer()[0])
+    stage.tell(Parked("r", 0, token, 0.1, ("a",)))
+    assert stage.statuses()[0] == "ready"
+
+
+def test_sleep_ends_at_its_time_and_a_replay_still_waits(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call("z", wait=Wait("sleep", seconds=60.0)))
+    stage.tell(Parked("r", 0, token, 0.1, ("z",)))
+    assert stage.statuses() == ["parked", "held"]
+    stage.tell(TakeOver())
+    stage.now += 59_000_000
+    stage.tell(Tick())
+    assert stage.statuses() == ["parked", "held"]
+    stage.now += 1_000_000
+    stage.tell(Tick())
+    assert stage.statuses() == ["ready", "succeeded"]
+
+
+def test_an_answer_counts_once_and_only_in_time(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call("ask", wait=Wait("approval", "Publish?", seconds=5.0)), Call("sig", wait=Wait("signal", "file")))
+    assert stage.tell(Resolve(2, b"\xa1x", "ann")) == [Deliver(0, token, 2)]
+    assert stage.tell(Resolve(2, b"\xa1y", "bob")) == []
+    assert stage.state.values[2] == b"\xa1x"
+    stage.now += 6_000_000
+    assert stage.tell(Tick()) == [Deliver(0, token, 1)]
+    assert stage.state.errors[1].kind == "timeout"
+    assert stage.tell(Resolve(1, b"\xc3", "ann")) == []
+    assert stage.tell(Resolve(0, b"\xc3", "ann")) == []
+    assert stage.tell(Resolve(99, b"\xc3", "ann")) == []
+
+
+def test_a_refusal_is_an_answer(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call("ask", wait=Wait("approval", "Publish?")))
+    assert stage.tell(Resolve(1, b"\xc2", "ann", "not yet")) == [Deliver(0, token, 1)]
+    assert (stage.statuses()[1], stage.state.values[1]) == ("succeeded", b"\xc2")
+
+
+def test_cancel_ends_waits_and_parked_flows(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call("w", wait=Wait("approval", "?")))
+    stage.tell(Parked("r", 0, token, 0.1, ("w",)))
+    stage.tell(Cancel("ann"))
+    assert (stage.state.ended, stage.statuses()) == ("cancelled", ["cancelled", "cancelled"])
+
+
+def test_a_resumed_flow_keeps_what_succeeded_and_tries_the_rest_anew(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call("a", "task"), Call("b", "task"))
+    (first, second) = stage.offer()
+    stage.done(*first)
+    stage.fail(*second)
+    stage.fail(0, token)
+    assert stage.state.ended == "failed"
+    stage.tell(Resume("ann"))
+    again = stage.start_flow()
+    assert stage.call(again, Call("a", "task"), Call("b", "task")) == [Deliver(0, again, 1)]
+    ((step, taken),) = stage.offer()
+    assert step == 2
+    assert stage.done(step, taken) == [Deliver(0, again, 2)]
+    stage.done(0, again)
+    assert stage.state.ended == "succeeded"
+
+
+def test_a_call_that_rolls_back_undoes_what_the_flow_did(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call("a", "undone"))
+    stage.done(*stage.offer()[0])
+    stage.call(token, Call("x", "fatal"))
+    stage.fail(*stage.offer()[0])
+    assert stage.state.rolling
+    stage.tell(Parked("r", 0, token, 0.1, ("never",)))
+    ((step, taken),) = stage.offer()
+    assert step == 1
+    stage.done(step, taken)
+    assert stage.state.ended == "rolled_back"
+
+
+def test_late_words_of_a_flow_change_nothing(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.tell(Returned("r", 0, token))
+    assert stage.call(token, Call("a", "task")) == []
+    stage.tell(Parked("r", 0, token, 0.1, ()))
+    assert stage.statuses() == ["ready"]
