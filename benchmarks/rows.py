@@ -29,7 +29,7 @@ def do_nothing(number: int) -> None:
 
 def independent(size: float) -> Result:
     """10,000 independent no-op tasks, durable, on two worker processes, beside a process pool without durability."""
-    count = int(10_000 * size)
+    count = 10_000
     ours, floor = [], []
     with project(NOOP.format(count=count)) as folder, ProcessPoolExecutor(2) as pool:
         list(pool.map(do_nothing, range(100)))
@@ -47,7 +47,7 @@ def independent(size: float) -> Result:
 
 def chained(size: float) -> Result:
     """1,000 chained no-op tasks in one run, durable, inline, beside one SQLite commit a task."""
-    count = int(1_000 * size)
+    count = 1_000
     code = "def step(x=None):\n    return None\nfirst = lg.task(name='t0')(lambda: None)\nchain = [first]\n"
     code += f"for number in range(1, {count}):\n    chain.append(lg.task(name=f't{{number}}', deps={{'x': chain[-1]}})(step))\n"
     ours, floor = [], []
@@ -216,7 +216,7 @@ def large() -> None:
 
 def in_turn(size: float) -> Result:
     """1,000 sequential tasks of one flow, durable, beside one SQLite commit a task."""
-    count = int(1_000 * size)
+    count = 1_000
     ours, floor = [], []
     for _ in range(3):
         with project(FLOWS.format(count=count, large=20)) as folder:
@@ -231,7 +231,7 @@ def in_turn(size: float) -> Result:
 
 def mapped(size: float) -> Result:
     """A map over 10,000 items in a flow, beside 10,000 planned steps."""
-    count = int(10_000 * size)
+    count = 10_000
     ours, floor = [], []
     for _ in range(3):
         with project(FLOWS.format(count=count, large=20)) as folder, project(NOOP.format(count=count)) as planned:
