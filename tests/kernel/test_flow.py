@@ -164,14 +164,13 @@ def test_a_flow_that_fails_leaves_nothing_open(stage: Stage) -> None:
     stage.call(token, Call("a", "task"), Call("b", "task"), Call("s", "sub"), Call("w", wait=Wait("signal", "x")))
     stage.call(stage.start_flow(), Call("deep", "task"), step=3)
     running = stage.offer()
-    stage.fail(0, token)
-    kills = [command for command in stage.tell(Tick()) + stage.commands if isinstance(command, KillAttempt)]
+    killed = {command.step for command in stage.fail(0, token) if isinstance(command, KillAttempt)}
+    assert killed == {3, *(step for step, _ in running)}
     assert stage.state.ended is None
     for step, taken in [*running, (3, 2)]:
         stage.tell(Lost("r", step, taken, "stopped"))
     assert stage.state.ended == "failed"
     assert set(stage.statuses()[1:]) == {"cancelled"}
-    assert kills == [] or all(kill.step != 0 for kill in kills)
 
 
 def test_a_parked_flow_goes_on_when_what_it_waits_for_is_there(stage: Stage) -> None:
@@ -269,6 +268,12 @@ def test_a_call_that_rolls_back_undoes_what_the_flow_did(stage: Stage) -> None:
     assert step == 1
     stage.done(step, taken)
     assert stage.state.ended == "rolled_back"
+
+
+def test_a_node_that_joined_the_project_later_is_handled_as_it_says(stage: Stage) -> None:
+    stage.state.later = {"new": Handling(pool="one")}
+    stage.call(stage.start_flow(), Call("a", "new"))
+    assert stage.replay().plan.handling["new"].pool == "one"
 
 
 def test_late_words_of_a_flow_change_nothing(stage: Stage) -> None:

@@ -16,6 +16,7 @@ from legato.kernel import inputs
 from legato.kernel.board import Board
 from legato.kernel.rules import control, failure, grant, report, timing
 from legato.kernel.state import READY, SUCCEEDED, UNDONE, Attempt, RunState
+from legato.kernel.turn import Turn
 from legato.ports.store import Commit
 from legato.runtime import book as booking
 from legato.runtime import conductor as conducting
@@ -43,7 +44,7 @@ def caught_by(*rings: str) -> Callable[[Mutant], Mutant]:
 @caught_by("kernel", "worlds")
 def no_token_check(patch):
     """Any report speaks for whatever attempt of its step is under way."""
-    patch.setattr(report, "_current", lambda turn, step, token: turn.state.running.get(step))
+    patch.setattr(Turn, "attempt", lambda turn, step, token: turn.state.running.get(step))
 
 
 @caught_by("kernel", "worlds")
@@ -54,7 +55,7 @@ def stale_success_publishes(patch):
         found = turn.state.running.get(step)
         return found if found is not None and found.token == token else Attempt(token, "run", turn.now, None)
 
-    patch.setitem(deciding._BY_INPUT, Done, _with(report, "_current", current, report.take_done))
+    patch.setitem(deciding._BY_INPUT, Done, _with(Turn, "attempt", current, report.take_done))
 
 
 @caught_by("kernel", "worlds")
@@ -373,7 +374,7 @@ def failures_skip_nobody(patch):
 @caught_by("kernel", "worlds")
 def declined_counts_as_done(patch):
     """What a condition refuses is taken for a success."""
-    patch.setitem(deciding._BY_INPUT, Declined, lambda turn, declined: report._current(turn, declined.step, declined.token)
+    patch.setitem(deciding._BY_INPUT, Declined, lambda turn, declined: turn.attempt(declined.step, declined.token)
         and turn.emit(ev.StepSucceeded(turn.now, declined.step, declined.token, 0.0)))  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from legato.plan.records import Handling
 from legato.terms.attempt import Call, LogSpan, Mode, Output, Ref
 from legato.terms.fact import Error
 from legato.terms.instant import Instant
@@ -111,10 +112,14 @@ class RunHalted(Event, frozen=True):
 
 
 class StepsCalled(Event, frozen=True):
-    """A flow called these: they are steps of the run from now on, numbered after all others."""
+    """A flow called these: they are steps of the run from now on, numbered after all others.
+
+    `handling` is of nodes that the plan did not know: they joined the project after the run was accepted.
+    """
 
     parent: int
     calls: tuple[Call, ...]
+    handling: dict[str, Handling] = {}
 
 
 class StepsRevived(Event, frozen=True):

@@ -146,6 +146,8 @@ def _close(state: RunState, index: int) -> None:
 
 
 def _called(state: RunState, event: ev.StepsCalled) -> None:
+    for node, handling in event.handling.items():
+        state.plan.handling.setdefault(node, handling)
     for call in event.calls:
         add_call(state, event.parent, call, event.at)
 

@@ -7,6 +7,7 @@ Steps wait for *joints*. A joint is one range of steps that somebody waits for; 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from enum import IntEnum
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
@@ -73,6 +74,7 @@ class RunState:
 
     Steps from `planned` on were called by flows: `parents` and `children` (by key) say which, `keys` and `calls` how. A flow in
     `parked` waits for the outcome of any of its steps; `dormant` steps are tried anew if their flow, resumed, calls them again.
+    `later` is how nodes of the project of now are handled, for calls of what the plan does not know.
     `told` are outcomes that flows have not been told of yet, `orphaned` are ended flows whose open calls are not closed yet.
     """
 
@@ -98,7 +100,7 @@ class RunState:
         "joint_steps",
         "joints_of",
         "kept",
-        "keys",
+        "keys", "later",
         "left",
         "losses",
         "next_token",
@@ -153,6 +155,7 @@ class RunState:
         self.children: dict[int, dict[str, int]] = {}
         self.calls: dict[int, Call] = {}
         self.keys: dict[int, str] = {}
+        self.later: Mapping[str, Handling] = {}
         self.parked: dict[int, frozenset[int]] = {}
         self.dormant: set[int] = set()
         self.told: list[int] = []

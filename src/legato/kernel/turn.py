@@ -5,7 +5,7 @@ from __future__ import annotations
 from legato.kernel.commands import Command
 from legato.kernel.events import AnyEvent
 from legato.kernel.fold import fold
-from legato.kernel.state import RunState
+from legato.kernel.state import Attempt, RunState
 from legato.terms.instant import Instant
 
 
@@ -18,6 +18,11 @@ class Turn:
         self.state, self.now = state, now
         self.events: list[AnyEvent] = []
         self.commands: list[Command] = []
+
+    def attempt(self, step: int, token: int) -> Attempt | None:
+        """The attempt that a report may speak for: fenced by its token."""
+        found = self.state.running.get(step)
+        return found if found is not None and found.token == token else None
 
     def emit(self, event: AnyEvent) -> None:
         """Decide that this happened."""

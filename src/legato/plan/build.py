@@ -126,7 +126,7 @@ class _Builder:
             project=self.graph.project.fingerprint,
             steps=steps,
             observed={asset: dict(seen) for asset, seen in self.facts.observed.items()},
-            handling={name: _handling(nodes[name]) for name in self._handled()},
+            handling={name: handling_of(nodes[name]) for name in self._handled()},
             arguments={name: given for name, given in params.items() if given},
         )
 
@@ -227,7 +227,8 @@ class _Builder:
                         self.reasons[above] = Reason("needed", show(self.owners[index], self.keys[index]))
 
 
-def _handling(node: Node) -> Handling:
+def handling_of(node: Node) -> Handling:
+    """How the kernel is to treat the steps of a node."""
     return Handling(
         outputs=node.outputs if node.kind == "asset" else (),
         retry=node.retry, lost_retries=node.lost_retries, timeout_s=node.timeout_s, pool=node.pool, priority=node.priority,

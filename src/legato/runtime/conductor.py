@@ -16,6 +16,7 @@ from legato.kernel.inputs import Cancel, Input, Offer, Resume, TakeOver, Tick
 from legato.kernel.invariants import violations
 from legato.kernel.rules.timing import next_due
 from legato.kernel.state import CANCELLED, FAILED, HELD, SKIPPED, SUCCEEDED, UNDONE, RunState
+from legato.plan.build import handling_of
 from legato.plan.graph import Graph
 from legato.plan.records import Plan
 from legato.plan.spread import Extents
@@ -86,6 +87,8 @@ class Conductor:
         self._begun: dict[tuple[str, int], tuple[Begun, Instant]] = {}
         self._draining = self._uneven = False
         self._beside: set[tuple[str, int]] = set()
+        nodes = graph.project.nodes.values()
+        self._handling = {node.name: handling_of(node) for node in nodes} if any(node.kind == "flow" for node in nodes) else {}
         self._recalled = Instant(0)
 
     # -- taking runs on --
@@ -131,6 +134,7 @@ class Conductor:
         self.executor.wake()
 
     def _own(self, run: Run, state: RunState) -> Live:
+        state.later = self._handling
         self._catalogue.learn(self._dispatch.assets_of(state))
         live = self.runs[run.id] = Live(state, Book(self.store, self._catalogue, self._dispatch, run, state))
         return live
@@ -197,9 +201,14 @@ class Conductor:
             self._pace.see(live.state.plan.steps[report.step].node, report.seconds)
             if report.outputs:
                 report = self._with_replaced(report)
-        if type(report) is not Called:
-            self._begun.pop((report.run, report.step), None)
-            self._beside.discard((report.run, report.step))
+        if type(report) is Called:
+            joined = any(call.node and call.node not in live.state.plan.handling for call in report.calls)
+            self._tell(live, report, now)
+            if joined:
+                self._catalogue.learn(self._dispatch.assets_of(live.state))
+            return
+        self._begun.pop((report.run, report.step), None)
+        self._beside.discard((report.run, report.step))
         self._tell(live, report, now)
 
     def _with_replaced(self, done: Done) -> Done:

@@ -40,6 +40,11 @@ def fail_attempt(
     turn.emit(AttemptFailed(turn.now, index, ended.token, error, then, seconds, due, delay_s, outputs, log))
 
 
+def stopped(why: str) -> Error:
+    """The error of an attempt that was stopped on purpose."""
+    return Error("timeout", "ran longer than its time limit") if why == "timeout" else Error("cancelled", "cancelled")
+
+
 def _what_then(state: RunState, index: int, handling: Handling, error: Error) -> tuple[Then, float]:
     if error.kind == "cancelled":
         return "cancel", 0.0

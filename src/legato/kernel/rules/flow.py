@@ -14,21 +14,15 @@ from legato.kernel.events import (
 )
 from legato.kernel.family import open_below
 from legato.kernel.inputs import Resolve
-from legato.kernel.rules.failure import fail_attempt
-from legato.kernel.state import FRESH, HELD, READY, Attempt
+from legato.kernel.rules.failure import fail_attempt, stopped
+from legato.kernel.state import FRESH, HELD, READY
 from legato.kernel.turn import Turn
 from legato.terms.attempt import Call, Called, Parked
-from legato.terms.fact import Error
-
-
-def _current(turn: Turn, step: int, token: int) -> Attempt | None:
-    attempt = turn.state.running.get(step)
-    return attempt if attempt is not None and attempt.token == token else None
 
 
 def take_called(turn: Turn, called: Called) -> None:
     """Calls become steps, once: a call that was made before is answered from what is recorded, or will be."""
-    attempt = _current(turn, called.step, called.token)
+    attempt = turn.attempt(called.step, called.token)
     if attempt is None or attempt.stopping:
         return
     state = turn.state
@@ -36,7 +30,9 @@ def take_called(turn: Turn, called: Called) -> None:
     again = tuple(known[call.key] for call in called.calls if call.key in known)
     new = tuple({call.key: call for call in called.calls if call.key not in known}.values())
     if new:
-        turn.emit(StepsCalled(turn.now, called.step, new))
+        known_nodes, later = state.plan.handling, state.later
+        joined = {call.node: later[call.node] for call in new if call.node not in known_nodes and call.node in later}
+        turn.emit(StepsCalled(turn.now, called.step, new, joined))
     asleep = tuple(index for index in again if index in state.dormant)
     if asleep:
         turn.emit(StepsRevived(turn.now, asleep))
@@ -66,14 +62,11 @@ def _start_beside(turn: Turn, called: Called, call: Call) -> None:
 
 def take_parked(turn: Turn, parked: Parked) -> None:
     """A flow that gave its process back goes on when something it waits for has its outcome."""
-    attempt = _current(turn, parked.step, parked.token)
+    attempt = turn.attempt(parked.step, parked.token)
     if attempt is None:
         return
     if attempt.stopping:
-        words = "cancelled" if attempt.stopping == "cancel" else "ran longer than its time limit"
-        fail_attempt(
-            turn, parked, Error("cancelled" if attempt.stopping == "cancel" else "timeout", words), seconds=parked.seconds
-        )
+        fail_attempt(turn, parked, stopped(attempt.stopping), seconds=parked.seconds, log=parked.log)
         return
     children = turn.state.children.get(parked.step, {})
     on = tuple(children[key] for key in parked.keys if key in children)

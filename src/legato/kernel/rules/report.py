@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from legato.kernel.commands import DiscardStaged
 from legato.kernel.events import AttemptBegun, AttemptsReturned, StepDeclined, StepSucceeded, StepUndone
-from legato.kernel.rules.failure import fail_attempt
-from legato.kernel.state import Attempt
+from legato.kernel.rules.failure import fail_attempt, stopped
 from legato.kernel.turn import Turn
 from legato.terms.attempt import Begun, Declined, Done, Lost, Output, Raised, Ref, Returned
 from legato.terms.fact import Error
 
 
-def _current(turn: Turn, step: int, token: int) -> Attempt | None:
-    """The attempt that this report may speak for: fenced by its token."""
-    attempt = turn.state.running.get(step)
-    return attempt if attempt is not None and attempt.token == token else None
-
-
 def take_done(turn: Turn, done: Done) -> None:
     """A finished attempt publishes, unless its token is stale or a blocking check failed."""
-    attempt = _current(turn, done.step, done.token)
+    attempt = turn.attempt(done.step, done.token)
     if attempt is None or attempt.stopping:
         refs = _staged(done)
         if refs and done.token not in turn.state.recorded:  # else it is heard twice, and what it staged is in use
             turn.ask(DiscardStaged(refs))
         if attempt is not None:
-            fail_attempt(turn, done, _stopped(attempt.stopping), seconds=done.seconds, log=done.log)
+            fail_attempt(turn, done, stopped(attempt.stopping), seconds=done.seconds, log=done.log)
         return
     if attempt.mode == "undo":
         turn.emit(StepUndone(turn.now, done.step, done.token, done.log))
@@ -40,24 +33,24 @@ def take_done(turn: Turn, done: Done) -> None:
 
 def take_raised(turn: Turn, raised: Raised) -> None:
     """A failed attempt is tried again, replaced or final, as its node says."""
-    attempt = _current(turn, raised.step, raised.token)
+    attempt = turn.attempt(raised.step, raised.token)
     if attempt is not None:
-        error = _stopped(attempt.stopping) if attempt.stopping else raised.error
+        error = stopped(attempt.stopping) if attempt.stopping else raised.error
         fail_attempt(turn, raised, error, seconds=raised.seconds, log=raised.log)
 
 
 def take_lost(turn: Turn, lost: Lost) -> None:
     """A lost worker costs the platform's budget; one that was stopped on purpose ends as that purpose says."""
-    attempt = _current(turn, lost.step, lost.token)
+    attempt = turn.attempt(lost.step, lost.token)
     if attempt is None:
         return
-    error = _stopped(attempt.stopping) if attempt.stopping else Error("lost", lost.reason)
+    error = stopped(attempt.stopping) if attempt.stopping else Error("lost", lost.reason)
     fail_attempt(turn, lost, error, log=lost.log)
 
 
 def take_declined(turn: Turn, declined: Declined) -> None:
     """A step whose condition says no is skipped. An undo has no condition: one that declines has not undone anything."""
-    attempt = _current(turn, declined.step, declined.token)
+    attempt = turn.attempt(declined.step, declined.token)
     if attempt is None:
         return
     if attempt.mode == "undo":
@@ -68,18 +61,14 @@ def take_declined(turn: Turn, declined: Declined) -> None:
 
 def take_returned(turn: Turn, returned: Returned) -> None:
     """An attempt that never began is handed out again, at no cost; in a cancelled run it is cancelled."""
-    if _current(turn, returned.step, returned.token) is not None:
+    if turn.attempt(returned.step, returned.token) is not None:
         turn.emit(AttemptsReturned(turn.now, (returned.step,)))
 
 
 def take_begun(turn: Turn, begun: Begun) -> None:
     """That an attempt reached user code is recorded only so that its output can be followed."""
-    if _current(turn, begun.step, begun.token) is not None:
+    if turn.attempt(begun.step, begun.token) is not None:
         turn.emit(AttemptBegun(turn.now, begun.step, begun.token, begun.log))
-
-
-def _stopped(why: str) -> Error:
-    return Error("timeout", "ran longer than its time limit") if why == "timeout" else Error("cancelled", "cancelled")
 
 
 def _staged(done: Done) -> tuple[Ref, ...]:
