@@ -15,7 +15,7 @@ from legato.kernel.invariants import violations
 from legato.kernel.state import READY, RunState, Status
 from legato.plan.records import Handling, Plan, Reason, ReasonKind, Step
 from legato.terms.attempt import Begun, Declined, Done, Lost, Output, Raised, Ref, Returned
-from legato.terms.fact import Error, Verdict
+from legato.terms.fact import TIMEOUT_TYPES, Error, Verdict
 from legato.terms.instant import Instant, after
 from legato.terms.key import show
 
@@ -127,6 +127,10 @@ class Scene:
         names = tuple(f"{each.__module__}.{each.__qualname__}" for each in kind.__mro__ if each is not object)
         error = Error("raised", "no luck", names, retry_after_s=retry_after_s)
         return self.tell(Raised(*self._key(name, token), 1.0, error))
+
+    def unready(self, name: str) -> Decision:
+        """The attempt returned what the node's `until` does not accept."""
+        return self.tell(Raised(*self._key(name, None), 1.0, Error("pending", "not there yet", TIMEOUT_TYPES)))
 
     def lost(self, name: str, token: int | None = None) -> Decision:
         """The worker of the attempt is gone."""
@@ -250,7 +254,7 @@ def picture(state: RunState, now: Instant) -> dict[str, Any]:
     decided = decide(state, Tick(), now)
     plain = (
         "status left joint_left attempts fails losses values kept errors causes swaps fallback_due done_order undo_queue stuck"
-        " recorded backoff next_token halted rolling cancelling ended counts"
+        " recorded backoff since next_token halted rolling cancelling ended counts"
     )
     seen = {name: getattr(state, name) for name in plain.split()}
     seen["decided"] = decided

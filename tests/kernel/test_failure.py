@@ -103,6 +103,115 @@ def test_a_time_limit_counts_as_a_timeout_error(play, on, again):
     assert scene.status("a") == ("backoff" if again else "failed")
 
 
+def test_a_result_that_is_not_there_yet_is_waited_for(play):
+    """While `until` says no the step is in back-off, whatever `on` lists; then what it returned counts."""
+    scene = play("a -> b", a=how(retry=Retry(2, "fixed", 10.0, jitter=False, on=(KeyError,))))
+    scene.start()
+    scene.unready("a")
+    assert scene.told() == ["start a", "fail a: pending, retry in 10 s"]
+    scene.wait(10)
+    assert scene.start() == ["a"]
+    scene.done("a", value=b"there")
+    assert scene.state.values == {0: b"there"}
+    assert scene.start() == ["b"]
+
+
+def test_tries_that_wait_and_tries_that_fail_have_one_budget(play):
+    """A result that does not come is a failure in the end, as a TimeoutError; the fallback has its turn as after any."""
+    scene = play("a", a=how(retry=Retry(1, "fixed", 0.0, jitter=False), fallback=True))
+    scene.start()
+    scene.raises("a")
+    scene.wait(0)
+    scene.start()
+    scene.unready("a")
+    assert scene.told()[-1] == "fail a: pending, fallback"
+    scene.start()
+    scene.raises("a")
+    assert scene.outcome == "failed"
+
+
+def limited(**options):
+    """Tries without number, every 10 s, for 25 s."""
+    return how(retry=Retry(None, "fixed", 10.0, jitter=False, max_time="25s"), **options)
+
+
+def test_max_time_limits_all_tries_from_the_beginning_of_the_first(play):
+    """A retry that would start later is not made, and the error says so."""
+    scene = play("a", a=limited())
+    for seconds in (3, 3):
+        scene.start()
+        scene.wait(seconds)
+        scene.raises("a")
+        scene.wait(10)
+    assert scene.told()[-2:] == ["fail a: raised, fail", "end failed"]
+    assert scene.state.attempts[0] == 2
+    assert scene.state.errors[0].message == "no luck (not tried again: max_time=25s would be over)"
+
+
+def test_a_retry_at_the_very_end_of_max_time_is_made(play):
+    """The limit is for the beginning of a try: the try itself may last."""
+    scene = play("a", a=limited())
+    scene.start()
+    scene.wait(15)
+    scene.raises("a")
+    scene.wait(10)
+    assert scene.start() == ["a"]
+    scene.wait(100)
+    scene.done("a")
+    assert scene.outcome == "succeeded"
+
+
+def test_what_the_failed_call_asks_for_may_be_too_late(play):
+    """`retry_after` beyond the limit is no retry."""
+    scene = play("a", a=limited(fallback=True))
+    scene.start()
+    scene.raises("a", retry_after_s=26.0)
+    assert scene.told()[-1] == "fail a: raised, fallback"
+
+
+def test_max_time_goes_on_over_a_restart_and_lost_workers(play):
+    """The first try counts, whoever conducted it and however it ended."""
+    scene = play("a", a=limited())
+    scene.start()
+    scene.wait(5)
+    scene.lost("a")
+    scene.start()
+    scene.die()
+    scene.start()
+    scene.wait(11)
+    scene.raises("a")
+    assert scene.outcome == "failed"
+
+
+def test_a_try_that_a_restart_cut_off_counts_from_its_beginning(play):
+    """An attempt that had begun is void after a take-over, but its time has passed."""
+    scene = play("a", a=limited())
+    scene.start()
+    scene.wait(60)
+    scene.begins("a")
+    scene.wait(16)
+    scene.die()
+    scene.start()
+    scene.raises("a")
+    assert scene.outcome == "failed"
+
+
+def test_a_resumed_step_has_all_its_time_again(play):
+    """A resume begins every budget anew, that of time too; so does an undo."""
+    scene = play("a", a=limited())
+    scene.start()
+    scene.wait(20)
+    scene.raises("a")
+    scene.resume()
+    scene.start()
+    scene.raises("a")
+    assert scene.told()[-1] == "fail a: raised, retry in 10 s"
+    scene.wait(10)
+    scene.start()
+    scene.done("a")
+    assert scene.state.since == {}
+
+
 @pytest.mark.parametrize("times", [3, 300])
 def test_the_number_of_retries_is_kept_to(play, times):
     """So many more tries and not one more, however many they are."""

@@ -130,9 +130,9 @@ def retries_without_end(patch):
     """The number of retries is not looked at."""
     what_then = failure._what_then
 
-    def again(state, index, handling, error):
-        then, delay_s = what_then(state, index, handling, error)
-        return ("retry", 0.5) if then == "fail" and error.kind == "raised" else (then, delay_s)
+    def again(turn, index, error):
+        then, delay_s, error = what_then(turn, index, error)
+        return ("retry", 0.5, error) if then == "fail" and error.kind == "raised" else (then, delay_s, error)
 
     patch.setattr(failure, "_what_then", again)
 
@@ -141,18 +141,30 @@ def retries_without_end(patch):
 def lost_workers_cost_retries(patch):
     """A lost worker is charged to the user's retries."""
     what_then = failure._what_then
-    patch.setattr(failure, "_what_then", lambda state, index, handling, error: what_then(
-        state, index, handling, Error("raised", error.message) if error.kind == "lost" else error
-    ))  # fmt: skip
+
+    def charged(turn, index, error):
+        then, delay_s, told = what_then(turn, index, Error("raised", error.message) if error.kind == "lost" else error)
+        return then, delay_s, error if error.kind == "lost" else told
+
+    patch.setattr(failure, "_what_then", charged)
 
 
 @caught_by("kernel")
 def fallback_is_ignored(patch):
     """A step that is out of tries fails, fallback or not."""
     what_then = failure._what_then
-    patch.setattr(failure, "_what_then", lambda state, index, handling, error: what_then(
-        state, index, replace(handling, fallback=False), error
-    ))  # fmt: skip
+
+    def no_fallback(turn, index, error):
+        then, delay_s, error = what_then(turn, index, error)
+        return "fail" if then == "fallback" else then, delay_s, error
+
+    patch.setattr(failure, "_what_then", no_fallback)
+
+
+@caught_by("kernel", "worlds")
+def max_time_counts_from_the_newest_try(patch):
+    """When the first try began is forgotten."""
+    patch.setattr(folding, "note_try", lambda state, index, at: None)
 
 
 @caught_by("kernel", "worlds")

@@ -7,6 +7,7 @@ import inspect
 import json
 import pickle
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -74,6 +75,20 @@ def test_a_task_makes_no_asset() -> None:
     assert (notify.node.undo, notify.node.when) == (True, True)
 
 
+def test_a_retry_keeps_its_function_apart_from_its_record() -> None:
+    is_there = len
+    face = lg.task(retries=lg.Retry(until=is_there, max_time=timedelta(hours=2)))(lambda: [1])
+    assert face.until is is_there
+    assert face.node.retry == lg.Retry(until=True, max_time=7200.0)
+    assert face.node.retry.max_time_s == lg.Retry(max_time="2h").max_time_s == 7200.0
+    assert lg.task(retries=3)(lambda: 1).until is None
+
+
+def test_a_flow_is_not_waited_for() -> None:
+    flow = lg.flow(name="f", retries=lg.Retry(3, until=bool))(lambda: 1)
+    assert codes(flow) == ["retries"]
+
+
 def test_async_functions_stay_async() -> None:
     @lg.task
     async def fetch() -> int:
@@ -94,6 +109,13 @@ def test_a_text_of_tags_is_one_tag() -> None:
         ({"retries": True}, "retries"),
         ({"retries": lg.Retry(1, backoff="sometimes")}, "retries"),  # type: ignore[arg-type]
         ({"retries": lg.Retry(1, delay_s=-1)}, "retries"),
+        ({"retries": lg.Retry(1, delay_s="1s")}, "retries"),  # type: ignore[arg-type]
+        ({"retries": lg.Retry("3")}, "retries"),  # type: ignore[arg-type]
+        ({"retries": lg.Retry(backoff="fixed")}, "retries"),
+        ({"retries": lg.Retry(max_time="soon")}, "retries"),
+        ({"retries": lg.Retry(max_time=0)}, "retries"),
+        ({"retries": lg.Retry(3, until=True)}, "retries"),
+        ({"retries": lg.Retry(3, until=int)}, "retries"),
         ({"timeout": "soon"}, "timeout"),
         ({"timeout": "0s"}, "timeout"),
         ({"timeout": True}, "timeout"),

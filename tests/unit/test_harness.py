@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 import polars as pl
 import pytest
+from msgspec.structs import replace
 
-from legato.declare.body import Binding, Body, Code, check_key, undo_key
+from legato.declare.body import Binding, Body, Code, check_key, undo_key, until_key
 from legato.declare.contract import Contract, ContractColumn
-from legato.declare.node import Check, Node, Project
+from legato.declare.node import Check, Node, Project, Retry
 from legato.declare.partitions import Partition, daily
 from legato.declare.resource import Context, Secret
 from legato.storages.memory import MemoryStorage
@@ -298,6 +299,47 @@ def test_a_check_gets_the_type_that_it_asks_for(bench: Bench) -> None:
     typed = body(lambda frame: isinstance(frame, pa.Table), Binding("frame", "input", pa.Table))
     bench.code.bodies[check_key("table", "typed")] = typed
     assert bench.done("table").outputs[0].verdicts[0].passed
+
+
+# Not there yet -------------------------------------------------------------------------------------------
+
+
+def waiting(bench: Bench, value: Any, until: Callable[..., Any], *bindings: Binding, kind: str = "task") -> None:
+    bench.node(_returning("ask", value), kind=kind, retry=Retry(3, until=True))
+    bench.code.bodies[until_key("ask")] = body(until, Binding("result", "result"), *bindings)
+
+
+@pytest.mark.parametrize("kind", ["task", "asset"])
+def test_a_result_is_refused_while_until_says_no(bench: Bench, kind: str) -> None:
+    waiting(bench, {"state": "running"}, lambda result: result["state"] == "done", kind=kind)
+    error = bench.failure("ask")
+    assert (error.kind, error.types[0]) == ("pending", "builtins.TimeoutError")
+    assert error.message == "not there yet: `until` says no to {'state': 'running'}"
+    assert error.where.startswith(f"{Path(__file__).name}:")
+    assert bench.storage.values == {}
+
+
+def test_until_may_look_at_the_inputs_and_be_async(bench: Bench) -> None:
+    async def enough(result: int, least: int) -> bool:
+        await asyncio.sleep(0)
+        return result >= least
+
+    waiting(bench, 5, enough, Binding("least", "input", int))
+    assert bench.value("ask", inline("least", 5)) == 5
+    assert bench.failure("ask", inline("least", 6)).message == "not there yet: `until` says no to 5"
+
+
+def test_an_until_that_raises_is_an_error_like_any_other(bench: Bench) -> None:
+    waiting(bench, {}, lambda result: result["state"])
+    error = bench.failure("ask")
+    assert (error.kind, error.types[0]) == ("raised", "builtins.KeyError")
+
+
+def test_until_does_not_judge_what_stands_in(bench: Bench) -> None:
+    waiting(bench, 1, lambda result: False)
+    bench.node(_returning("spare", 2))
+    bench.nodes["ask"] = replace(bench.nodes["ask"], fallback="spare")
+    assert bench.value("ask", mode="fallback") == 2
 
 
 # Errors --------------------------------------------------------------------------------------------------

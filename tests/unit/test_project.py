@@ -134,6 +134,20 @@ def test_undo_and_when_take_some_of_the_inputs() -> None:
     assert bound(code, "work#when") == {"a": "input"}
 
 
+def test_until_takes_the_result_and_some_of_the_inputs() -> None:
+    def work(a: int) -> int:
+        return a
+
+    named = lg.task(name="named", retries=lg.Retry(3, until=lambda a, result: result > a))(work)
+    first = lg.task(name="first", retries=lg.Retry(3, until=lambda a, answer, least=1: answer > least))(work)
+    nothing = lg.task(name="nothing", retries=lg.Retry(3, until=lambda: True))(work)
+    project, code = frozen(asset("a"), named, first, nothing)
+    assert bound(code, "named#until") == {"a": "input", "result": "result"}
+    assert bound(code, "first#until") == {"a": "input", "answer": "result", "least": "default"}
+    assert bound(code, "nothing#until") == {}
+    assert project.nodes["named"].retry.until is True
+
+
 def test_checks_take_the_value_and_more_inputs() -> None:
     table, other = asset("table"), asset("other")
 
@@ -278,6 +292,7 @@ fleet = lg.assets("planes", "airports", name="fleet")(lambda: 1)
         ([asset("a", storage="lake")], ["storage-unknown"]),
         ([lg.task(name="t", undo=lambda wrong: 1)(lambda: 1)], ["parameter"]),
         ([lg.task(name="t", when=lambda result: 1)(lambda: 1)], ["parameter"]),
+        ([lg.task(name="t", retries=lg.Retry(1, until=lambda result, more: 1))(lambda: 1)], ["parameter"]),
         ([lg.check("nobody", lg.not_null("x"))], ["check-target"]),
         ([lg.check(asset("a"), lg.not_null("x"))], ["check-target"]),
         ([lg.check(5, lg.not_null("x"))], ["check-target"]),  # type: ignore[call-overload]

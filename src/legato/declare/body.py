@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 from legato.declare.resource import Secret
 
-Source = Literal["input", "partition", "resource", "context", "default"]
+Source = Literal["input", "result", "partition", "resource", "context", "default"]
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One parameter: `input` takes the argument of its name, `partition` the attempt's Partition, `resource` an instance of
-    `kind` made by the project's resource of that type, `default` is left to the function. `kind` is the resolved annotation."""
+    """One parameter: `input` takes the argument of its name, `result` what the attempt returned, `partition` the attempt's
+    Partition, `resource` an instance of `kind` made by the project's resource of that type, `default` is left to the function.
+    `kind` is the resolved annotation."""
 
     param: str
     source: Source
@@ -36,9 +37,10 @@ class Body:
 class Code:
     """All bodies of a project.
 
-    `bodies` has a node's function under the node's name, its undo under `name#undo`, its condition under `name#when`, a function
-    check under `asset#check:name`. `resources` maps a type to the factory that makes it: a function, or a generator function that
-    yields it once and cleans up afterwards. `secrets` are the values to mask in logs and errors, read when asked for.
+    `bodies` has a node's function under the node's name, its undo under `name#undo`, its condition under `name#when`, what judges
+    its result under `name#until`, a function check under `asset#check:name`. `resources` maps a type to the factory that makes
+    it: a function, or a generator function that yields it once and cleans up afterwards. `secrets` are the values to mask in logs
+    and errors, read when asked for.
     """
 
     bodies: dict[str, Body] = field(default_factory=dict)
@@ -58,6 +60,11 @@ def undo_key(node: str) -> str:
 def when_key(node: str) -> str:
     """Where a node's condition stands in `Code.bodies`."""
     return f"{node}#when"
+
+
+def until_key(node: str) -> str:
+    """Where the function that judges a node's result stands in `Code.bodies`."""
+    return f"{node}#until"
 
 
 def check_key(asset: str, check: str) -> str:

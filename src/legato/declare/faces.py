@@ -66,6 +66,7 @@ class Face(Called[P, R]):
         self.fallback = keywords.get("fallback")
         self.undo: Function | None = keywords.get("undo") if self.node.undo else None
         self.when: Function | None = keywords.get("when") if self.node.when else None
+        self.until: Function | None = keywords["retries"].until if self.node.retry.until else None
         self.checks: list[CheckFace[..., Any] | CheckSet] = []
 
     @property

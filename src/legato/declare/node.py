@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from legato.declare.contract import Contract
 from legato.declare.partitions import Mapping, Partitions
 from legato.terms.errors import Place
 from legato.terms.fact import Severity
+from legato.terms.instant import parse_duration
 
 Kind = Literal["asset", "task", "source", "flow"]
 Backoff = Literal["fixed", "linear", "exponential"]
@@ -22,22 +24,39 @@ LOST_RETRIES = 2
 
 
 class Retry(Struct, frozen=True):
-    """How often and when a failed step is tried again: `times` more tries, `delay_s` before the first of them.
+    """How often and when a failed step is tried again: `times` more tries (None: as often as `max_time` allows), `delay_s` before
+    the first of them.
 
     `backoff` lets the delay stay (`fixed`), grow by itself (`linear`) or double (`exponential`), up to `max_delay_s`; `jitter`
     moves each delay to a point between half of it and all of it. `on` limits retries to exception classes and their subclasses.
+    `until` is a function of the result: while it says no, another try follows as after a failure. `max_time` is for all tries
+    together, counted from the beginning of the first: a retry that would start later is not made.
     """
 
-    times: int = 0
+    times: int | None = None
     backoff: Backoff = "exponential"
     delay_s: float = 1.0
     max_delay_s: float = 300.0
     jitter: bool = True
     on: tuple[Any, ...] = ()
+    until: Any = None
+    """The function; True in a node's record, where the function is with the others of the project."""
+    max_time: Any = None
+    """"2h", a number of seconds or a timedelta."""
 
     def __post_init__(self) -> None:
         names = tuple(kind if isinstance(kind, str) else qualified(kind) for kind in self.on)
         msgspec.structs.force_setattr(self, "on", names)
+        if isinstance(self.max_time, timedelta):
+            msgspec.structs.force_setattr(self, "max_time", self.max_time.total_seconds())
+
+    @property
+    def max_time_s(self) -> float | None:
+        """`max_time` in seconds; None where there is no limit."""
+        return None if self.max_time is None else parse_duration(self.max_time)
+
+
+NO_RETRY = Retry(0)
 
 
 def qualified(kind: type) -> str:
@@ -82,7 +101,7 @@ class Node(Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...] = ()
     contracts: dict[str, Contract] = {}
     partitions: Partitions | None = None
-    retry: Retry = Retry()
+    retry: Retry = NO_RETRY
     lost_retries: int = LOST_RETRIES
     timeout_s: float | None = None
     pool: str = DEFAULT_POOL

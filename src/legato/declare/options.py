@@ -8,10 +8,12 @@ from datetime import timedelta
 from typing import Any, get_args
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from legato.declare.contract import Contract
-from legato.declare.node import DEFAULT_POOL, Kind, Node, OnFailure, Retry
+from legato.declare.node import DEFAULT_POOL, NO_RETRY, Kind, Node, OnFailure, Retry
 from legato.declare.partitions import Partitions
+from legato.declare.retrying import faults_of_retry
 from legato.terms.errors import Fault, LegatoError, Place
 from legato.terms.instant import parse_duration
 from legato.terms.key import NAME_HINT, is_name
@@ -48,7 +50,7 @@ def read_node(kind: Kind, fn: Any, outputs: tuple[str, ...] | None, keywords: Ma
         outputs=made,
         contracts=reader.contracts(made, keywords.get("contract")),
         partitions=reader.partitions(keywords.get("partitions")),
-        retry=reader.retries(keywords.get("retries", 0)),
+        retry=reader.retries(keywords.get("retries", 0), kind),
         timeout_s=reader.timeout(keywords.get("timeout")),
         pool=pool.name,
         priority=pool.priority,
@@ -63,6 +65,20 @@ def read_node(kind: Kind, fn: Any, outputs: tuple[str, ...] | None, keywords: Ma
         description=inspect.cleandoc(getattr(fn, "__doc__", None) or ""),
         place=reader.place,
     )
+
+
+def _wrong_durations(keyword: str, value: Any) -> list[tuple[str, str]]:
+    """What is wrong with the duration, and a hint; nothing where none is given."""
+    hint = "write for example 30s, 1h30m or 2d"
+    if value is None:
+        return []
+    if isinstance(value, bool) or not isinstance(value, str | int | float | timedelta):
+        return [(f"{keyword}={value!r} is not a duration", hint)]
+    try:
+        seconds = parse_duration(value)
+    except LegatoError as error:
+        return [(f"{keyword}={error.what}", error.next)]
+    return [] if 0 < seconds < float("inf") else [(f"{keyword}={value!r} leaves no time", hint)]
 
 
 class _Reader:
@@ -119,31 +135,23 @@ class _Reader:
         self._fault("partitions", f"partitions={value!r} is not a set of partitions", "write partitions=lg.daily(...)")
         return None
 
-    def retries(self, value: Any) -> Retry:
-        retry = Retry(value) if isinstance(value, int) and not isinstance(value, bool) else value
-        if not isinstance(retry, Retry) or not isinstance(retry.times, int) or retry.times < 0:
+    def retries(self, value: Any, kind: Kind) -> Retry:
+        retry = Retry(value) if type(value) is int else value
+        if not isinstance(retry, Retry):
             self._fault("retries", f"retries={value!r} is not a number of tries", "write retries=3 or lg.Retry(3, ...)")
-            return Retry()
-        if retry.delay_s < 0 or retry.max_delay_s < 0:
-            self._fault("retries", "a delay between tries is negative", "write a delay of 0 or more seconds")
-        if retry.backoff not in ("fixed", "linear", "exponential"):
-            self._fault("retries", f"backoff={retry.backoff!r} is unknown", "write fixed, linear or exponential")
-        return retry
+            return NO_RETRY
+        wrong = [*faults_of_retry(retry, kind), *_wrong_durations("max_time", retry.max_time)]
+        for what, hint in wrong:
+            self._fault("retries", what, hint)
+        if wrong:
+            return NO_RETRY
+        return retry if retry.until is None else replace(retry, until=True)
 
     def timeout(self, value: Any) -> float | None:
-        if value is None:
-            return None
-        try:
-            if isinstance(value, bool) or not isinstance(value, str | int | float | timedelta):
-                raise LegatoError("duration", f"{value!r} is not a duration", next="write for example 30s, 1h30m or 2d")
-            seconds = parse_duration(value)
-        except LegatoError as error:
-            self._fault("timeout", f"timeout={error.what}", error.next)
-            return None
-        if not 0 < seconds < float("inf"):
-            self._fault("timeout", f"timeout={value!r} leaves no time", "write for example 30s, 1h30m or 2d")
-            return None
-        return seconds
+        wrong = _wrong_durations("timeout", value)
+        for what, hint in wrong:
+            self._fault("timeout", what, hint)
+        return None if wrong or value is None else parse_duration(value)
 
     def pool(self, value: Any) -> Pool:
         pool = Pool(value) if isinstance(value, str) else value

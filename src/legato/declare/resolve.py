@@ -99,12 +99,20 @@ class Resolver:
         bindings = [self._bind(p, inputs, partitioned, complain) or self._rest(p, subject, complain) for p in parameters]
         return tuple(deps), _body(face.fn, bindings)
 
-    def beside(self, face: AnyFace, fn: Any, of: str, inputs: Collection[str]) -> Body:
-        """A node's undo or condition: its parameters are some of these inputs, or what is injected."""
+    def beside(self, face: AnyFace, fn: Any, of: str, inputs: Collection[str], *, judges: bool = False) -> Body:
+        """A node's undo or condition, or what judges its result: its parameters are some of these inputs, or what is injected.
+
+        Where it `judges`, the parameter `result`, or else the first that nothing fills, takes the result.
+        """
         subject = f"{of} of {face.node.name}"
         complain = self._complain(subject, place_of(fn) or face.place)
         bindings = []
-        for parameter in self._parameters(fn, complain):
+        parameters = self._parameters(fn, complain)
+        judged = _judged(parameters, "result", inputs, self.types) if judges else None
+        for parameter in parameters:
+            if parameter.name == judged:
+                bindings.append(Binding(parameter.name, "result", parameter.kind))
+                continue
             source = self._bind(parameter, inputs, face.node.partitions is not None, complain)
             if source is None and not parameter.optional:
                 known = f"its inputs are {', '.join(inputs)}" if inputs else f"`{face.node.name}` has no inputs"
@@ -243,10 +251,10 @@ def _asked(kind: Any, types: Mapping[Any, Any]) -> bool:
     return isinstance(kind, type) and kind in types
 
 
-def _judged(parameters: list[Parameter], asset: str, taken: Mapping[str, str], types: Mapping[Any, Any]) -> str | None:
-    """The parameter that takes the judged value: the one named like the asset, else the first that nothing else fills."""
-    if any(parameter.name == asset for parameter in parameters):
-        return asset
+def _judged(parameters: list[Parameter], name: str, taken: Collection[str], types: Mapping[Any, Any]) -> str | None:
+    """The parameter that takes the judged value: the one of this name, else the first that nothing else fills."""
+    if any(parameter.name == name for parameter in parameters):
+        return name
     for parameter in parameters:
         injected = parameter.kind in (Partition, Context) or _asked(parameter.kind, types)
         if not (injected or parameter.optional or parameter.name in taken or parameter.name == "partition"):

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Iterator
 from heapq import heappush
 
+from legato.kernel.budget import begin_anew
 from legato.kernel.state import CALLED, FRESH, HELD, IDLE, PARKED, RUNNING, SUCCEEDED, WAITING, RunState
 from legato.plan.records import Handling, Step
 from legato.terms.attempt import Call
@@ -99,7 +100,7 @@ def revive(state: RunState, index: int, at: Instant) -> None:
     state.causes.pop(index, None)
     state.errors.pop(index, None)
     state.fallback_due.discard(index)
-    state.fails[index] = state.losses[index] = 0
+    begin_anew(state, index)
     wait = state.calls[index].wait
     state.set_status(index, WAITING if wait is None else HELD)
     if wait is not None and wait.seconds is not None:

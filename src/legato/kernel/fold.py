@@ -7,6 +7,7 @@ from heapq import heappush
 from typing import Any
 
 from legato.kernel import events as ev
+from legato.kernel.budget import begin_anew, note_try
 from legato.kernel.family import add_call, descendants, park, revive, take_outcome
 from legato.kernel.state import (
     BACKOFF,
@@ -23,7 +24,7 @@ from legato.kernel.state import (
     RunState,
     Swap,
 )  # fmt: skip
-from legato.terms.fact import Error
+from legato.terms.fact import TIMEOUT_TYPES, Error
 from legato.terms.instant import after
 
 RETRY_DUE, DEADLINE_DUE = 0, 1
@@ -71,6 +72,7 @@ def _begun(state: RunState, event: ev.AttemptBegun) -> None:
     attempt = state.running.get(event.step)
     if attempt is not None and attempt.token == event.token:
         attempt.log = event.log
+        note_try(state, event.step, event.at)
         timeout_s = state.handling(event.step).timeout_s
         if timeout_s is not None:  # what it waited for in its worker does not count
             attempt.deadline = after(event.at, timeout_s)
@@ -96,6 +98,8 @@ def _succeeded(state: RunState, event: ev.StepSucceeded) -> None:
         state.recorded.add(event.token)
     if state.errors and state.errors.pop(index, None) is not None:
         state.fails[index] = state.losses[index] = 0  # its undo has budgets of its own
+    if state.since:
+        state.since.pop(index, None)
     if state.rolling:
         state.undo_queue.append(index)
     state.release(index)
@@ -105,9 +109,11 @@ def _succeeded(state: RunState, event: ev.StepSucceeded) -> None:
 
 def _failed(state: RunState, event: ev.AttemptFailed) -> None:
     index, then = event.step, event.then
-    if not _end_attempt(state, index, event.token):
+    attempt = state.running.get(index)
+    if attempt is None or not _end_attempt(state, index, event.token):
         return
     state.errors[index] = event.error
+    note_try(state, index, attempt.started)
     if event.outputs:
         state.recorded.add(event.token)
     if event.error.kind == "lost":
@@ -163,9 +169,6 @@ def _parked(state: RunState, event: ev.StepParked) -> None:
         park(state, event.step, event.on)
 
 
-_TIMEOUT = ("builtins.TimeoutError", "builtins.OSError", "builtins.Exception", "builtins.BaseException")
-
-
 def _wait_ended(state: RunState, event: ev.WaitEnded) -> None:
     index = event.step
     if state.status[index] != HELD:
@@ -176,7 +179,7 @@ def _wait_ended(state: RunState, event: ev.WaitEnded) -> None:
         state.release(index)
         take_outcome(state, index)
     else:
-        state.errors[index] = Error("timeout", event.note or "nobody answered in time", _TIMEOUT)
+        state.errors[index] = Error("timeout", event.note or "nobody answered in time", TIMEOUT_TYPES)
         state.set_status(index, FAILED)
         state.fallen.append(index)
         _close(state, index)
@@ -263,7 +266,7 @@ def _resumed(state: RunState, event: ev.RunResumed) -> None:
             state.causes.pop(index, None)
             state.errors.pop(index, None)
             state.fallback_due.discard(index)
-            state.fails[index] = state.losses[index] = 0
+            begin_anew(state, index)
             state.dormant.update(each for each in descendants(state, index) if state.status[each] != SUCCEEDED)
     for index in event.steps:
         if state.status[index] == WAITING and state.left[index] == 0:

@@ -68,9 +68,10 @@ class RunState:
     """One run. Only `fold` changes it (and the heaps of what is ready or due, from which a decision takes).
 
     `left` counts the joints a step still waits for; `ready` holds, by pool, numbers that sort by priority, then by step;
-    `backoff` is when a step's next try is due; entries of `due` that say otherwise are stale. `values` and `kept` are results of
-    tasks that other steps read; `fallen` are failures whose consequences are not decided yet. `recorded` are the tokens of
-    attempts whose stored outputs are on record; `swaps` says what each step published, and what that replaced.
+    `backoff` is when a step's next try is due, `since` when the first one began (where `max_time` limits them all); entries of
+    `due` that say otherwise are stale. `values` and `kept` are results of tasks that other steps read; `fallen` are failures
+    whose consequences are not decided yet. `recorded` are the tokens of attempts whose stored outputs are on record; `swaps` says
+    what each step published, and what that replaced.
 
     Steps from `planned` on were called by flows: `parents` and `children` (by key) say which, `keys` and `calls` how. A flow in
     `parked` waits for the outcome of any of its steps; `dormant` steps are tried anew if their flow, resumed, calls them again.
@@ -114,7 +115,7 @@ class RunState:
         "recorded",
         "rolling",
         "run_id",
-        "running",
+        "running", "since",
         "status",
         "stuck",
         "swaps",
@@ -133,6 +134,7 @@ class RunState:
         self.running: dict[int, Attempt] = {}
         self.due: list[tuple[Instant, int, int]] = []
         self.backoff: dict[int, Instant] = {}
+        self.since: dict[int, Instant] = {}
         self.ready: dict[str, list[int]] = {}
         self.values: dict[int, bytes] = {}
         self.kept: dict[int, Ref] = {}

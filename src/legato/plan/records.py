@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from legato.declare.node import DEFAULT_POOL, LOST_RETRIES, OnFailure, Retry
+from legato.declare.node import DEFAULT_POOL, LOST_RETRIES, NO_RETRY, OnFailure, Retry
 from legato.terms.attempt import Argument
 
 ReasonKind = Literal[
@@ -58,7 +58,7 @@ class Handling(Struct, frozen=True, kw_only=True):
     """How the kernel treats the steps of one node: copied from the declaration, so that a run does not change under way."""
 
     outputs: tuple[str, ...] = ()
-    retry: Retry = Retry()
+    retry: Retry = NO_RETRY
     lost_retries: int = LOST_RETRIES
     timeout_s: float | None = None
     pool: str = DEFAULT_POOL

@@ -239,10 +239,13 @@ def _policy(node: Node) -> dict[str, str]:
 
 
 def _retry(retry: Retry) -> str:
-    if not retry.times:
+    if retry.times == 0:
         return ""
     on = f", on {', '.join(name.rpartition('.')[2] for name in retry.on)}" if retry.on else ""
-    return f"{retry.times}, {retry.backoff} from {format_seconds(retry.delay_s)}{on}"
+    until = ", until its result is accepted" if retry.until else ""
+    limit = f", for {format_seconds(retry.max_time_s)} at most" if retry.max_time_s is not None else ""
+    times = "any number" if retry.times is None else f"{retry.times}"
+    return f"{times}, {retry.backoff} from {format_seconds(retry.delay_s)}{on}{until}{limit}"
 
 
 def _published(store: Store | None, heads: abc.Mapping[str, Head]) -> Published | None:

@@ -92,6 +92,8 @@ class Logbook:
                 return self._change(event.token, outcome="succeeded", seconds=event.seconds, log=event.log)
             case ev.AttemptFailed():
                 words = _FAILED.get(event.then, "failed")
+                if event.error.kind == "pending":
+                    words = words.replace("failed", "not there yet", 1)
                 return self._change(event.token, outcome=words, seconds=event.seconds, error=event.error, log=event.log)
             case ev.StepsCalled():
                 self._join(event)

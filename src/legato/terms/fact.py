@@ -9,6 +9,10 @@ from msgspec import Struct
 Severity = Literal["block", "warn"]
 
 
+TIMEOUT_TYPES = ("builtins.TimeoutError", "builtins.OSError", "builtins.Exception", "builtins.BaseException")
+"""The `types` of an error that is raised as a TimeoutError."""
+
+
 class Column(Struct, frozen=True):
     """One column as it was found in a table: its name, its Legato type (`quality/schema`), whether it holds nulls."""
 
@@ -42,8 +46,9 @@ class Verdict(Struct, frozen=True):
 class Error(Struct, frozen=True):
     """How an attempt failed.
 
-    `kind` is one of raised, timeout, lost, gate, value, input, undo; `types` lists the exception's class and its bases
-    (qualified names), most derived first; `where` is the user's file and line; `trace` the user's part of the traceback.
+    `kind` is one of raised, timeout, lost, gate, value, input, undo, and pending (the result is not there yet); `types` lists the
+    exception's class and its bases (qualified names), most derived first; `where` is the user's file and line; `trace` the user's
+    part of the traceback.
     """
 
     kind: str

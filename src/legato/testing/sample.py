@@ -17,8 +17,8 @@ PARTITIONS: tuple[Partitions | None, ...] = (None, None, static(["x", "y", "z"])
 MAPPINGS: tuple[Mapping | None, ...] = (None, None, None, All(), LookBack(2))
 POOLS = {"single": 1, "pair": 2}
 
-Temper = Literal["sound", "flaky", "bad", "gate", "killer", "slow", "declines"]
-Ending = Literal["done", "raise", "gate", "die", "hang", "decline"]
+Temper = Literal["sound", "flaky", "bad", "gate", "killer", "slow", "late", "declines"]
+Ending = Literal["done", "raise", "pend", "gate", "die", "hang", "decline"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Act:
 class Script:
     """What each node's code does. All values follow from the generation of the sources and from nothing else.
 
-    Until it is `healed`, a node of a bad temper fails in its own way; a flaky one in its first attempts only.
+    Until it is `healed`, a node of a bad temper fails in its own way; a flaky or a late one in its first attempts only.
     """
 
     random: Random
@@ -62,6 +62,8 @@ class Script:
         tries = self._tries[order.run, order.step] = self._tries.get((order.run, order.step), 0) + 1
         if temper == "flaky":
             return "raise" if tries < 3 else "done"
+        if temper == "late":
+            return "pend" if tries < 3 else "done"
         if order.mode == "fallback":
             return "done"
         worst: dict[Temper, Ending] = {"bad": "raise", "gate": "gate", "killer": "die", "slow": "hang"}
@@ -107,12 +109,19 @@ def _draw_node(random: Random, name: str, above: list[tuple[str, Node]]) -> Node
     several = (name, f"{name}_too") if random.random() < 0.2 else (name,)
     return Node(
         name=name, kind=kind, outputs=several if kind == "asset" else (), deps=tuple(deps), partitions=partitions, code=name,
-        retry=Retry(random.randint(0, 2), delay_s=random.choice((0.0, 0.5)), max_delay_s=2.0, jitter=random.random() < 0.5),
+        retry=_draw_retry(random),
         lost_retries=random.choice((0, 2, 2, 2)), timeout_s=random.choice((None, None, 1.0)),
         pool=random.choice(("default", "default", "single", "pair")), priority=random.randint(-1, 1),
         on_failure=random.choice(("skip", "skip", "skip", "halt", "rollback")),
         fallback=name if random.random() < 0.15 and not asks else "", undo=random.random() < 0.4, when=asks,
     )  # fmt: skip
+
+
+def _draw_retry(random: Random) -> Retry:
+    limit = random.choice((None, None, 0.6))
+    times = None if limit is not None and random.random() < 0.5 else random.randint(0, 2)
+    delay_s = random.choice((0.1 if times is None else 0.0, 0.5))
+    return Retry(times, delay_s=delay_s, max_delay_s=2.0, jitter=random.random() < 0.5, max_time=limit)
 
 
 def _draw_dep(random: Random, partitions: Partitions | None, product: str, maker: Node) -> Dep:
@@ -123,7 +132,7 @@ def _draw_dep(random: Random, partitions: Partitions | None, product: str, maker
 
 
 def _draw_temper(random: Random, node: Node) -> Temper:
-    choices: list[Temper] = ["sound", "sound", "sound", "flaky", "bad", "killer"]
+    choices: list[Temper] = ["sound", "sound", "sound", "flaky", "late", "bad", "killer"]
     if node.kind == "asset":
         choices.append("gate")
     if node.timeout_s is not None:

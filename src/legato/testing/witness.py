@@ -40,6 +40,8 @@ class Witness:
         self.done: dict[str, dict[int, None]] = {}
         self.stuck: set[Key] = set()
         self.tries: Counter[Key] = Counter()
+        self.started: dict[tuple[str, int, int], Instant] = {}
+        self.first: dict[Key, Instant] = {}
         self.heads: dict[tuple[str, str], str] = {}
         self.published: dict[tuple[str, str, str], Ref] = {}
         self.quarantined: set[tuple[str, str, str]] = set()
@@ -79,6 +81,7 @@ class Witness:
                 if event.step in done:
                     self.refuse(f"{self._name(run, event.step)} succeeded twice")
                 done[event.step] = None
+                self.first.pop((run, event.step), None)
             case ev.AttemptFailed():
                 self._saw_failure(run, event)
             case ev.StepUndone():
@@ -96,6 +99,7 @@ class Witness:
                 self.ended.pop(run, None)
                 self.stuck = {key for key in self.stuck if key[0] != run}
                 self.tries = Counter({key: count for key, count in self.tries.items() if key[0] != run})
+                self.first = {key: at for key, at in self.first.items() if key[0] != run}
             case ev.RunEnded():
                 self._saw_end(run, event)
 
@@ -104,6 +108,7 @@ class Witness:
             if (run, step, token) in self.handed_out:
                 self.refuse(f"token {token} of run {run} is used twice")
             self.handed_out.add((run, step, token))
+            self.started[run, step, token] = event.at
             if event.mode != "undo" and step in self.done[run]:
                 self.refuse(f"{self._name(run, step)} is started, but its success is on record")
             if run in self.cancelled:
@@ -119,9 +124,15 @@ class Witness:
         self._saw_word(run, event.step, event.token)
         if event.then == "stuck":
             self.stuck.add((run, event.step))
+        key = run, event.step
+        first = self.first.setdefault(key, self.started[run, event.step, event.token])
         if event.then == "retry":
-            self.tries[run, event.step] += 1
-            if self.tries[run, event.step] > 2 * self._handling(run, event.step).retry.times:
+            self.tries[key] += 1
+            limit_s = self._handling(*key).retry.max_time_s
+            if limit_s is not None and event.due > after(first, limit_s):
+                self.refuse(f"{self._name(*key)} is tried again after its max_time")
+            times = self._handling(run, event.step).retry.times
+            if times is not None and self.tries[key] > 2 * times:
                 self.refuse(f"{self._name(run, event.step)} is tried again and again")
 
     def _saw_end(self, run: str, event: ev.RunEnded) -> None:

@@ -13,13 +13,14 @@ from typing import Any
 from legato.ports.storage import Slot, Storage
 from legato.terms.attempt import Answer, Argument, Begun, Declined, Done, Lost, Order, Output, Raised, Report, Returned
 from legato.terms.codec import pack, unpack
-from legato.terms.fact import Error, Verdict
+from legato.terms.fact import TIMEOUT_TYPES, Error, Verdict
 from legato.terms.instant import Instant, after
 from legato.testing.clock import VirtualClock
 from legato.testing.sample import Act, Script
 from legato.testing.witness import Witness
 
 _NO_LUCK = Error("raised", "no luck", ("builtins.ValueError", "builtins.Exception"))
+_NOT_YET = Error("pending", "not there yet", TIMEOUT_TYPES)
 _BEGUN_AFTER_S = 0.05
 _STORES_ITS_VALUE = "bdf"
 """Tasks of these names return values too large to travel inline."""
@@ -177,6 +178,8 @@ class SimulatedExecutor:
         key, seconds = (order.run, order.step, order.token), act.seconds
         if act.ending == "raise":
             report: Report = Raised(*key, seconds, _NO_LUCK)
+        elif act.ending == "pend":
+            report = Raised(*key, seconds, _NOT_YET)
         elif act.ending == "decline":
             report = Declined(*key, seconds)
         else:

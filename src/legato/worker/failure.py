@@ -19,18 +19,18 @@ _LIMIT = 20_000
 
 
 class Refused(Exception):
-    """An input or value that Legato does not take: not an exception of the user's code. `kind` as in `Error`."""
+    """An input or value that Legato does not take: not an exception of the user's code. `kind` and `types` as in `Error`."""
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: str, message: str, types: tuple[str, ...] = ()) -> None:
         super().__init__(message)
-        self.kind, self.message = kind, message
+        self.kind, self.message, self.types = kind, message, types
 
 
 def describe_failure(error: BaseException, body: Body | None, root: Path, kind: str = "raised") -> Error:
     """The record of an exception that came out of an attempt; `body` is the function that was to run."""
     try:
         if isinstance(error, Refused):
-            return Error(kind=error.kind, message=error.message, where=_place(body, root))
+            return Error(error.kind, error.message, error.types, _place(body, root))
         return _describe(error, body, root, kind)
     except BaseException:  # an exception made to resist, or no memory left to tell the story
         return Error(kind=kind, message="(no description)", types=_types(error))

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import reprlib
 import sys
 from collections.abc import Iterator
 from time import perf_counter
 from types import CoroutineType
 from typing import Any, NoReturn
 
-from legato.declare.body import Body, undo_key, when_key
+from legato.declare.body import Body, undo_key, until_key, when_key
 from legato.declare.calling import CALLER
 from legato.declare.node import Node
+from legato.quality.schema import describe
 from legato.terms.attempt import Declined, Done, LogSpan, Order, Output, Parked, Raised, Ref, Report
 from legato.terms.errors import LegatoError
-from legato.terms.fact import Error
+from legato.terms.fact import TIMEOUT_TYPES, Error
 from legato.worker import context, kin
 from legato.worker.arguments import Arguments
 from legato.worker.capture import Capture
-from legato.worker.failure import describe_failure
+from legato.worker.failure import Refused, describe_failure
 from legato.worker.flow import Flow, Parking
 from legato.worker.inputs import Inputs
 from legato.worker.line import Line
@@ -31,6 +33,7 @@ from legato.worker.resources import Resources
 from legato.worker.surroundings import Surroundings
 from legato.worker.values import NIL, Values
 
+_TELLING = (str, int, float, bytes, dict, list, tuple)
 _Result = tuple[bytes | None, Ref | None, tuple[Output, ...]]
 
 
@@ -143,9 +146,20 @@ class Harness:
         value = self._flow(node, body, kwargs, order, line) if self.makes_flow(order) else self._call(body, kwargs)
         if order.mode == "undo":
             return NIL, None, ()
+        if node.retry.until and order.mode == "run":
+            self._require_ready(node, order, value)
         if node.kind == "asset":
             return None, None, self._values.stage(node, order, value, body)
         return *self._values.keep(node, order, value, body), ()
+
+    def _require_ready(self, node: Node, order: Order, value: Any) -> None:
+        """Refuse a value of which the node's own `until` says that it is not there yet."""
+        judge = self._kit.code.body(until_key(node.name))
+        kwargs = self._inputs.bind(judge, node, order)
+        kwargs.update({binding.param: value for binding in judge.bindings if binding.source == "result"})
+        if not self._call(judge, kwargs):
+            told = reprlib.repr(value) if isinstance(value, _TELLING) else describe(value)
+            raise Refused("pending", f"not there yet: `until` says no to {told}", TIMEOUT_TYPES)
 
     def _flow(self, node: Node, body: Body, kwargs: dict[str, Any], order: Order, line: Line | None) -> Any:
         if line is None:

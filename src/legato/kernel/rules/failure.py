@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from legato.declare.node import Retry, qualified
+from msgspec.structs import replace
+
+from legato.declare.node import Retry
+from legato.kernel.budget import left_s
 from legato.kernel.events import AttemptFailed, RunHalted, StepsSkipped, Then
 from legato.kernel.state import FAILED, IDLE, RunState
 from legato.kernel.turn import Turn
-from legato.plan.records import Handling
 from legato.terms.attempt import LogSpan, Output
-from legato.terms.fact import Error
+from legato.terms.fact import TIMEOUT_TYPES, Error
 from legato.terms.instant import after
 from legato.terms.key import unit_interval
-
-_TIMEOUT_TYPES = frozenset(qualified(kind) for kind in TimeoutError.__mro__)
 
 
 class Ended(Protocol):
@@ -31,9 +31,8 @@ def fail_attempt(
 ) -> None:
     """Record that the attempt failed, and what is to follow."""
     state, index = turn.state, ended.step
-    handling = state.handling(index)
     undoing = state.running[index].mode == "undo"
-    then, delay_s = _what_then(state, index, handling, error)
+    then, delay_s, error = _what_then(turn, index, error)
     if undoing and then in ("fail", "fallback", "cancel"):
         then, delay_s = "stuck", 0.0
     due = after(turn.now, delay_s) if then == "retry" else turn.now
@@ -45,27 +44,34 @@ def stopped(why: str) -> Error:
     return Error("timeout", "ran longer than its time limit") if why == "timeout" else Error("cancelled", "cancelled")
 
 
-def _what_then(state: RunState, index: int, handling: Handling, error: Error) -> tuple[Then, float]:
+def _what_then(turn: Turn, index: int, error: Error) -> tuple[Then, float, Error]:
+    """What follows, after how many seconds; and the error, which says so where the time for tries is over."""
+    state, handling = turn.state, turn.state.handling(index)
     if error.kind == "cancelled":
-        return "cancel", 0.0
+        return "cancel", 0.0, error
     if state.cancelling:
-        return "fail", 0.0
+        return "fail", 0.0, error
     if error.kind == "lost":
         if state.losses[index] < handling.lost_retries:
-            return "again", 0.0
-    elif error.kind != "gate" and state.fails[index] < handling.retry.times and _matches(handling.retry, error):
-        return "retry", _delay(handling.retry, state, index, error)
+            return "again", 0.0, error
+    elif _may_be_tried_again(handling.retry, state.fails[index], error):
+        delay_s = _delay(handling.retry, state, index, error)
+        rest_s = left_s(state, index, turn.now)
+        if rest_s is None or delay_s <= rest_s:
+            return "retry", delay_s, error
+        error = replace(error, message=f"{error.message} (not tried again: max_time={handling.retry.max_time} would be over)")
     if handling.fallback and index not in state.fallback_due:
-        return "fallback", 0.0
-    return "fail", 0.0
+        return "fallback", 0.0, error
+    return "fail", 0.0, error
 
 
-def _matches(retry: Retry, error: Error) -> bool:
-    if not retry.on:
+def _may_be_tried_again(retry: Retry, fails: int, error: Error) -> bool:
+    if error.kind == "gate" or (retry.times is not None and fails >= retry.times):
+        return False
+    if not retry.on or error.kind == "pending":
         return True
-    if error.kind == "timeout":
-        return not _TIMEOUT_TYPES.isdisjoint(retry.on)
-    return any(name in retry.on for name in error.types)
+    types = TIMEOUT_TYPES if error.kind == "timeout" else error.types
+    return any(name in retry.on for name in types)
 
 
 def _delay(retry: Retry, state: RunState, index: int, error: Error) -> float:
