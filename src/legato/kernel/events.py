@@ -111,10 +111,17 @@ class RunHalted(Event, frozen=True):
     rollback: bool = False
 
 
+class CodeChanged(Event, frozen=True):
+    """The run goes on with other code of these nodes: their fingerprints from now on."""
+
+    code: dict[str, str]
+
+
 class StepsCalled(Event, frozen=True):
     """A flow called these: they are steps of the run from now on, numbered after all others.
 
-    `handling` is of nodes that the plan did not know: they joined the project after the run was accepted.
+    `handling` is of nodes that the plan did not know: they joined the project after the run was accepted. A call whose key is
+    known takes the place of the step that had it: what that recorded was of other code.
     """
 
     parent: int
@@ -178,8 +185,8 @@ class RunEnded(Event, frozen=True):
 
 AnyEvent = (
     AttemptsStarted | AttemptBegun | StepSucceeded | AttemptFailed | AttemptStopping | AttemptsReturned | StepDeclined
-    | StepsCalled | StepsRevived | StepParked | WaitEnded | StepsSkipped | StepsCancelled | RunHalted | CancelRequested
-    | StepUndone | RunResumed | RunEnded
+    | CodeChanged | StepsCalled | StepsRevived | StepParked | WaitEnded | StepsSkipped | StepsCancelled | RunHalted
+    | CancelRequested | StepUndone | RunResumed | RunEnded
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from heapq import heappush
 
 from legato.kernel.budget import begin_anew
-from legato.kernel.state import CALLED, FRESH, HELD, IDLE, PARKED, RUNNING, SUCCEEDED, WAITING, RunState
+from legato.kernel.state import CALLED, FRESH, HELD, PARKED, SUCCEEDED, WAITING, RunState
 from legato.plan.records import Handling, Step
 from legato.terms.attempt import Call
 from legato.terms.instant import Instant, after
@@ -17,11 +17,26 @@ WAITS = {"sleep": "lg.sleep", "approval": "lg.approval", "signal": "lg.signal"}
 """The names of steps that are waits, and no nodes of a project."""
 
 
+def node_of(call: Call) -> str:
+    """The node of the step that the call becomes."""
+    return call.node if call.wait is None else WAITS[call.wait.kind]
+
+
+def is_outdated(state: RunState, index: int, call: Call, siblings: Mapping[str, int]) -> bool:
+    """Whether the step is not this call's any more: its node, the code of its outcome or a result that it reads is another now.
+
+    A step without an outcome, or one that is tried anew, has the code of now in any case.
+    """
+    step = state.plan.steps[index]
+    if (step.node, step.partition) != (node_of(call), call.partition) or any(siblings[key] > index for _, key in call.inputs):
+        return True
+    return state.status[index] >= FRESH and index not in state.dormant and state.has_old_code(index)
+
+
 def add_call(state: RunState, parent: int, call: Call, at: Instant) -> int:
-    """Make a call a step of the run; its number."""
+    """Make a call a step of the run; its number. It takes the place of the step that had its key, and finds what that called."""
     index = len(state.status)
-    wait = call.wait
-    node = WAITS[wait.kind] if wait is not None else call.node
+    wait, node = call.wait, node_of(call)
     state.plan.handling.setdefault(node, Handling())
     siblings = state.children.setdefault(parent, {})
     needs = tuple(dict.fromkeys(siblings[key] for _, key in call.inputs))
@@ -33,6 +48,8 @@ def add_call(state: RunState, parent: int, call: Call, at: Instant) -> int:
     state.status.append(WAITING)
     state.wanted.append(1)
     state.counts[WAITING] += 1
+    if (former := siblings.get(call.key)) is not None:
+        _replace(state, former, index)
     siblings[call.key] = index
     state.parents[index] = parent
     state.calls[index], state.keys[index] = call, call.key
@@ -46,6 +63,12 @@ def add_call(state: RunState, parent: int, call: Call, at: Instant) -> int:
     elif state.left[index] == 0:
         state.make_ready(index)
     return index
+
+
+def _replace(state: RunState, former: int, index: int) -> None:
+    if former in state.children and state.plan.steps[former].node == state.plan.steps[index].node:
+        adopted = state.children[index] = state.children.pop(former)
+        state.parents.update(dict.fromkeys(adopted.values(), index))
 
 
 def _wait_for(state: RunState, need: int, waiter: int) -> None:
@@ -63,6 +86,8 @@ def take_outcome(state: RunState, index: int) -> None:
     parent = state.parents.get(index)
     if parent is None:
         return
+    if state.codes:
+        state.made[index] = len(state.codes)
     state.told.append(index)
     if state.status[index] == SUCCEEDED and not state.handling(index).undo:
         state.calls.pop(index, None)
@@ -86,12 +111,6 @@ def descendants(state: RunState, index: int) -> Iterator[int]:
     for child in state.children.get(index, {}).values():
         yield child
         yield from descendants(state, child)
-
-
-def open_below(state: RunState, index: int) -> tuple[list[int], list[int]]:
-    """What a flow called that has no outcome: not under way, and under way."""
-    below = list(descendants(state, index))
-    return [each for each in below if state.status[each] in IDLE], [each for each in below if state.status[each] == RUNNING]
 
 
 def revive(state: RunState, index: int, at: Instant) -> None:

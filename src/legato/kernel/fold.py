@@ -103,6 +103,8 @@ def _succeeded(state: RunState, event: ev.StepSucceeded) -> None:
     if state.rolling:
         state.undo_queue.append(index)
     state.release(index)
+    if index in state.children and state.open:
+        state.orphaned.append(index)  # what it called in an earlier pass, and, with other code, no more
     if state.parents:
         take_outcome(state, index)
 
@@ -149,6 +151,13 @@ def _close(state: RunState, index: int) -> None:
         state.orphaned.append(index)
     if state.parents:
         take_outcome(state, index)
+
+
+def _code_changed(state: RunState, event: ev.CodeChanged) -> None:
+    state.codes.append({**(state.codes[-1] if state.codes else {}), **event.code})
+    for index in [each for each in state.parked if state.plan.steps[each].node in event.code]:
+        del state.parked[index]  # the new code may not wait for the same
+        state.make_ready(index)
 
 
 def _called(state: RunState, event: ev.StepsCalled) -> None:
@@ -292,6 +301,7 @@ _FOLDS: dict[type, Callable[[RunState, Any], None]] = {
     ev.CancelRequested: _cancel_requested,
     ev.StepUndone: _undone,
     ev.RunResumed: _resumed,
+    ev.CodeChanged: _code_changed,
     ev.StepsCalled: _called,
     ev.StepsRevived: _revived,
     ev.StepParked: _parked,

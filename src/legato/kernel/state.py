@@ -75,7 +75,8 @@ class RunState:
 
     Steps from `planned` on were called by flows: `parents` and `children` (by key) say which, `keys` and `calls` how. A flow in
     `parked` waits for the outcome of any of its steps; `dormant` steps are tried anew if their flow, resumed, calls them again.
-    `later` is how nodes of the project of now are handled, for calls of what the plan does not know.
+    `later` is how nodes of the project of now are handled, for calls of what the plan does not know. `codes` are the codes of
+    nodes after each change of the project under way; `made` says, of calls that ended since, after how many of them.
     `told` are outcomes that flows have not been told of yet, `orphaned` are ended flows whose open calls are not closed yet.
     """
 
@@ -87,6 +88,7 @@ class RunState:
         "cancelling",
         "causes",
         "children",
+        "codes",
         "counts",
         "done_order",
         "dormant",
@@ -104,6 +106,7 @@ class RunState:
         "keys", "later",
         "left",
         "losses",
+        "made",
         "next_token",
         "orphaned",
         "parents",
@@ -158,6 +161,8 @@ class RunState:
         self.calls: dict[int, Call] = {}
         self.keys: dict[int, str] = {}
         self.later: Mapping[str, Handling] = {}
+        self.codes: list[dict[str, str]] = []
+        self.made: dict[int, int] = {}
         self.parked: dict[int, frozenset[int]] = {}
         self.dormant: set[int] = set()
         self.told: list[int] = []
@@ -244,6 +249,18 @@ class RunState:
         """How many steps have no outcome yet."""
         counts = self.counts
         return counts[WAITING] + counts[READY] + counts[RUNNING] + counts[BACKOFF] + counts[HELD] + counts[PARKED]
+
+    def code(self, node: str, changes: int | None = None) -> str:
+        """The code of a node after so many changes of the project (None: all of them); empty where it is not known."""
+        count = len(self.codes) if changes is None else changes
+        known = self.codes[count - 1].get(node) if count else None
+        handling = self.plan.handling.get(node)
+        return known if known is not None else handling.code if handling is not None else ""
+
+    def has_old_code(self, index: int) -> bool:
+        """Whether the step's outcome is of other code than its node has now."""
+        node = self.plan.steps[index].node
+        return bool(self.codes) and self.code(node, self.made.get(index, 0)) != self.code(node)
 
     def claims(self, index: int) -> tuple[tuple[str, str], ...]:
         """The asset partitions that an attempt of this step would write."""

@@ -233,4 +233,5 @@ def handling_of(node: Node) -> Handling:
         outputs=node.outputs if node.kind == "asset" else (),
         retry=node.retry, lost_retries=node.lost_retries, timeout_s=node.timeout_s, pool=node.pool, priority=node.priority,
         on_failure=node.on_failure, fallback=bool(node.fallback), undo=node.undo, flow=node.kind == "flow",
+        code=node.code,
     )  # fmt: skip

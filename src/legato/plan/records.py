@@ -55,7 +55,10 @@ class Step(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Handling(Struct, frozen=True, kw_only=True):
-    """How the kernel treats the steps of one node: copied from the declaration, so that a run does not change under way."""
+    """How the kernel treats the steps of one node: copied from the declaration, so that a run does not change under way.
+
+    `code` is the fingerprint of its code then; empty where it is not known.
+    """
 
     outputs: tuple[str, ...] = ()
     retry: Retry = NO_RETRY
@@ -67,6 +70,7 @@ class Handling(Struct, frozen=True, kw_only=True):
     fallback: bool = False
     undo: bool = False
     flow: bool = False
+    code: str = ""
 
 
 class Plan(Struct, frozen=True, kw_only=True):

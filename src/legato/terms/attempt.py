@@ -152,8 +152,8 @@ class Wait(Struct, frozen=True, array_like=True, omit_defaults=True):
 class Call(Struct, frozen=True, array_like=True, omit_defaults=True):
     """One call that a flow makes: a task, another flow, an asset to materialize, or a wait (`node` is empty then).
 
-    `key` is its identity within the flow, whatever the order of calls: node, code, inputs and its number among equal calls, or
-    an explicit name. `inputs` are parameters that take the result of an earlier call (its key). `beside` asks that it be made
+    `key` is its identity within the flow, whatever the order of calls: node, inputs and its number among equal calls, or an
+    explicit name. `inputs` are parameters that take the result of an earlier call (its key). `beside` asks that it be made
     in the flow's own process, which has nothing to do until it has the result.
     """
 

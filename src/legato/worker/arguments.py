@@ -124,8 +124,7 @@ class Shape:
             (binding.param, binding.kind, _left_out(declared[binding.param].default))
             for binding in mine if binding.source != "partition"
         )  # fmt: skip
-        self.identity = blake2b(digest_size=16)
-        self.identity.update(pack((node.name, node.code)))
+        self.identity = blake2b(pack(node.name), digest_size=16)
 
     def refuse(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise Python's own TypeError for arguments that do not fit."""

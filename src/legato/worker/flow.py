@@ -40,8 +40,8 @@ class Parking(BaseException):
 class Flow:
     """One pass through a flow's body; a `Caller` for the faces that it calls.
 
-    A call is known by its key, whatever the order of calls: what the node is, its code, its inputs, and its number among equal
-    calls of this flow; or the name that it was given. For the thread of the body alone.
+    A call is known by its key, whatever the order of calls: what the node is, its inputs, and its number among equal calls of
+    this flow; or the name that it was given. For the thread of the body alone.
     """
 
     def __init__(self, order: Order, line: Line, arguments: Arguments, outcomes: Outcomes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import heapify
 
 from legato.kernel.commands import KillAttempt
-from legato.kernel.events import AttemptsReturned, AttemptStopping, CancelRequested, RunResumed
+from legato.kernel.events import AttemptsReturned, AttemptStopping, CancelRequested, CodeChanged, RunResumed
 from legato.kernel.family import WAKE_DUE
 from legato.kernel.fold import RETRY_DUE
 from legato.kernel.inputs import Cancel, Resume, TakeOver
@@ -52,11 +52,19 @@ def take_over(turn: Turn, asked: TakeOver) -> None:
     state = turn.state
     if state.running:
         turn.emit(AttemptsReturned(turn.now, tuple(sorted(state.running))))
+    if code := _changed_code(state):
+        turn.emit(CodeChanged(turn.now, code))
     for index, due in state.backoff.items():
         state.backoff[index] = _not_beyond(state, index, turn.now, due)
     wakes = [entry for entry in state.due if entry[2] == WAKE_DUE]
     state.due = [*wakes, *((due, index, RETRY_DUE) for index, due in state.backoff.items())]
     heapify(state.due)
+
+
+def _changed_code(state: RunState) -> dict[str, str]:
+    """The code of now of the nodes that the run knows with another one."""
+    now = {node: handling.code for node, handling in state.later.items() if handling.code and node in state.plan.handling}
+    return {node: code for node, code in now.items() if state.code(node) not in ("", code)}
 
 
 def _not_beyond(state: RunState, index: int, now: Instant, due: Instant) -> Instant:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from legato.kernel.commands import Deliver, KillAttempt, StartBeside
 from legato.kernel.events import (
     AttemptsStarted,
@@ -12,10 +14,10 @@ from legato.kernel.events import (
     StepsRevived,
     WaitEnded,
 )
-from legato.kernel.family import open_below
+from legato.kernel.family import descendants, is_outdated
 from legato.kernel.inputs import Resolve
 from legato.kernel.rules.failure import fail_attempt, stopped
-from legato.kernel.state import FRESH, HELD, READY
+from legato.kernel.state import FRESH, HELD, IDLE, READY, RUNNING, RunState
 from legato.kernel.turn import Turn
 from legato.terms.attempt import Call, Called, Parked
 
@@ -27,9 +29,9 @@ def take_called(turn: Turn, called: Called) -> None:
         return
     state = turn.state
     known = state.children.get(called.step, {})
-    again = tuple(known[call.key] for call in called.calls if call.key in known)
-    new = tuple({call.key: call for call in called.calls if call.key not in known}.values())
+    new, again = _sort(state, known, called.calls)
     if new:
+        _stop(turn, [known[call.key] for call in new if call.key in known])
         known_nodes, later = state.plan.handling, state.later
         joined = {call.node: later[call.node] for call in new if call.node not in known_nodes and call.node in later}
         turn.emit(StepsCalled(turn.now, called.step, new, joined))
@@ -43,6 +45,20 @@ def take_called(turn: Turn, called: Called) -> None:
     for call in called.calls:
         if call.beside:
             _start_beside(turn, called, call)
+
+
+def _sort(state: RunState, known: Mapping[str, int], calls: Sequence[Call]) -> tuple[tuple[Call, ...], list[int]]:
+    """Which of the calls become steps, each once, and the steps of those that are known and still good."""
+    new: dict[str, Call] = {}
+    again: list[int] = []
+    for call in calls:
+        index = known.get(call.key)
+        remade = bool(new) and any(key in new for _, key in call.inputs)
+        if index is None or remade or is_outdated(state, index, call, known):
+            new[call.key] = call
+        else:
+            again.append(index)
+    return tuple(new.values()), again
 
 
 def _start_beside(turn: Turn, called: Called, call: Call) -> None:
@@ -92,19 +108,27 @@ def tell_flows(turn: Turn) -> None:
     for index in told:
         parent = state.parents[index]
         attempt = state.running.get(parent)
-        if attempt is not None and attempt.mode == "run" and not attempt.stopping:
+        replaced = state.children[parent].get(state.keys[index]) != index
+        if attempt is not None and attempt.mode == "run" and not attempt.stopping and not replaced:
             turn.ask(Deliver(parent, attempt.token, index))
 
 
 def close_orphans(turn: Turn) -> None:
-    """What a flow called and left open when it failed is cancelled, all the way down."""
+    """What a flow called and left open when it ended is cancelled, all the way down."""
+    while turn.state.orphaned:
+        _stop(turn, list(descendants(turn.state, turn.state.orphaned.pop())))
+
+
+def _stop(turn: Turn, steps: Sequence[int]) -> None:
+    """Cancel those of the steps that have no outcome."""
     state = turn.state
-    while state.orphaned:
-        idle, running = open_below(state, state.orphaned.pop())
-        if idle:
-            turn.emit(StepsCancelled(turn.now, tuple(idle)))
-        for index in running:
-            attempt = state.running[index]
-            if not attempt.stopping:
-                turn.emit(AttemptStopping(turn.now, index, attempt.token, "cancel"))
-                turn.ask(KillAttempt(index, attempt.token))
+    idle = tuple(index for index in steps if state.status[index] in IDLE)
+    if idle:
+        turn.emit(StepsCancelled(turn.now, idle))
+    for index in steps:
+        if state.status[index] != RUNNING:  # nor is an undo stopped
+            continue
+        attempt = state.running[index]
+        if not attempt.stopping:
+            turn.emit(AttemptStopping(turn.now, index, attempt.token, "cancel"))
+            turn.ask(KillAttempt(index, attempt.token))
