@@ -186,6 +186,10 @@ def test_a_flow_runs_with_its_parameters(site: Path) -> None:
     assert "succeeded in" in answer.stdout
     assert "4 leads dry 3\n" in legato(site, "logs", "last", "new_leads").stdout
     assert legato(site, "logs", "last", "enrich").stdout.count("enriching Bob") == 2
+    assert "── enrich#3" in legato(site, "logs", "last", "enrich").stdout
+    assert legato(site, "logs", "last", "enrich#2").stdout == "enriching Bob\n"
+    none = legato(site, "logs", "last", "enrich#5")
+    assert (none.returncode, "why:   it called enrich 4 times" in none.stderr) == (3, True)
     (told,) = records(legato(site, "runs", "--limit", "1", "--json").stdout)
     assert told["result"][0]["request"] == "new_leads --min-volume 10 --sources fair --sources web --dry-run --force 3"
 

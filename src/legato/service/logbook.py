@@ -8,19 +8,19 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from legato.declare.resolve import did_you_mean
 from legato.kernel import events as ev
 from legato.kernel.family import WAITS
 from legato.kernel.state import CALLED
 from legato.plan.records import Handling, Plan, Step
 from legato.ports.store import Store
+from legato.service.naming import Names
 from legato.service.workspace import Workspace
 from legato.terms.attempt import LogSpan, Mode
 from legato.terms.codec import unpack
 from legato.terms.errors import LegatoError, NotFound
 from legato.terms.fact import Error
 from legato.terms.instant import Instant
-from legato.terms.key import show, split
+from legato.terms.key import show
 
 _CHUNK = 1 << 16
 _FAILED = {
@@ -44,12 +44,6 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
     error: Error | None = None
     log: LogSpan | None = None
 
-    @property
-    def name(self) -> str:
-        """The step as people write it, with its mode if it is not just run, and its number from the second try on."""
-        again = "" if self.number == 1 else f" (try {self.number})"
-        return show(self.node, self.partition) + ("" if self.mode == "run" else f" {self.mode}") + again
-
 
 class Logbook:
     """The attempts of one run. `read` takes up what was committed since the last call.
@@ -64,6 +58,7 @@ class Logbook:
         self.causes: dict[int, int] = {}
         self.outcome: ev.Outcome | None = None
         self._tries: dict[int, int] = {}
+        self._names = Names(self.plan.steps, self.plan.handling, len(self.plan.steps))
         self._after = 0
 
     def read(self) -> list[AttemptRecord]:
@@ -152,18 +147,15 @@ class Logbook:
         return [token]
 
     def steps_of(self, text: str) -> frozenset[int]:
-        """The steps that a text names: `NODE`, `NODE@PARTITION`, an asset that the node makes, or a number in the plan."""
-        steps = self.plan.steps
-        if text.isdigit() and int(text) < len(steps):
+        """The steps that a text names, as in `Names.find`, or by a number in the plan."""
+        if text.isdigit() and int(text) < len(self.plan.steps):
             return frozenset((int(text),))
-        name, partition = split(text)
-        makers = {node for node, handling in self.plan.handling.items() if name in (node, *handling.outputs)}
-        found = frozenset(at for at, step in enumerate(steps) if step.node in makers and partition in ("", step.partition))
-        if not found:
-            names = (name for node, handling in self.plan.handling.items() for name in (node, *handling.outputs))
-            why = f"{name} is in its plan, but not at {partition}" if makers else did_you_mean(name, set(names))
-            raise NotFound("step", f"run {self.run_id} has no step {text!r}", why=why, next=f"legato status {self.run_id}")
-        return found
+        return frozenset(self._names.find(text, run=self.run_id))
+
+    def title(self, attempt: AttemptRecord) -> str:
+        """The attempt's step as people write it, with its mode if it is not just run, and its number from the second try on."""
+        again = "" if attempt.number == 1 else f" (try {attempt.number})"
+        return self._names.of(attempt.step) + ("" if attempt.mode == "run" else f" {attempt.mode}") + again
 
     def why_not(self, step: int) -> str:
         """Why a step made no attempt."""
@@ -179,7 +171,7 @@ class Logbook:
         """A step as people write it: by the asset that it makes."""
         planned = self.plan.steps[step]
         outputs = self.plan.handling[planned.node].outputs
-        return show(outputs[0] if outputs else planned.node, planned.partition)
+        return show(outputs[0], planned.partition) if outputs else self._names.of(step)
 
 
 def read_log(workspace: Workspace, span: LogSpan, start: int | None = None) -> Iterator[bytes]:

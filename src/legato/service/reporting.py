@@ -11,7 +11,8 @@ from legato.kernel.events import SkipKind
 from legato.kernel.state import FAILED, SKIPPED, RunState, Status
 from legato.ports.store import Holder, Run, Store
 from legato.runtime.conductor import read_state
-from legato.service.folding import Folder
+from legato.service.folding import MOST_RANGES, Folder
+from legato.service.naming import Names, names_of
 from legato.service.workspace import Workspace
 from legato.terms.attempt import Ref
 from legato.terms.fact import Error, Verdict
@@ -23,7 +24,10 @@ Warned = tuple[Ref, Verdict]
 
 
 class Failure(Struct, frozen=True, kw_only=True):
-    """Steps of one node that failed in the same way. `example` names the first of them; `skipped` counts what waited for any."""
+    """Steps of one node that failed in the same way. `example` names the first of them; `skipped` counts what waited for any.
+
+    `partitions` says which they are: of calls of a flow, by their names.
+    """
 
     node: str
     partitions: str
@@ -133,23 +137,17 @@ def warned_in(event: ev.AnyEvent) -> list[Warned]:
 
 def report_state(folder: Folder, run: Run, state: RunState, words: str, warned: Sequence[Warned]) -> RunReport:
     """How a run is, from its state; `words` say how it is as a whole."""
-    line = _line(run, words)
+    line, names = _line(run, words), names_of(state)
     held_up, skips = _skips(folder, state)
     return RunReport(
         id=run.id, request=run.request, actor=run.actor, state=words, at=run.at, ended=run.ended, seconds=line.seconds,
         steps=sum(step.run for step in state.plan.steps),
         counts={code.name.lower(): state.counts[code] for code in Status if state.counts[code]},
-        failures=_failures(folder, state, held_up), skips=skips, warnings=tuple(_warnings(folder, state, warned)),
+        failures=_failures(folder, state, names, held_up), skips=skips, warnings=tuple(_warnings(folder, state, warned)),
         running=tuple(
-            Running(name=name_of(state, index), step=index, since=attempt.started) for index, attempt in state.running.items()
+            Running(name=names.of(index), step=index, since=attempt.started) for index, attempt in state.running.items()
         ) if words == "running" else (),
     )  # fmt: skip
-
-
-def name_of(state: RunState, index: int) -> str:
-    """A step as people write it: `delays@2013-01-05`."""
-    step = state.plan.steps[index]
-    return show(step.node, step.partition)
 
 
 def _line(run: Run, words: str) -> RunLine:
@@ -188,24 +186,30 @@ def _skips(folder: Folder, state: RunState) -> tuple[dict[int, list[int]], tuple
     return held_up, tuple(skips)
 
 
-def _failures(folder: Folder, state: RunState, held_up: dict[int, list[int]]) -> tuple[Failure, ...]:
+def _failures(folder: Folder, state: RunState, names: Names, held_up: dict[int, list[int]]) -> tuple[Failure, ...]:
     alike: dict[tuple[str, str, str], list[int]] = {}
     for index, error in sorted(state.errors.items()):
         if state.status[index] == FAILED:
             alike.setdefault((state.plan.steps[index].node, error.kind, error.message), []).append(index)
-    return tuple(_failure(folder, state, steps, held_up) for steps in alike.values())
+    return tuple(_failure(folder, state, names, steps, held_up) for steps in alike.values())
 
 
-def _failure(folder: Folder, state: RunState, steps: Sequence[int], held_up: dict[int, list[int]]) -> Failure:
+def _failure(folder: Folder, state: RunState, names: Names, steps: Sequence[int], held_up: dict[int, list[int]]) -> Failure:
     first = steps[0]
     error: Error = state.errors[first]
     below = sorted({index for step in steps for index in held_up.get(step, ())})
-    node = state.plan.steps[first].node
+    node, keys = state.plan.steps[first].node, [state.plan.steps[index].partition for index in steps]
     return Failure(
-        node=node, partitions=folder.partitions(node, [state.plan.steps[index].partition for index in steps]), count=len(steps),
-        example=name_of(state, first), step=first, kind=error.kind, message=error.message, where=error.where,
+        node=node, partitions=folder.partitions(node, keys) or _listed(names, steps), count=len(steps),
+        example=names.of(first), step=first, kind=error.kind, message=error.message, where=error.where,
         attempts=max(1, state.attempts[first]), skipped=len(below), held_up=_names(folder, state, below),
     )  # fmt: skip
+
+
+def _listed(names: Names, steps: Sequence[int]) -> str:
+    """The names of a flow's calls, where there are several."""
+    more = f" and {len(steps) - MOST_RANGES} more" if len(steps) > MOST_RANGES else ""
+    return ", ".join(map(names.of, steps[:MOST_RANGES])) + more if len(steps) > 1 else ""
 
 
 def _names(folder: Folder, state: RunState, steps: Sequence[int]) -> str:

@@ -15,7 +15,8 @@ from legato.plan.records import Plan
 from legato.ports.store import Run, Store
 from legato.runtime.conductor import read_state
 from legato.service.inbox import Inbox, Resolution
-from legato.service.reporting import list_runs, name_of
+from legato.service.naming import names_of
+from legato.service.reporting import list_runs
 from legato.service.running import actor, find_run
 from legato.service.shell import command
 from legato.service.workspace import Workspace
@@ -116,13 +117,14 @@ def _waits(store: Store, run: Run, words: str) -> Iterator[Waiting]:
         return
     state = read_state(store, run.id)
     dues: dict[int, Instant] = {}
+    names = names_of(state)
     for due, step, kind in state.due:
         if kind == WAKE_DUE:  # one that was begun anew has a later one
             dues[step] = max(due, dues.get(step, due))
     for step, call in sorted(state.calls.items()):
         if call.wait is not None and state.status[step] == HELD:
             yield Waiting(
-                run=run.id, step=step, flow=name_of(state, state.parents[step]), kind=call.wait.kind, name=call.wait.name,
+                run=run.id, step=step, flow=names.of(state.parents[step]), kind=call.wait.kind, name=call.wait.name,
                 who=call.wait.who, until=dues.get(step), state=words,
             )  # fmt: skip
 

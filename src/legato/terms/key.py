@@ -19,15 +19,22 @@ def is_name(text: str) -> bool:
     return len(text) <= MAX_NAME and NAME.match(text) is not None
 
 
-def show(asset: str, partition: str = NO_PARTITION) -> str:
-    """An asset partition as people write it: `delays@2013-01-05`, or the bare name."""
-    return f"{asset}@{partition}" if partition else asset
+def show(asset: str, partition: str = NO_PARTITION, number: int = 0) -> str:
+    """An asset partition as people write it: `delays@2013-01-05`, or the bare name; of several calls of a task, `enrich#3`."""
+    name = f"{asset}@{partition}" if partition else asset
+    return f"{name}#{number}" if number else name
 
 
 def split(text: str) -> tuple[str, str]:
     """The asset and partition of `delays@2013-01-05`; the partition is empty where none is written."""
     asset, _, partition = text.partition("@")
     return asset, partition
+
+
+def split_number(text: str) -> tuple[str, int]:
+    """The name and the number of `enrich#3`; 0 where none is written."""
+    name, _, digits = text.rpartition("#")
+    return (name, int(digits)) if name and digits.isdecimal() else (text, 0)
 
 
 def run_id(seconds: int, noise: int) -> str:

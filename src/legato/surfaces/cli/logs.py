@@ -29,7 +29,8 @@ def logs(call: Call, run: str, step: str | None, follow: bool, number: int | Non
     """Print what a run's steps printed, and the errors that they ended with.
 
     RUN is a run's name, the beginning of one, or `last`. STEP is an asset, a task or a flow, with @PARTITION for one of its
-    steps. Each attempt gets a heading, unless there is only one. With --json every piece of output is a line of JSON.
+    steps, or #3 for the third call that a flow made of it. Each attempt gets a heading, unless there is only one. With --json
+    every piece of output is a line of JSON.
     """
     workspace = call.workspace()
     store = call.history(workspace)
@@ -49,7 +50,7 @@ def logs(call: Call, run: str, step: str | None, follow: bool, number: int | Non
         _stream(call, tail, pieces)
         return
     alone = not follow and sum(map(wanted, book.attempts.values())) == 1
-    paper = _Paper(call.screen, alone=alone, brief=step is None)
+    paper = _Paper(call.screen, book, alone=alone, brief=step is None)
     for attempt, chunk in pieces:
         paper.put(attempt, chunk)
     _close(call.aside, tail, paper, steps, alive=is_alive())
@@ -58,8 +59,8 @@ def logs(call: Call, run: str, step: str | None, follow: bool, number: int | Non
 class _Paper:
     """Where pieces are printed, each attempt under its heading. `brief` only counts attempts without a word to say."""
 
-    def __init__(self, screen: Screen, *, alone: bool, brief: bool) -> None:
-        self._screen, self._alone, self._brief = screen, alone, brief
+    def __init__(self, screen: Screen, book: Logbook, *, alone: bool, brief: bool) -> None:
+        self._screen, self._book, self._alone, self._brief = screen, book, alone, brief
         self._written: dict[int, bool] = {}
         self._current = 0
         self._ends_line = True
@@ -85,7 +86,8 @@ class _Paper:
             self.silent += 1
         elif not wrote:
             self._head(attempt)
-            self._line(self._screen.paint(f"{attempt.name} wrote nothing" if self._alone else "nothing written", "dim"))
+            told = f"{self._book.title(attempt)} wrote nothing" if self._alone else "nothing written"
+            self._line(self._screen.paint(told, "dim"))
 
     def _head(self, attempt: AttemptRecord) -> None:
         if attempt.token == self._current:
@@ -93,7 +95,7 @@ class _Paper:
         if not self._alone:
             took = f", {format_seconds(attempt.seconds)}" if attempt.seconds else ""
             outcome = f"  {self._screen.status(attempt.outcome)}{took}" if attempt.outcome else ""
-            self._line(f"{self._screen.paint(f'── {attempt.name}', 'bold')}{outcome}", apart=bool(self._current))
+            self._line(f"{self._screen.paint(f'── {self._book.title(attempt)}', 'bold')}{outcome}", apart=bool(self._current))
         self._current = attempt.token
 
     def _line(self, text: str, *, apart: bool = False) -> None:
@@ -118,7 +120,7 @@ def _close(screen: Screen, tail: Tail, paper: _Paper, steps: frozenset[int] | No
     if paper.silent:
         screen.say(screen.paint(f"{count(paper.silent, 'attempt')} wrote nothing", "dim"))
     if open_ones:
-        named = ", ".join(each.name for each in open_ones[:_MOST_NAMED])
+        named = ", ".join(book.title(each) for each in open_ones[:_MOST_NAMED])
         more = f" and {len(open_ones) - _MOST_NAMED} more" if len(open_ones) > _MOST_NAMED else ""
         words = "still running" if alive else "unfinished, the process that made them is gone"
         screen.say(f"{words}: {named}{more}")
@@ -137,7 +139,7 @@ def _stream(call: Call, tail: Tail, pieces: Pieces) -> None:
     for attempt, chunk in pieces:
         decoder = decoders.setdefault(attempt.token, codecs.getincrementaldecoder("utf-8")("replace"))
         if text := decoder.decode(chunk, final=not chunk):
-            call.event("output", attempt=attempt.token, step=attempt.name, text=text)
+            call.event("output", attempt=attempt.token, step=tail.book.title(attempt), text=text)
         if not chunk:
             del decoders[attempt.token]
             call.event("ended", attempt=as_plain(attempt))

@@ -12,7 +12,7 @@ from legato.kernel import events as ev
 from legato.kernel.state import BACKOFF, RunState
 from legato.ports.clock import Clock
 from legato.service.estimating import Timings
-from legato.service.reporting import name_of
+from legato.service.naming import names_of
 from legato.surfaces.cli.call import Call
 from legato.surfaces.cli.output import Screen, cells_of, clip, count
 from legato.surfaces.cli.pace import Pace
@@ -59,6 +59,7 @@ class Lines:
         """The run is about to start."""
         self.state, self._told = state, self.clock.now()
         self.pace = Pace(state, slots, timings, self._told)
+        self.names = names_of(state)
 
     def hear(self, state: RunState, events: list[ev.AnyEvent]) -> None:
         """Count what happened, and tell what is worth a line."""
@@ -115,7 +116,7 @@ class Lines:
         last = self.pace.see(node, seconds)
         done = self.screen.paint("done", "green")
         if self.pace.total <= MOST_SINGLE:
-            self.say(f"{done}    {name_of(self.state, index)}  {self.screen.paint(format_seconds(seconds), 'dim')}")
+            self.say(f"{done}    {self.names.of(index)}  {self.screen.paint(format_seconds(seconds), 'dim')}")
         elif last:
             self._node_done(node)
 
@@ -132,7 +133,7 @@ class Lines:
         self._failures += 1
         if self._failures <= MOST_FAILURES:
             first = event.error.message.partition("\n")[0]
-            head = f"{self.screen.paint('failed', 'red')}  {name_of(self.state, event.step)}: "
+            head = f"{self.screen.paint('failed', 'red')}  {self.names.of(event.step)}: "
             self.say(head + clip(first, max(40, 2 * self.screen.width - cells_of(head))))
         elif self._failures == MOST_FAILURES + 1:
             self.say("more failures are counted, and told at the end")
@@ -173,7 +174,7 @@ class Live(Lines):
         for index, attempt in list(self.state.running.items())[:MOST_RUNNING]:
             took = format_seconds((now - attempt.started) / 1e6)
             stopping = f" stopping ({attempt.stopping})" if attempt.stopping else ""
-            name = clip(name_of(self.state, index), self.screen.width - len(took) - len(stopping) - 6)
+            name = clip(self.names.of(index), self.screen.width - len(took) - len(stopping) - 6)
             lines.append(f"  {self.screen.paint(name, 'cyan')}  {self.screen.paint(took + stopping, 'dim')}")
         more = len(self.state.running) - MOST_RUNNING
         return [*lines, self.screen.paint(f"  and {more} more", "dim")] if more > 0 else lines

@@ -7,7 +7,7 @@ from typing import Any
 from legato.kernel import events as ev
 from legato.kernel.state import RunState
 from legato.service.estimating import Timings
-from legato.service.reporting import name_of
+from legato.service.naming import names_of
 from legato.surfaces.cli.call import Call
 from legato.terms.instant import Instant, to_datetime
 
@@ -20,7 +20,7 @@ class Stream:
 
     def begin(self, state: RunState, slots: int, timings: Timings) -> None:
         """The run is about to start."""
-        self._state = state
+        self._state, self._names = state, names_of(state)
         steps = sum(step.run for step in state.plan.steps)
         self._call.event("run", run=state.run_id, request=state.plan.request, steps=steps, workers=slots)
 
@@ -38,7 +38,7 @@ class Stream:
                 case ev.StepUndone():
                     self._tell(event.step, "undone", at=event.at)
                 case ev.StepsSkipped():
-                    root = {"because_of": name_of(state, event.root)} if event.root >= 0 else {}
+                    root = {"because_of": self._names.of(event.root)} if event.root >= 0 else {}
                     for index in event.steps:
                         self._tell(index, "skipped", at=event.at, why=event.kind, **root)
                 case ev.StepsCancelled():
@@ -58,6 +58,6 @@ class Stream:
     def _tell(self, index: int, status: str, *, at: Instant, **fields: Any) -> None:
         step = self._state.plan.steps[index]
         self._call.event(
-            "step", run=self._state.run_id, step=index, node=step.node, partition=step.partition, status=status,
-            at=to_datetime(at), **fields,
+            "step", run=self._state.run_id, step=index, name=self._names.of(index), node=step.node,
+            partition=step.partition, status=status, at=to_datetime(at), **fields,
         )  # fmt: skip

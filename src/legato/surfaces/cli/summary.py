@@ -6,6 +6,7 @@ from legato.service.reporting import Failure, RunReport
 from legato.service.shell import command as shell
 from legato.surfaces.cli.output import Screen, count
 from legato.terms.instant import format_seconds
+from legato.terms.key import split_number
 
 MOST_FAILURES = 10
 
@@ -60,7 +61,8 @@ def in_counts(counts: dict[str, int]) -> str:
 
 
 def _draw_failure(screen: Screen, failure: Failure) -> None:
-    what = failure.example if failure.count == 1 else f"{failure.node}: {count(failure.count, 'partition')}"
+    noun = "partition" if "@" in failure.example else "call"
+    what = failure.example if failure.count == 1 else f"{failure.node}: {count(failure.count, noun)}"
     tries = f" after {failure.attempts} tries" if failure.attempts > 1 else ""
     first, _, rest = failure.message.partition("\n")
     screen.say(screen.hang(f"{screen.paint('failed', 'red')}  {screen.paint(what, 'bold')}{tries}: ", first))
@@ -87,7 +89,7 @@ def next_commands(report: RunReport) -> list[tuple[str, str]]:
     if report.failures:
         example = report.failures[0].example
         found = [
-            (shell("legato", "why", example), "what failed, and what to do"),
+            (shell("legato", "why", split_number(example)[0]), "what failed, and what to do"),
             (shell("legato", "logs", report.id, example), "what it printed"),
         ]
     blocked = next((skip for skip in report.skips if skip.kind == "blocked"), None)
