@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from legato.declare import mapping
     from legato.declare.calling import Future, TaskFailed
-    from legato.declare.faces import Input, asset, assets, check, flow, resource, source, task
+    from legato.declare.faces import Input, asset, assets, check, flow, previous, resource, source, task
     from legato.declare.mapping import all_partitions, look_back
     from legato.declare.node import Retry
     from legato.declare.options import Pool
@@ -38,7 +38,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "declare.calling": ("Future", "TaskFailed"),
-    "declare.faces": ("Input", "asset", "assets", "check", "flow", "resource", "source", "task"),
+    "declare.faces": ("Input", "asset", "assets", "check", "flow", "previous", "resource", "source", "task"),
     "declare.mapping": ("all_partitions", "look_back", "mapping"),
     "declare.node": ("Retry",),
     "declare.options": ("Pool",),
@@ -56,7 +56,7 @@ _HOME_OF = {name: f"legato.{home}" for home, names in _HOMES.items() for name in
 __all__ = [  # noqa: RUF022 - in the order in which one learns them
     "asset", "assets", "source", "task", "flow", "check", "resource", "secret",
     "Partition", "hourly", "daily", "weekly", "monthly", "static", "dynamic", "product",
-    "Input", "look_back", "all_partitions", "mapping",
+    "Input", "previous", "look_back", "all_partitions", "mapping",
     "contract", "column", "not_null", "unique", "row_count", "in_range", "in_set", "matches", "expression",
     "sleep", "approval", "signal",
     "load", "Retry", "Pool", "Context", "Secret", "Future", "TaskFailed", "LegatoError",

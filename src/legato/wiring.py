@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from legato.plan.graph import Graph
 from legato.plan.validate import faults
 from legato.runtime.clock import SystemClock
-from legato.service.workspace import Observe, Workspace
+from legato.service.workspace import Workspace
 from legato.terms.attempt import Done, Order, Raised
 from legato.terms.codec import fingerprint
 from legato.terms.errors import InvalidProject, LegatoError, Unreachable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from legato.ports.executor import Executor
     from legato.ports.storage import Storage
     from legato.ports.store import Holder, Store
+    from legato.runtime.dispatch import Observe
     from legato.service.premises import Premises
 
 

@@ -214,6 +214,18 @@ def test_values_that_tasks_handed_on_are_nobodys_leftover(site: Path, ask: Any) 
     assert ask(site, "doctor").found("leftovers") == [("ok", "none", "")]
 
 
+def test_values_that_flows_hand_over_are_nobodys_leftover(site: Path, ask: Any) -> None:
+    made = "@lg.asset\ndef copied(found: bytes) -> int:\n    return len(found)\n\n\n"
+    flow = '@lg.flow\ndef hands() -> None:\n    copied.materialize(found=b"y" * 200_000)\n'
+    (site / "pipeline.py").write_text(f"{PIPELINE}\n\n{made}{flow}")
+    assert ask(site, "run", "hands").exit == 0
+    (path,) = (path for path in (site / ".legato" / "data" / "hands" / "_").iterdir())
+    told = ask(site, "doctor")
+    assert (told.found("leftovers"), told.found("strangers")) == ([("ok", "none", "")], [])
+    path.rename(path.with_name(path.name.replace("-1.", "-2.")))
+    assert ask(site, "doctor").found("leftovers")[0][0] == "warning"
+
+
 def test_nothing_is_removed_while_something_runs(littered: Path, ask: Any) -> None:
     writer = open_workspace(littered).open_writer("legato run rows")
     told = ask(littered, "doctor", "--fix", "--yes")

@@ -1,4 +1,5 @@
-"""kill -9 on the process tree of a flow that calls, maps, catches, sleeps: same result, and nothing on record runs again."""
+"""kill -9 on the process tree of a flow that calls, maps, catches, sleeps and publishes: same result, each version is made of the
+one before it, and nothing on record runs again."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ import msgspec
 import pytest
 from processes import kill_all, tree_of, wait_until_gone
 
+import legato as lg
 from legato.kernel.events import StepSucceeded, decode
 from legato.kernel.state import RunState
 from legato.runtime.conductor import read_state
@@ -50,6 +52,11 @@ def poll(what: str) -> int:
     witness("poll", what)
     return 1
 
+@lg.asset(deps={"before": lg.previous})
+def ledger(entry: int, before: list[int] | None) -> list[int]:
+    time.sleep(0.01)
+    return [*(before or []), entry]
+
 @lg.flow
 def polls(times: int) -> int:
     return sum(poll("same") for _ in range(times))
@@ -66,7 +73,10 @@ def leads(count: int = 15) -> int:
         refuse()
     except ValueError:
         found = [*found, 1]
+    for entry in range(4):
+        ledger.materialize(entry=entry)
     lg.sleep("200ms")
+    ledger.materialize(entry=4)
     return total(found, polls(5))
 '''
 RESULT = sum(10 * lead for lead in range(15)) + 1 + 5
@@ -131,7 +141,9 @@ def _finish(folder: Path, command: list[str], env: dict[str, str], seed: int) ->
     assert ended.ended == "succeeded", f"seed {seed}"
     assert set(counts.values()) == {1}, f"seed {seed}: on record twice"
     nodes = Counter(ended.plan.steps[index].node for index in counts)
-    assert nodes == {"fetch": 1, "enrich": 15, "poll": 5, "polls": 1, "total": 1, "leads": 1}, f"seed {seed}: {nodes}"
+    expected = {"fetch": 1, "enrich": 15, "poll": 5, "polls": 1, "total": 1, "leads": 1, "ledger": 5}
+    assert nodes == expected, f"seed {seed}: {nodes}"
+    assert lg.load("ledger", project=folder) == [0, 1, 2, 3, 4], f"seed {seed}: a version was made of the wrong one"
     (top,) = [index for index in counts if ended.plan.steps[index].node == "total"]
     assert msgspec.msgpack.decode(ended.values[top]) == RESULT, f"seed {seed}"
     again = set(after) & _seen(state, done) if state is not None else set()

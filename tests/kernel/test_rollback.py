@@ -149,6 +149,23 @@ def test_an_undo_waits_for_a_claim_even_where_slots_are_free(play):
     assert scene.start() == ["a"]
 
 
+def test_nothing_is_taken_back_while_another_run_makes_a_version_of_it(play):
+    """The version that the other one was given stays until its own stands in its place, and is what it was made of."""
+    board = Board({})
+    scene = play("a -> b", board=board, run_id="r1", a=asset("x"), b=BACK)
+    scene.start()
+    scene.done("a")
+    scene.start()
+    other = play("a", board=board, run_id="r2", a=asset("x"))
+    other.start()
+    scene.raises("b")
+    scene.told()
+    assert (scene.start(), scene.told()) == ([], [])
+    other.done("a")
+    scene.start()
+    assert scene.told() == ["undo a", "end rolled_back"]
+
+
 def test_a_rollback_is_not_cancelled(play):
     """Half undone is worse than either end: a cancel during the rollback changes nothing."""
     scene = play("a -> b", a=UNDO, b=BACK)

@@ -6,6 +6,7 @@ A case is a text file of sections, each begun by a line `--- NAME`:
 * `sources` are lines `feed@2013-01-01 = token` (`gone`: no longer there).
 * `failed` are lines `asset@partition: message`: the newest try failed.
 * `make SELECTION` pretends that the plan for the selection ran and published everything.
+* `publish ASSET@PARTITION` pretends that a flow did so with what only flows make.
 * `plan SELECTION` is followed by the plan that is expected, one line a step.
 """
 
@@ -69,12 +70,15 @@ class World:
             coord = () if node.partitions is None else coord_of(node.partitions, step.partition, {})
             inputs = {edge.key: fresh.digest(edge, needs.region(edge, coord)) or "" for edge in self.graph.needs[node.name]}
             for asset in node.outputs:
-                self.made += 1
-                version, digest, judged = f"v{self.made}", f"d{self.made}", fresh.contract(node, asset)
-                ref = Ref(asset, step.partition, version, "files", "", "json")
-                head = Head(asset, step.partition, version, digest, node.code, judged, inputs, NOW, ref)
-                self.heads.setdefault(asset, {})[step.partition] = head
-                self.troubles.pop((asset, step.partition), None)
+                self.publish(asset, step.partition, node.code, fresh.contract(node, asset), inputs)
+
+    def publish(self, asset: str, partition: str, code: str = "", judged: str = "", inputs: dict[str, str] | None = None) -> None:
+        """Publish a new version of one asset partition."""
+        self.made += 1
+        ref = Ref(asset, partition, f"v{self.made}", "files", "", "json")
+        head = Head(asset, partition, ref.version, f"d{self.made}", code, judged, inputs or {}, NOW, ref)
+        self.heads.setdefault(asset, {})[partition] = head
+        self.troubles.pop((asset, partition), None)
 
     def _facts(self) -> Facts:
         return Facts(self.heads, self.observed, self.troubles)
@@ -113,6 +117,8 @@ def test_plan(case: Path, tmp_path: Path) -> None:
                 world.troubles[split(name)] = message
         elif kind == "make":
             world.make(words)
+        elif kind == "publish":
+            world.publish(*split(words))
         else:
             assert kind == "plan", f"{kind} is no section"
             asked += 1

@@ -15,7 +15,7 @@ import legato as lg
 NAMES = """
     asset assets source task flow check resource secret
     Partition hourly daily weekly monthly static dynamic product
-    Input look_back all_partitions mapping
+    Input previous look_back all_partitions mapping
     contract column not_null unique row_count in_range in_set matches expression
     sleep approval signal
     load Retry Pool Context Secret Future TaskFailed LegatoError

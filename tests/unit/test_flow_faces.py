@@ -192,8 +192,8 @@ class Recorder:
         self.heard.append(("map", face.node.name, list(items), dict(shared)))
         return "mapped"
 
-    def materialize(self, face: Any, partition: str) -> str:
-        self.heard.append(("materialize", face.node.name, partition))
+    def materialize(self, face: Any, partition: str, arguments: Any) -> str:
+        self.heard.append(("materialize", face.node.name, partition, dict(arguments)))
         return "made"
 
     def wait(self, wait: Wait) -> str:
@@ -214,16 +214,18 @@ def test_in_a_run_calls_go_to_its_caller(caller: Recorder) -> None:
     answers: list[Any] = [
         double(1, times=2), double.submit(3, name="third"), double.map(iter([1, 2]), times=3), inner(4),
         prices.materialize(), prices.materialize("x"), prices.materialize(days.partition("2013-01-05")),
+        prices.materialize(partition="x", found=[1]),
     ]  # fmt: skip
-    assert answers == ["called", "submitted", "mapped", "called", "made", "made", "made"]
+    assert answers == ["called", "submitted", "mapped", "called", "made", "made", "made", "made"]
     assert caller.heard == [
         ("call", "double", (1,), {"times": 2}, None),
         ("submit", "double", (3,), {}, "third"),
         ("map", "double", [1, 2], {"times": 3}),
         ("call", "inner", (4,), {}, None),
-        ("materialize", "prices", ""),
-        ("materialize", "prices", "x"),
-        ("materialize", "prices", "2013-01-05"),
+        ("materialize", "prices", "", {}),
+        ("materialize", "prices", "x", {}),
+        ("materialize", "prices", "2013-01-05", {}),
+        ("materialize", "prices", "x", {"found": [1]}),
     ]
 
 

@@ -69,17 +69,91 @@ def test_without_a_flow_an_argument_is_a_fault_as_ever() -> None:
     assert codes(task("enrich", lambda lead: lead)) == ["parameter"]
 
 
-def test_an_asset_has_no_arguments() -> None:
-    prices = lg.asset(name="prices")(lambda: 1)
-    (fault,) = faults(lg.asset(name="report")(lambda price: price), prices, run_all)
+def test_what_names_nothing_is_an_argument_of_an_asset_too() -> None:
+    rates, extra = lg.asset(name="rates")(lambda: 1), task("extra", lambda: 2)
+
+    def fn(found, rates, extra, house: Warehouse, top=9): ...  # type: ignore[no-untyped-def]
+
+    project, code = frozen(lg.asset(name="prices")(fn), rates, extra, run_all, warehouse)
+    node = project.nodes["prices"]
+    assert (node.deps, node.arguments, node.called, node.is_input) == ((Dep("rates", "rates"),), ("found", "extra"), True, True)
+    assert bound(code, "prices") == {
+        "found": "input", "rates": "input", "extra": "input", "house": "resource", "top": "input",
+    }  # fmt: skip
+
+
+def test_others_depend_on_what_flows_make() -> None:
+    prices, report = lg.asset(name="prices")(lambda found: found), lg.asset(name="report")(lambda prices: prices)
+    announce, enrich = task("announce", lambda prices: 0), task("enrich", lambda lead, prices: lead)
+    project, _ = frozen(enrich, announce, report, prices, run_all)
+    assert {name: project.nodes[name].deps for name in ("report", "announce", "enrich")} == dict.fromkeys(
+        ("report", "announce", "enrich"), (Dep("prices", "prices"),)
+    )
+    assert [name for name, node in project.nodes.items() if node.called] == ["prices", "run_all", "enrich"]
+
+
+def test_an_asset_named_like_what_is_called_takes_it_as_an_argument() -> None:
+    scrape = task("scrape", lambda url: url)
+    project, _ = frozen(lg.asset(name="prices")(lambda scrape: scrape), scrape, run_all)
+    assert (project.nodes["prices"].arguments, project.nodes["prices"].deps) == (("scrape",), ())
+
+
+def test_an_asset_with_all_its_inputs_is_made_by_plans() -> None:
+    prices = lg.asset(name="prices")(lambda rates, top=9: rates)
+    project, _ = frozen(prices, lg.asset(name="rates")(lambda: 1), run_all)
+    assert (project.nodes["prices"].arguments, project.nodes["prices"].called) == ((), False)
+
+
+def test_without_a_flow_an_argument_of_an_asset_is_a_fault_as_ever() -> None:
+    (fault,) = faults(lg.asset(name="report")(lambda price: price), lg.asset(name="prices")(lambda: 1))
     assert (fault.code, fault.hint) == ("parameter", "did you mean `prices`?")
+
+
+@pytest.mark.parametrize("keywords", [{"deps": ["fetch"]}, {"check": lambda made, fetch: True}])
+def test_no_plan_runs_a_task_for_what_flows_make(keywords: dict[str, Any]) -> None:
+    check = keywords.pop("check", None)
+    made = lg.asset(name="made", **keywords)(lambda found: found)
+    checks = [lg.check("made", name="c")(check)] if check else []
+    assert codes(made, *checks, task("fetch", lambda: 1), run_all) == ["called-input"]
+
+
+# -- the version before --
+
+
+def test_an_asset_takes_its_version_before() -> None:
+    prices = lg.asset(name="prices", deps={"before": lg.previous})(lambda found, before: found)
+    seen = lg.asset(name="seen", deps={"seen": lg.previous}, when=lambda seen: not seen)(lambda prices, seen: prices)
+    project, code = frozen(prices, seen, run_all)
+    assert {name: (node.previous, node.arguments, node.deps) for name, node in project.nodes.items() if node.previous} == {
+        "prices": ({"before": "prices"}, ("found",), ()),
+        "seen": ({"seen": "seen"}, (), (Dep("prices", "prices"),)),
+    }
+    assert bound(code, "prices") == {"found": "input", "before": "input"}
+    assert bound(code, "seen#when") == {"seen": "input"}
+
+
+def test_of_several_assets_the_parameter_names_one() -> None:
+    pair = lg.assets("a", "b", deps={"a": lg.previous, "b": lg.previous}, name="pair")(lambda a, b: (a, b))
+    project, _ = frozen(pair)
+    assert project.nodes["pair"].previous == {"a": "a", "b": "b"}
+    assert codes(lg.assets("a", "b", deps={"before": lg.previous}, name="pair")(lambda before: 1)) == ["previous"]
 
 
 @pytest.mark.parametrize(
     "declared",
     [
-        lg.asset(name="a")(lambda enrich: enrich),
-        lg.asset(name="a")(lambda run_all: run_all),
+        lg.task(name="t", deps={"before": lg.previous})(lambda before: 1),
+        lg.asset(name="a", deps=[lg.previous])(lambda: 1),
+        lg.asset(name="a", deps={"before": lg.Input(lg.previous, lg.look_back(2))})(lambda before: 1),
+    ],
+)
+def test_faults_of_the_version_before(declared: Any) -> None:
+    assert codes(declared) == ["previous"]
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
         lg.asset(name="a", deps=["run_all"])(lambda: 1),
         lg.task(name="a", deps=["enrich"])(lambda: 1),
     ],

@@ -66,8 +66,8 @@ class Caller(Protocol):
         """One call for each item, which is its first argument (`shared` are more of them); the results, as a list in order."""
         ...
 
-    def materialize(self, face: Face[..., Any], partition: str) -> Any:
-        """Make and publish an asset, or one partition of it; gives None."""
+    def materialize(self, face: Face[..., Any], partition: str, arguments: Mapping[str, Any]) -> Any:
+        """Make and publish an asset, or one partition of it, with what no plan could give it; gives None."""
         ...
 
     def wait(self, wait: Wait) -> Any:

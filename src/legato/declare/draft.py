@@ -61,9 +61,8 @@ class Draft:
         self._read_resources([each for each in declared if isinstance(each, ResourceFace)])
         self._resolver.has_flows = any(face.node.kind == "flow" for face in self._faces.values())
         for name, face in self._faces.items():
-            deps, arguments, body = self._resolver.node(face)
-            self._nodes[name] = replace(face.node, deps=deps, arguments=arguments)
-            self._bodies[name] = body
+            deps, arguments, previous, self._bodies[name] = self._resolver.node(face)
+            self._nodes[name] = replace(face.node, deps=deps, arguments=arguments, previous=previous)
         if self._resolver.has_flows:
             self._settle_called()
         for face in self._faces.values():
@@ -92,32 +91,41 @@ class Draft:
         self._fault("duplicate-name", f"`{name}` is declared twice, here and in {there}", face.place, "rename one of them")
 
     def _settle_called(self) -> None:
-        """Make arguments of what tasks only seem to take as an input: it is named like a flow, or like a task that flows call."""
+        """Make arguments of what only seems to be an input: it is named like a flow, or like a task that flows call; or like any
+        task, where the asset that takes it is made by flows, which have no plan to run the task."""
         found = True
         while found:
             found = False
             for name, node in self._nodes.items():
-                called = [dep for dep in node.deps if dep.param and self._maker(dep).called]
-                if called and node.kind == "task":
+                called = [dep for dep in node.deps if dep.param and self._is_given(node, self._maker(dep))]
+                if called and node.kind in ("task", "asset"):
                     found = True
                     deps = tuple(dep for dep in node.deps if dep not in called)
                     self._nodes[name] = replace(node, deps=deps, arguments=(*node.arguments, *(dep.param for dep in called)))
 
+    @staticmethod
+    def _is_given(node: Node, maker: Node) -> bool:
+        """Whether a caller has to give the node what this maker makes."""
+        return not maker.is_input or (maker.kind == "task" and node.kind == "asset" and node.called)
+
     def _refuse_called(self, node: Node) -> None:
         for dep in (*node.deps, *(dep for check in node.checks for dep in check.deps)):
             maker = self._maker(dep)
-            if maker.called:
+            if not maker.is_input:
                 what = f"{node.name}: it needs `{dep.node}`, which only runs when it is called, and hands nothing on in a plan"
                 why = "" if maker.kind == "flow" else f": its `{maker.arguments[0]}` names no asset, task or resource"
                 self._fault("called-input", what + why, node.place, "call it from a flow, or name another input")
+            elif self._is_given(node, maker):
+                what = f"{node.name}: it needs `{dep.node}`, a task that no plan runs for it, since flows make it"
+                self._fault("called-input", what, node.place, "call the task in the flow, and hand its value over")
 
     def _maker(self, dep: Dep) -> Node:
         return self._nodes[self._names.makers[dep.node]]
 
     def _offered(self, node: Node) -> list[str]:
         """The inputs that stand beside a node: what a plan or a caller gives it in every case."""
-        inputs = [dep.param for dep in node.deps if dep.param] + list(node.arguments)
-        if node.kind == "task" and node.called:  # calls give all parameters, those with a default too
+        inputs = [dep.param for dep in node.deps if dep.param] + [*node.previous, *node.arguments]
+        if node.kind != "flow" and node.called:  # calls give all parameters, those with a default too
             bindings = self._bodies[node.name].bindings
             inputs += [each.param for each in bindings if each.source == "input" and each.param not in inputs]
         return inputs
@@ -247,7 +255,9 @@ class Draft:
         for cycle in order.cycles(needs):
             path = " -> ".join((*cycle, cycle[0]))
             places = ", ".join(f"{name} in {shown(self._nodes[name].place, self.site.root)}" for name in cycle)
-            self._fault("cycle", f"inputs in a circle: {path}", self._nodes[cycle[0]].place, f"cut one of these: {places}")
+            own = len(cycle) == 1 and self._nodes[cycle[0]].kind == "asset"
+            hint = f'for its version before: deps={{"{cycle[0]}": lg.previous}}' if own else f"cut one of these: {places}"
+            self._fault("cycle", f"inputs in a circle: {path}", self._nodes[cycle[0]].place, hint)
 
     def project(self, names: Sequence[str]) -> Project:
         """The nodes in this order, not yet fingerprinted."""

@@ -106,8 +106,11 @@ class Face(Called[P, R]):
         caller = CALLER.get()
         return alone.map_over(self.fn, items, shared) if caller is None else caller.map(self, items, shared)
 
-    def materialize(self, partition: Partition | str | None = None) -> Any:
-        """Makes and publishes the asset, or one partition of it, as a step of the flow that calls this."""
+    def materialize(self, partition: Partition | str | None = None, **arguments: Any) -> Any:
+        """Makes and publishes the asset, or one partition of it, as a step of the flow that calls this.
+
+        `arguments` are for the parameters that name no asset, task or resource; they may be futures.
+        """
         self._require("materialize", ("asset",))
         caller = CALLER.get()
         if caller is None:
@@ -116,7 +119,8 @@ class Face(Called[P, R]):
                 why="its inputs are published versions, which only a run hands in",
                 next="run the flow that asks for it (legato run FLOW), or call the asset's function with inputs of your own",
             )  # fmt: skip
-        return caller.materialize(self, partition.key if isinstance(partition, Partition) else partition or "")
+        key = partition.key if isinstance(partition, Partition) else partition or ""
+        return caller.materialize(self, key, arguments)
 
     def _require(self, verb: str, kinds: tuple[Kind, ...]) -> None:
         if self.node.kind not in kinds:
@@ -146,7 +150,18 @@ class Input(Struct, frozen=True):
     mapping: PartitionMapping | None = None
 
 
-Deps = Sequence[AnyFace | str | Input] | Mapping[str, AnyFace | str | PartitionMapping | Input]
+class Previous(Struct, frozen=True):
+    """The version of an asset that is published when the asset is made anew."""
+
+    def __repr__(self) -> str:
+        return "lg.previous"
+
+
+previous = Previous()
+"""What an asset takes of itself: `deps={"before": lg.previous}` fills `before` with its published version, or None."""
+
+
+Deps = Sequence[AnyFace | str | Input] | Mapping[str, AnyFace | str | PartitionMapping | Input | Previous]
 
 
 class CheckFace(Called[P, R]):
@@ -208,7 +223,9 @@ def asset(  # noqa: PLR0913
     """Declares an asset: what the function returns is kept, versioned, checked and published under its name.
 
     A parameter named like an asset or task is an input. `deps` adds inputs that no parameter names (only before it), or
-    says which asset a parameter means (`{"x": prev}`) and which partitions of it (`{"flights": lg.look_back(7)}`).
+    says which asset a parameter means (`{"x": prev}`), which partitions of it (`{"flights": lg.look_back(7)}`), or that it
+    takes the asset's own version before (`{"before": lg.previous}`). With a parameter that names nothing, flows make it:
+    `prices.materialize(found=...)`.
     `contract` is what each version must satisfy; `version` replaces the code's fingerprint; `retries` is a number or a
     `Retry`, `timeout` a duration such as "30s"; `pool` shares slots; `on_failure` is skip, halt or rollback; `fallback` is
     a task with the same inputs; `when` a function of inputs that says whether to run at all.

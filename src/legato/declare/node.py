@@ -89,7 +89,8 @@ class Node(Struct, frozen=True, kw_only=True):
     """One declared unit: what it makes, from what, and how it is tried.
 
     `outputs` are the assets it makes (an asset's own name; several for a multi-asset; none for a task). `arguments` are the
-    required parameters of a flow, and those of a task that name nothing: only a flow can call that task. `code` is the
+    required parameters of a flow, and those of a task or asset that name nothing: only a flow can call that task, or have that
+    asset made. `previous` maps parameters to those of its own assets whose published version they take. `code` is the
     fingerprint of its function and all project code that it uses, or of `version` where that is given.
     """
 
@@ -98,6 +99,7 @@ class Node(Struct, frozen=True, kw_only=True):
     outputs: tuple[str, ...] = ()
     deps: tuple[Dep, ...] = ()
     arguments: tuple[str, ...] = ()
+    previous: dict[str, str] = {}
     checks: tuple[Check, ...] = ()
     contracts: dict[str, Contract] = {}
     partitions: Partitions | None = None
@@ -121,8 +123,13 @@ class Node(Struct, frozen=True, kw_only=True):
 
     @property
     def called(self) -> bool:
-        """Whether it takes part in no plan but by its own name: a flow, or a task that only a flow can call."""
+        """Whether no plan makes it unasked: a flow, a task that only a flow can call, or an asset that only flows make."""
         return self.kind == "flow" or bool(self.arguments)
+
+    @property
+    def is_input(self) -> bool:
+        """Whether others can depend on it: it has a value when a plan runs. What flows make was published before."""
+        return self.kind == "asset" or not self.called
 
 
 class Project(Struct, frozen=True, kw_only=True):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from legato.declare.body import Binding, Body
-from legato.declare.faces import AnyFace, CheckFace, Face, Input, ResourceFace, is_async
+from legato.declare.faces import AnyFace, CheckFace, Face, Input, Previous, ResourceFace, is_async
 from legato.declare.mapping import Mapping as PartitionMapping
 from legato.declare.node import Dep
 from legato.declare.options import place_of
@@ -50,6 +50,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"did you mean `{close[0]}`?" if close else ""
 
 
+class Resolved(NamedTuple):
+    """A node's edges, what only a caller can give it, which versions of its own it takes, and its function, bound."""
+
+    deps: tuple[Dep, ...]
+    arguments: tuple[str, ...]
+    previous: dict[str, str]
+    body: Body
+
+
 class Resolver:
     """Resolves declared functions against the names and resource types of a project; what fails becomes a fault."""
 
@@ -59,22 +68,23 @@ class Resolver:
         self.secrets: dict[int, Secret] = {}
         self.types: dict[Any, ResourceFace[..., Any]] = {}
         self.has_flows = False
-        """Whether the project has flows, which can call its tasks with what no name says."""
+        """Whether the project has flows, which can give its tasks and assets what no name says."""
         self._signatures = Signatures()
 
-    def node(self, face: AnyFace) -> tuple[tuple[Dep, ...], tuple[str, ...], Body]:
-        """The edges of an asset, task or source, what only a caller can give it, and its function with every parameter bound."""
+    def node(self, face: AnyFace) -> Resolved:
+        """What the parameters of an asset, task, source or flow are filled with."""
         complain = self._complain(face.node.name, face.place)
         parameters = self._parameters(face.fn, complain)
         if face.node.kind == "flow":
             bindings = [self._given(parameter, complain) for parameter in parameters]
             taken = {binding.param for binding in bindings if binding.source == "input"}
-            return (), tuple(p.name for p in parameters if p.name in taken and not p.optional), _body(face.fn, bindings)
-        claimed, others = self._wanted(face, parameters, complain)
+            given = tuple(p.name for p in parameters if p.name in taken and not p.optional)
+            return Resolved((), given, {}, _body(face.fn, bindings))
+        claimed, others, previous = self._wanted(face, parameters, complain)
         claimed.update({p.name: Dep(p.name, p.name) for p in parameters if p.name not in claimed and self._named(p)})
         partitioned = face.node.partitions is not None
         bound = {p.name: self._bind(p, claimed, partitioned, complain) for p in parameters}
-        callable = face.node.kind == "task" and self.has_flows
+        callable = face.node.kind in ("task", "asset") and self.has_flows
         free = [p for p in parameters if bound[p.name] is None]
         arguments = tuple(p.name for p in free if callable and not p.optional)
         for p in free:
@@ -84,7 +94,8 @@ class Resolver:
         deps.extend(dep for dep in others if dep.node not in filled)
         if face.node.kind == "source" and deps:
             complain("source-input", f"a source has no inputs, but it needs `{deps[0].node}`", "declare it as an asset")
-        return tuple(deps), arguments, _body(face.fn, [each for each in bound.values() if each is not None])
+        body = _body(face.fn, [each for each in bound.values() if each is not None])
+        return Resolved(tuple(deps), arguments, previous, body)
 
     def check(self, face: CheckFace[..., Any], asset: str, partitioned: bool) -> tuple[tuple[Dep, ...], Body]:
         """The edges of a function check beside the judged asset; the one input that is none of them takes the judged value."""
@@ -151,16 +162,24 @@ class Resolver:
 
     # -- the parts of a resolution --
 
-    def _wanted(self, face: AnyFace, parameters: list[Parameter], complain: Complain) -> tuple[dict[str, Dep], list[Dep]]:
-        """What `deps=` asks for: by parameter, and what is only to be there before."""
+    def _wanted(
+        self, face: AnyFace, parameters: list[Parameter], complain: Complain
+    ) -> tuple[dict[str, Dep], list[Dep], dict[str, str]]:
+        """What `deps=` asks for: by parameter, what is only to be there before, and by parameter what was published before."""
         claimed: dict[str, Dep] = {}
         others: list[Dep] = []
+        previous: dict[str, str] = {}
         by_name = {parameter.name for parameter in parameters}
         for param, wanted in _listed(face.deps, complain):
             if param and param not in by_name:
                 known = f"its parameters are {', '.join(by_name)}" if by_name else "it has no parameters"
                 hint = did_you_mean(param, by_name) or known
                 complain("deps", f"deps names `{param}`, which is no parameter of it", hint)
+                continue
+            if isinstance(wanted.target, Previous):
+                own = _own(face, param, wanted, complain)
+                previous.update({param: own} if own else {})
+                claimed.update({param: Dep("", param)} if param else {})
                 continue
             found = self._expand(wanted.target, complain)
             if param and len(found) > 1:
@@ -173,7 +192,7 @@ class Resolver:
                         claimed[name] = Dep(name, name, wanted.mapping)
                     else:
                         others.append(Dep(name, "", wanted.mapping))
-        return claimed, list(dict.fromkeys(others))
+        return claimed, list(dict.fromkeys(others)), previous
 
     def _expand(self, target: Any, complain: Complain) -> tuple[str, ...]:
         found = self.names.expand(target)
@@ -245,6 +264,23 @@ class Resolver:
             self.faults.append(Fault(code, text, place, hint))
 
         return complain
+
+
+def _own(face: AnyFace, param: str, wanted: Input, complain: Complain) -> str:
+    """Which of the node's own assets a parameter takes as it was published before; empty, with a fault, if there is none."""
+    if face.node.kind != "asset":
+        hint = "take an asset as an input, or let an asset keep what is to last"
+        complain("previous", f"lg.previous is an asset's version before, but it is a {face.node.kind}", hint)
+    elif not param or wanted.mapping is not None:
+        complain("previous", "lg.previous stands for a parameter, without a mapping", 'write deps={"before": lg.previous}')
+    elif len(face.names) == 1:
+        return face.names[0]
+    elif param in face.names:
+        return param
+    else:
+        hint = f"name the parameter like one of them: {', '.join(face.names)}"
+        complain("previous", f"of several assets `{param}` could be the version before of any", hint)
+    return ""
 
 
 def _asked(kind: Any, types: Mapping[Any, Any]) -> bool:

@@ -29,7 +29,7 @@ def make_plan(
 
     An asset's partition runs if it is stale, or if something it reads runs. A task runs if it was selected, or if something
     that runs needs it (tasks that are needed are added to the selection). With `force` all selected assets run. A flow runs; what
-    it calls joins the run when it does.
+    it calls joins the run when it does. What only flows make never runs: it is taken as it is published.
     """
     whole = _with_tasks(graph, extents, selection)
     return _Builder(graph, extents, facts, whole, selection, force).build(request, params or {})
@@ -118,7 +118,7 @@ class _Builder:
             self._walk_forward(nodes[name], region)
         self._walk_backward()
         steps = [
-            Step(owner, key, reason.kind not in _SKIPPING, reason, deps)
+            Step(owner, key, self._runs(nodes[owner], reason), reason, deps)
             for owner, key, reason, deps in zip(self.owners, self.keys, self.reasons, self.deps, strict=True)
         ]
         return Plan(
@@ -137,11 +137,15 @@ class _Builder:
             return self.whole
         return {**self.whole, **{name: () for name, node in nodes.items() if node.kind != "source"}}
 
+    @staticmethod
+    def _runs(node: Node, reason: Reason) -> bool:
+        return reason.kind not in _SKIPPING and not _is_taken(node)
+
     # -- forward: what is stale, and what will change under it --
 
     def _walk_forward(self, node: Node, region: Region) -> None:
         edges = self.graph.needs[node.name]
-        plain = not edges
+        plain = not edges or _is_taken(node)
         names = self.needs.keys(node.name, region) if size(region) else []
         coming = self.coming.setdefault(node.name, set())
         for coord, key in zip(coords(region), names, strict=True):
@@ -154,7 +158,7 @@ class _Builder:
             self.keys.append(key)
             self.deps.append(spans)
             self.reasons.append(reason)
-            makes = node.kind == "asset" and reason.kind not in _SKIPPING
+            makes = node.kind == "asset" and self._runs(node, reason)
             if makes:
                 coming.add(key)
             self.blocked.append(reason.kind == _BLOCKED)
@@ -187,6 +191,8 @@ class _Builder:
         return any(self.dirty.find(1, spans[at], spans[at + 1]) >= 0 for at in range(0, len(spans), 2))
 
     def _reason(self, node: Node, coord: Coord, key: str, regions: Inputs, spans: tuple[int, ...]) -> Reason:
+        if _is_taken(node):
+            return self.freshness.taken(node, key)
         if node.kind == "source":
             there = self.facts.observed.get(node.name, {})
             return Reason("observed", there[key]) if key in there else Reason(_BLOCKED, f"{show(node.name, key)} is not there")
@@ -196,7 +202,8 @@ class _Builder:
             coming = self.coming.get(edge.up, ())
             absent = [gone for gone in self.freshness.missing(edge, region) if gone not in coming]
             if absent:
-                return Reason(_BLOCKED, name_missing(edge.name, absent))
+                by_flows = " (flows make it)" if _is_taken(self.graph.project.nodes[edge.up]) else ""
+                return Reason(_BLOCKED, name_missing(edge.name, absent) + by_flows)
         if node.kind == "flow":
             return Reason("requested")
         if node.kind == "task":
@@ -218,13 +225,18 @@ class _Builder:
     def _walk_backward(self) -> None:
         nodes = self.graph.project.nodes
         for index in range(len(self.keys) - 1, -1, -1):
-            if self.reasons[index].kind in _SKIPPING:
+            if not self._runs(nodes[self.owners[index]], self.reasons[index]):
                 continue
             spans = self.deps[index]
             for at in range(0, len(spans), 2):
                 for above in range(spans[at], spans[at + 1]):
                     if self.reasons[above].kind == "unneeded" and nodes[self.owners[above]].kind == "task":
                         self.reasons[above] = Reason("needed", show(self.owners[index], self.keys[index]))
+
+
+def _is_taken(node: Node) -> bool:
+    """Whether a plan takes what is published of a node as it is: flows make it."""
+    return node.kind == "asset" and node.called
 
 
 def handling_of(node: Node) -> Handling:

@@ -6,7 +6,7 @@
     a b (or: a or b)      either                                  a and b, not a, ( )
 
 `and` binds closer than `or`. A selection is a region of partitions by node. A flow is selected by its name or by `kind:flow`, and
-by nothing else; a task that only a flow can call, by nothing at all.
+by nothing else; a task that only a flow can call and an asset that only flows make, by nothing at all (`prices+`: what needs it).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fnmatch import fnmatchcase
 from legato.declare.node import Node
 from legato.declare.partitions import parse_region
 from legato.declare.region import Region, difference, intersection, union
+from legato.declare.resolve import did_you_mean
 from legato.plan.graph import Edge, Graph
 from legato.plan.spread import Extents, downstream, upstream
 from legato.terms.errors import NotFound, UsageError
@@ -60,13 +61,16 @@ class Selector:
         return selection
 
     def _require_plannable(self, node: Node) -> None:
-        if node.kind == "task" and not self._may(node):
-            names = ", ".join(f"`{name}`" for name in node.arguments)
-            raise UsageError(
-                "task-arguments", f"{node.name} needs {names}: call it from a flow", where=node.place,
-                why="a parameter that names no asset, task or resource is filled by whoever calls the task",
-                next=f"legato show {node.name}",
-            )  # fmt: skip
+        if node.kind == "flow" or self._may(node):
+            return
+        names = ", ".join(f"`{name}`" for name in node.arguments)
+        known = [name for name, maker in self.graph.project.makers.items() if self.graph.project.nodes[maker].is_input]
+        hints = (f"`{name}`: {hint}" for name in node.arguments if (hint := did_you_mean(name, known)))
+        why = "\n".join(("a parameter that names no asset, task or resource is filled by the flow that calls for it", *hints))
+        what, show = f"{node.name} needs {names}", f"legato show {node.name}"
+        if node.kind == "asset":
+            raise UsageError("flow-made", f"{what}: let a flow make it", where=node.place, why=why, next=show)
+        raise UsageError("task-arguments", f"{what}: call it from a flow", where=node.place, why=why, next=show)
 
     def _unpopulated(self, found: Selection) -> list[str]:
         nodes = self.graph.project.nodes
@@ -115,6 +119,7 @@ class Selector:
             result = _join(result, self._spread(found, match["up"].rstrip("+"), self.graph.needs, _to_up))
         if match["down"]:
             result = _join(result, self._spread(found, match["down"].lstrip("+"), self.graph.needed_by, _to_down))
+            result = self._without_taken(result) or result
         return result
 
     def _body(self, body: str) -> Selection:
@@ -185,7 +190,8 @@ class Selector:
                 for edge in edges[name]:
                     other, part = step(self.graph, self.extents, edge, region)
                     reached[other] = union(reached.get(other, ()), part)
-            frontier = {name: fresh for name, part in reached.items() if (fresh := difference(part, result.get(name, ())))}
+            planned = self._without_taken(reached)
+            frontier = {name: fresh for name, part in planned.items() if (fresh := difference(part, result.get(name, ())))}
             result = _join(result, frontier)
             left -= 1
         return result
@@ -203,6 +209,11 @@ class Selector:
     def _may(self, node: Node) -> bool:
         """Whether something else than its own name can select a node."""
         return self.whole or not node.called
+
+    def _without_taken(self, found: Selection) -> Selection:
+        """The selection without the assets that only flows make: what is around them is planned, and takes them as published."""
+        nodes = self.graph.project.nodes
+        return {name: region for name, region in found.items() if nodes[name].kind != "asset" or self._may(nodes[name])}
 
     def _is_loose(self, node: Node) -> bool:
         """Whether a task stands alone in a project with flows: nothing in a plan leads to it, so it is theirs to call."""

@@ -101,8 +101,17 @@ class Freshness:
         reason = next((found for found in reasons if found.kind != "fresh"), Reason("fresh"))
         if reason.kind == "fresh":
             return reason
-        trouble = next((self.facts.troubles[asset, key] for asset in node.outputs if (asset, key) in self.facts.troubles), None)
-        return reason if trouble is None else Reason("failed", trouble)
+        trouble = self._trouble(node, key)
+        return Reason("failed", trouble) if trouble else reason
+
+    def taken(self, node: Node, key: str) -> Reason:
+        """How a partition stands that only flows make: a plan takes it as it is published, whatever its code is now."""
+        if trouble := self._trouble(node, key):
+            return Reason("failed", trouble)
+        return Reason("fresh" if all(key in self.facts.heads.get(asset, {}) for asset in node.outputs) else "missing")
+
+    def _trouble(self, node: Node, key: str) -> str:
+        return next((self.facts.troubles[asset, key] for asset in node.outputs if (asset, key) in self.facts.troubles), "")
 
     def _judge(self, node: Node, coord: Coord, key: str, asset: str) -> Reason:
         head = self.facts.heads.get(asset, {}).get(key)

@@ -26,7 +26,7 @@ from legato.ports.storage import Storage
 from legato.ports.store import Commit, Run, Store, Version
 from legato.runtime.book import Book
 from legato.runtime.catalogue import Catalogue
-from legato.runtime.dispatch import MOST_AT_ONCE, Dispatch, Pace
+from legato.runtime.dispatch import MOST_AT_ONCE, Dispatch, Observe, Pace
 from legato.terms.attempt import Answer, Begun, Called, Done, Order, Raised, Ref, Report, Returned
 from legato.terms.codec import pack, unpack
 from legato.terms.errors import LegatoError, NotFound
@@ -69,9 +69,10 @@ class Conductor:
     memory may be ahead of what is stored, so it is thrown away (a new conductor reads it again).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a port, or what it works on
         self, store: Store, executor: Executor, clock: Clock, graph: Graph, extents: Extents, *,
         storages: Mapping[str, Storage] | None = None, listener: Listener | None = None,
+        observe: Observe = lambda source, key: None,
     ) -> None:  # fmt: skip
         self.store, self.executor, self.clock = store, executor, clock
         self.storages = storages or {}
@@ -82,7 +83,7 @@ class Conductor:
         """Called at least every quarter of a second, before anything new is taken up: what it raises ends `drive`."""
         self._board = Board(graph.project.pools)
         self._catalogue = Catalogue(store)
-        self._dispatch = Dispatch(graph, extents, self._catalogue)
+        self._dispatch = Dispatch(graph, extents, self._catalogue, observe)
         self._pace = Pace(store.timings())
         self._begun: dict[tuple[str, int], tuple[Begun, Instant]] = {}
         self._draining = self._uneven = False

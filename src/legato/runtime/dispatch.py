@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -21,12 +21,15 @@ from legato.terms.errors import LegatoError
 from legato.terms.fact import Column
 from legato.terms.key import show
 
+Observe = Callable[[Node, str], str | None]
+"""Asks a source what version it has at a partition; None where it has none."""
+
 
 class Dispatch:
     """Makes orders. Inputs are resolved when an attempt starts, from what is published then, and remembered for its version."""
 
-    def __init__(self, graph: Graph, extents: Extents, catalogue: Catalogue) -> None:
-        self._graph, self._catalogue = graph, catalogue
+    def __init__(self, graph: Graph, extents: Extents, catalogue: Catalogue, observe: Observe) -> None:
+        self._graph, self._catalogue, self._observe = graph, catalogue, observe
         self._needs = Needs(graph, extents)
         self._extents = extents
         self._read: dict[tuple[str, int], dict[str, str]] = {}
@@ -55,9 +58,10 @@ class Dispatch:
     def order(self, state: RunState, index: int, token: int, mode: Mode) -> Order:
         """The order for one attempt of a step."""
         step = state.plan.steps[index]
-        if index in state.calls and not state.plan.handling[step.node].outputs:
-            arguments = self._called(state, index)
-            return Order(state.run_id, index, token, step.node, step.partition, arguments, mode, state.attempts[index])
+        is_called = index in state.calls
+        called = self._called(state, index) if is_called else ()
+        if is_called and not state.plan.handling[step.node].outputs:
+            return Order(state.run_id, index, token, step.node, step.partition, called, mode, state.attempts[index])
         if (given := state.plan.arguments.get(step.node)) is not None and index < state.planned:
             return Order(state.run_id, index, token, step.node, step.partition, given, mode, state.attempts[index])
         edges = self._graph.needs.get(step.node)
@@ -67,16 +71,22 @@ class Dispatch:
                 why="it was removed or renamed after the run was accepted", next="put it back, or plan anew: legato run",
             )  # fmt: skip
         node = self.node(step.node)
-        if not edges and not node.contracts:
+        if not edges and not node.contracts and not node.previous and not is_called:
             return Order(state.run_id, index, token, step.node, step.partition, (), mode, state.attempts[index])
-        coord = () if node.partitions is None else coord_of(node.partitions, step.partition, self._extents.dynamic)
+        coord = coord_of(node.partitions, step.partition, self._extents.dynamic)
         arguments, read = self._arguments(state, index, edges, coord)
         if node.kind == "asset":
             self._read[state.run_id, index] = read
         return Order(
-            state.run_id, index, token, step.node, step.partition, arguments, mode, state.attempts[index],
-            published=self._published(node, step.partition),
+            state.run_id, index, token, step.node, step.partition, (*arguments, *self._before(node, step.partition), *called),
+            mode, state.attempts[index], published=self._published(node, step.partition),
         )  # fmt: skip
+
+    def _before(self, node: Node, partition: str) -> Iterable[Argument]:
+        """The versions of its own that a node takes: those that are published now, which nobody else replaces meanwhile."""
+        for param, asset in node.previous.items():
+            head = self._catalogue.head(asset, partition)
+            yield Argument(param, () if head is None else (head.ref,))
 
     def _called(self, state: RunState, index: int) -> tuple[Argument, ...]:
         """The arguments of a call: those that the flow gave, and the results of other calls that it passed on unseen."""
@@ -109,25 +119,36 @@ class Dispatch:
                 if is_read(edge):
                     arguments.append(self._values(state, index, edge))
             elif upper.kind == "source":
-                tokens = state.plan.observed.get(edge.name, {})
+                tokens = state.plan.observed.get(edge.name, {}) if index < state.planned else self._look(upper, names)
                 read[edge.key] = digest_inputs((name, tokens.get(name, "")) for name in names)
                 if is_read(edge):
                     seen: object = {name: tokens[name] for name in names} if self._many[edge] else tokens[names[0]]
                     arguments.append(Argument(edge.param, value=pack(seen), many=self._many[edge]))
             else:
-                argument, read[edge.key] = self._versions(edge, names)
+                argument, read[edge.key] = self._versions(edge, names, index >= state.planned)
                 if is_read(edge):
                     arguments.append(argument)
         return tuple(arguments), read
 
-    def _versions(self, edge: Edge, names: list[str]) -> tuple[Argument, str]:
+    def _look(self, source: Node, names: list[str]) -> dict[str, str]:
+        """What a source says now: no plan has asked it for what a flow makes."""
+        tokens = {}
+        for name in names:
+            token = self._observe(source, name)
+            if token is None:
+                raise LegatoError("input-missing", f"{show(source.name, name)} is not there", next=f"legato why {source.name}")
+            tokens[name] = token
+        return tokens
+
+    def _versions(self, edge: Edge, names: list[str], called: bool) -> tuple[Argument, str]:
         heads = self._catalogue.heads(edge.name)
         try:
             found = [heads[name] for name in names]
         except KeyError as gone:
+            why = "nothing has made it before the flow asked" if called else "it was withdrawn after the plan was made"
             raise LegatoError(
-                "input-missing", f"{show(edge.name, gone.args[0])} is not published, but {edge.down} needs it",
-                why="it was withdrawn after the plan was made", next=f"legato run +{edge.down}",
+                "input-missing", f"{show(edge.name, gone.args[0])} is not published, but {edge.down} needs it", why=why,
+                next=f"legato why {edge.name}",
             ) from None  # fmt: skip
         digest = digest_inputs((head.partition, head.digest) for head in found)
         return Argument(edge.param, tuple(head.ref for head in found), None, self._many[edge]), digest

@@ -160,7 +160,7 @@ def describe_node(workspace: Workspace, store: Store | None, name: str) -> Descr
     patches = _patches(planner, node)
     return Described(
         name=name, kind=node.kind, description=node.description, place=node.place, owner=node.owner, domain=node.domain,
-        tags=node.tags, outputs=node.outputs, inputs=tuple(_input(workspace, edge) for edge in graph.needs[node.name]),
+        tags=node.tags, outputs=node.outputs, inputs=(*(_input(workspace, edge) for edge in graph.needs[node.name]), *_own(node)),
         used_by=tuple(dict.fromkeys(edge.down for edge in graph.needed_by[node.name] if edge.name == name)),
         partitions=describe(node.partitions), count=size(planner.extents.of(node.partitions)),
         contract=node.contracts.get(name), policy=_policy(node),
@@ -187,6 +187,12 @@ def _input(workspace: Workspace, edge: Edge) -> InputShown:
     down, up = nodes[edge.down].partitions, nodes[edge.up].partitions
     words = "" if up is None else _mapping(edge.mapping or default_mapping(down, up))
     return InputShown(name=edge.name, param=edge.param, mapping=words)
+
+
+def _own(node: Node) -> abc.Iterator[InputShown]:
+    """What the node takes of its own versions."""
+    for param, asset in node.previous.items():
+        yield InputShown(name=asset, param=param, mapping="its version before")
 
 
 def _mapping(mapping: Mapping) -> str:

@@ -18,7 +18,7 @@ from legato.terms.key import show
 
 _PAGE = 1_000
 _MOST_TOLD = 10
-_MADE_BY = re.compile(r"\.?(?P<run>[0-9a-z]{6}-[0-9a-z]{4})-\d+(?:\.[a-z]+)?\Z")
+_MADE_BY = re.compile(r"\.?(?P<run>[0-9a-z]{6}-[0-9a-z]{4})-\d+(?:-\d+)?(?:\.[a-z]+)?\Z")
 
 
 def examine_data(premises: Premises, store: Store, *, deep: bool) -> Iterator[Finding]:
@@ -43,6 +43,11 @@ def examine_data(premises: Premises, store: Store, *, deep: bool) -> Iterator[Fi
         yield Finding("leftovers", "ok", "none")
 
 
+def _is_made_by_flows(premises: Premises, ref: Ref) -> bool:
+    project = premises.project
+    return project is not None and ref.asset in project.makers and project.maker(ref.asset).called
+
+
 def _is_kept(ref: Ref) -> bool:
     """Whether bytes belong to the version: what was only observed has none."""
     return bool(ref.location)
@@ -52,9 +57,8 @@ def _missing(premises: Premises, heads: Sequence[Ref], *, deep: bool) -> Iterato
     broken = [(ref, what) for ref in heads if (what := _fault(premises, ref, deep=deep))]
     for ref, what in broken[:_MOST_TOLD]:
         name = show(ref.asset, ref.partition)
-        fix = (
-            f"{command('legato', 'run', '--force', name)}, or go back to an older version: {command('legato', 'rollback', name)}"
-        )
+        again = "run the flow that makes it" if _is_made_by_flows(premises, ref) else command("legato", "run", "--force", name)
+        fix = f"{again}, or go back to an older version: {command('legato', 'rollback', name)}"
         yield Finding("published", "fault", what, fix)
     if len(broken) > _MOST_TOLD:
         yield Finding("published", "fault", f"and {len(broken) - _MOST_TOLD} more published versions are missing or changed")
@@ -104,7 +108,7 @@ def find_leftovers(premises: Premises, store: Store) -> tuple[list[Path], list[P
 
     To be asked only when nothing runs: what a live attempt stages is not known yet.
     """
-    known, values = _locations(store), _TaskValues(store)
+    known, values = _locations(store), _HandedOn(store)
     roots = {name: storage.root for name, storage in premises.storages.items() if isinstance(storage, FileStorage)}
     orphans: list[Path] = []
     strangers: list[Path] = []
@@ -121,8 +125,8 @@ def find_leftovers(premises: Premises, store: Store) -> tuple[list[Path], list[P
     return orphans, strangers
 
 
-class _TaskValues:
-    """Values that tasks of a run handed on: they are stored, but no versions."""
+class _HandedOn:
+    """Values that tasks and flows of a run handed on: they are stored, but no versions."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -140,8 +144,10 @@ class _TaskValues:
             events = [ev.decode(body) for _, body in self._store.events(run)]
         except ValueError:
             return None
-        refs = (event.kept for event in events if isinstance(event, ev.StepSucceeded) and event.kept is not None)
-        return {"/".join(ref.location.split("/")[:3]) for ref in refs}
+        kept = [event.kept for event in events if isinstance(event, ev.StepSucceeded) and event.kept is not None]
+        calls = (call for event in events if isinstance(event, ev.StepsCalled) for call in event.calls)
+        given = [ref for call in calls for argument in call.arguments for ref in argument.refs]
+        return {"/".join(ref.location.split("/")[:3]) for ref in (*kept, *given)}
 
 
 def remove(paths: Iterable[Path]) -> list[str]:

@@ -39,10 +39,11 @@ def parameters_of(workspace: Workspace, name: str) -> tuple[Parameter, ...]:
     """What whoever runs the flow, or calls the task, may give it, in order."""
     body = workspace.code.body(name)
     defaults = inspect.signature(body.fn).parameters
-    needed = {dep.param for dep in workspace.project.nodes[name].deps}
+    node = workspace.project.nodes[name]
+    filled = {*node.previous, *(dep.param for dep in node.deps)}
     return tuple(
         Parameter(each.param, _kind(each.kind, defaults[each.param].default), defaults[each.param].default)
-        for each in body.bindings if each.source == "input" and each.param not in needed
+        for each in body.bindings if each.source == "input" and each.param not in filled
     )  # fmt: skip
 
 

@@ -89,11 +89,15 @@ class Planner:
             alike.setdefault(reason, []).append(name)
         return [Unpopulated(tuple(nodes), *reason) for reason, nodes in alike.items()]
 
+    def look(self, words: str) -> Plan:
+        """The plan of what is looked at and not run: also of what flows make."""
+        return self._plan(self.select(words, whole=True), words, False, {})
+
     def everything(self) -> Plan:
-        """The plan of the whole project: what it says of each asset partition is that partition's status."""
+        """The plan of the whole project, and what flows make: what it says of each asset partition is that partition's status."""
         if self._whole is None:
             graph = self.workspace.graph
-            planned = ((name, node) for name, node in graph.project.nodes.items() if not node.called)
+            planned = ((name, node) for name, node in graph.project.nodes.items() if node.is_input)
             whole = {name: self.extents.of(node.partitions) for name, node in planned}
             self._whole = self._plan({name: region for name, region in whole.items() if region}, "everything", False, {})
         return self._whole

@@ -160,8 +160,8 @@ def look_below(workspace: Workspace, store: Store, moves: Sequence[Move], text: 
     """What the rollback of `text` made stale, and the commands that bring it up to date."""
     planner = Planner(workspace, store)
     node, moved = workspace.node(moves[0].asset).name, {move.partition for move in moves}
-    own = (step for step in planner.plan(Request(text)).steps if step.node == node and step.partition in moved)
-    remade = next((str(step.reason) for step in own if step.run), "")
+    steps_of = planner.look(text).steps
+    remade = next((str(each.reason) for each in steps_of if each.run and each.node == node and each.partition in moved), "")
     below = f"{text}+ and not {text}"
     try:
         steps = [(step.node, step.partition) for step in planner.plan(Request(below)).steps if step.run]

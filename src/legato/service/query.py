@@ -146,7 +146,8 @@ class _Views:
             found = heads.get(asset)
             try:
                 if not found:
-                    raise NotFound("query-empty", f"{asset} has no published version yet", next=f"legato run +{asset}")
+                    again = "show {}" if self._workspace.project.maker(asset).called else "run +{}"
+                    raise NotFound("query-empty", f"{asset} has no published version yet", next=f"legato {again.format(asset)}")
                 self._make_view(asset, found)
             except LegatoError as error:
                 self._absent[asset.lower()] = error

@@ -48,7 +48,7 @@ class Session:
         workspace = self.workspace
         conductor = Conductor(
             self.store, self.executor, workspace.clock, workspace.graph, planner.extents,
-            storages=workspace.storages, listener=self._listener,
+            storages=workspace.storages, listener=self._listener, observe=workspace.observe,
         )  # fmt: skip
         conductor.requests = lambda: self.inbox.read(conductor.runs)
         return conductor

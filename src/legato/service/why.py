@@ -19,7 +19,7 @@ from legato.service.shell import command
 from legato.service.workspace import Workspace
 from legato.terms.errors import NotFound
 from legato.terms.instant import Instant
-from legato.terms.key import show
+from legato.terms.key import show, split
 
 State = Literal["fresh", "stale", "failed", "quarantined", "held up", "never made", "blocked", "observed", "kept nowhere"]
 QUIET: tuple[State, ...] = ("fresh", "never made", "observed", "kept nowhere")
@@ -106,11 +106,16 @@ class _Case:
         self.workspace, self.store, self.asset = workspace, store, asset
         self.node: Node = workspace.node(asset)
         self.planner = Planner(workspace, store)
-        self.plan: Plan = _alone(self.node) if self.node.called else self.planner.plan(Request(f"+{text}"))
+        self.plan: Plan = self._plan(text)
         wanted = workspace.key(text, store)[1]
         self.steps = [each for each in self.plan.steps if each.node == self.node.name and wanted in ("", each.partition)]
         self.troubles = {each.partition: each for each in store.troubles([asset])} if store is not None else {}
         self._books: dict[str, Logbook] = {}
+
+    def _plan(self, text: str) -> Plan:
+        if not self.node.called:
+            return self.planner.plan(Request(f"+{text}"))
+        return self.planner.look(text) if self.node.kind == "asset" else _alone(self.node)
 
     # -- the state --
 
@@ -133,9 +138,9 @@ class _Case:
         if trouble is not None and state in ("failed", "quarantined", "held up"):
             return trouble.message
         if state == "fresh":
-            return "its code, its contract and its inputs are those of the published version"
+            return _TAKEN if self.node.called else "its code, its contract and its inputs are those of the published version"
         if state == "never made":
-            return "no run has made it yet"
+            return f"no {'flow' if self.node.called else 'run'} has made it yet"
         if state == "kept nowhere":
             return f"a {self.node.kind}'s value lives only in its run"
         return str(step.reason)
@@ -161,7 +166,7 @@ class _Case:
         ]  # fmt: skip
         groups.sort(key=lambda group: _SEVERITY.index(group.state))
         advice = [Advice(command("legato", "why", groups[0].example), "one of them in full")] if groups else []
-        if any(state not in ("fresh", "observed", "kept nowhere") for state in counts):
+        if any(state not in ("fresh", "observed", "kept nowhere") for state in counts) and not self.node.called:
             advice.append(Advice(command("legato", "run", f"+{self.asset}"), "make what is missing or stale"))
         return Overview(
             name=self.asset, counts=counts, groups=tuple(groups[:MOST_GROUPS]), more_groups=max(0, len(groups) - MOST_GROUPS),
@@ -181,8 +186,15 @@ class _Case:
             name=name, kind=self.node.kind, state=state, reason=self.reason(step, state), root=root, failure=failure,
             seen=self._seen(step.partition), changes=self._inputs(step).changes() if state == "stale" else (),
             holds_up=None if state in ("fresh", "observed") else self._below(name),
-            next=tuple(_advise(name, state, root, failure, self.node)),
+            next=tuple(self._advise(name, state, root, failure)),
         )  # fmt: skip
+
+    def _advise(self, name: str, state: State, root: str, failure: Failure | None) -> list[Advice]:
+        above = self.workspace.node(split(root)[0]) if root and state == "blocked" else self.node
+        if above.kind == "asset" and above.called and failure is None and state in ("blocked", "never made"):
+            show_it = Advice(command("legato", "show", root or self.asset), "what a flow gives it, to make it")
+            return [show_it, Advice(command("legato", "list", "kind:flow"), "the flows there are")]
+        return _advise(name, state, root, failure, self.node)
 
     def _seen(self, partition: str) -> Seen | None:
         if self.store is None or self.node.kind != "asset":
@@ -241,6 +253,7 @@ class _Case:
         return HeldUp(len(steps), Folder(self.workspace.project, self.planner.extents).names(steps))
 
 
+_TAKEN = "a flow published it, and plans take it as it is"
 _SEVERITY: tuple[State, ...] = (
     "failed", "quarantined", "blocked", "held up", "stale", "never made", "observed", "kept nowhere", "fresh"
 )  # fmt: skip
@@ -273,7 +286,7 @@ def _advise(name: str, state: State, root: str, failure: Failure | None, node: N
     if state in ("stale", "never made"):
         plan = Advice(command("legato", "plan", f"+{name}"), "what would run")
         return [plan, Advice(command("legato", "run", f"+{name}"), "make it, with what it needs")]
-    if node.called:
+    if node.called and node.kind != "asset":
         return [Advice(command("legato", "show", name), "its parameters")]
     if node.kind == "task":
         return [Advice(command("legato", "run", name), "run it")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from legato.declare.body import Code
 from legato.declare.node import Node, Project
@@ -19,8 +20,8 @@ from legato.ports.store import Holder, Store
 from legato.terms.errors import NotFound, UsageError
 from legato.terms.key import split
 
-Observe = Callable[[Node, str], str | None]
-"""Asks a source what version it has at a partition; None where it has none."""
+if TYPE_CHECKING:
+    from legato.runtime.dispatch import Observe
 
 
 @dataclass(frozen=True)

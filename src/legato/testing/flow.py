@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +86,19 @@ class FlowContract:
         assert script.value("outer", count=3) == 6
         assert script.made.count("chain") == 2
         assert script.made.count("numbers") == 1
+
+    def test_a_flow_hands_an_asset_what_it_makes_of_it(self, script: Script) -> None:
+        assert script.value("publishing", count=3) == [
+            "leads.materialize() missing a required argument: 'first'",
+            "leads.materialize() got an unexpected keyword argument 'more'",
+            "leads has no partition 'x' [partition-key]",
+        ]
+        made = [report.outputs[0].ref for report in script.reports if isinstance(report, Done) and report.outputs]
+        storage = script.kit.open_storages()["files"]
+        assert [storage.load((ref,), Any) for ref in made] == [["Ann 4", "Ann 2"], ["Bob 1", "Bob 2", "Bob 3"]]
+        one, other = (call for call in script.calls if call.node == "leads")
+        assert one.key != other.key
+        assert [param for param, _ in one.inputs] == ["found", "first"]
 
     def test_names_tell_calls_apart(self, script: Script) -> None:
         assert script.value("named") == [2, 3]

@@ -121,6 +121,12 @@ def numbers() -> list[int]:
     return [1, 2, 3]
 
 
+@asset
+def leads(found: list[int], first: Lead, limit: int = 2) -> list[str]:
+    """An asset that only flows make."""
+    return [f"{first.name} {each}" for each in found[:limit]]
+
+
 # Flows ---------------------------------------------------------------------------------------------------
 
 
@@ -303,6 +309,20 @@ def outer(count: int) -> int:
     """Calls another flow, and makes an asset."""
     numbers.materialize()
     return chain(count) + chain.submit(count).result()
+
+
+@flow
+def publishing(count: int) -> list[str]:
+    """Makes an asset of what it has, of a future and of what a task is still at; and is refused what does not fit."""
+    leads.materialize(found=spread.submit(count), first=grade.submit(Lead("Ann", 1)))
+    leads.materialize(found=[1, 2, 3], first=Lead("Bob", 2), limit=3)
+    refused = []
+    for partition, given in (("", {"found": []}), ("", {"found": [], "first": 1, "more": 2}), ("x", {"found": [], "first": 1})):
+        try:
+            leads.materialize(partition, **given)
+        except (TypeError, LegatoError) as error:
+            refused.append(str(error).partition("\n")[0])
+    return refused
 
 
 @flow

@@ -11,7 +11,7 @@ import msgspec
 
 from legato.declare.body import Binding, Body, Code
 from legato.declare.node import Node, Project
-from legato.declare.partitions import Partition
+from legato.declare.partitions import Partition, coord_of, partition_of
 from legato.quality.schema import describe
 from legato.terms.attempt import Argument, Order
 from legato.terms.codec import pack
@@ -53,9 +53,31 @@ class Arguments:
                     why="the module that declares it is not among the project's modules", next="add it to `modules`",
                 )  # fmt: skip
             shape = self._shapes[name] = Shape(node, self._code.body(name))
+            self._require_no_tasks(node)
         return shape
 
-    def bind(self, shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any], futures: type) -> Bound:
+    def _require_no_tasks(self, node: Node) -> None:
+        """Refuse an asset that takes what only a plan can give it."""
+        deps = (*node.deps, *(dep for check in node.checks for dep in check.deps))
+        task = next((dep.node for dep in deps if self._project.maker(dep.node).kind == "task"), "")
+        if node.kind == "asset" and task:
+            raise LegatoError(
+                "call-asset", f"{self._flow.name} cannot make {node.name}: it needs the task {task}",
+                why="a task's value lives only in its run, and no plan has run it for this one",
+                next=f"legato run +{node.name}; or let the flow hand the value over, under a name that no task has",
+            )  # fmt: skip
+
+    def materialize(self, shape: Shape, partition: str, arguments: Mapping[str, Any], futures: type) -> Bound:
+        """What a flow gives an asset that it makes; `LegatoError` (`partition-key`) if it has no such partition."""
+        parts = shape.node.partitions
+        try:
+            coord_of(parts, partition, {}) if parts is None else partition_of(parts, partition)
+        except LegatoError as error:
+            what = f"{shape.node.name} has no partition {partition!r}" if partition else f"{shape.node.name} has partitions"
+            raise LegatoError("partition-key", what, why=error.why, next=error.next) from None
+        return self.bind(shape, (), arguments, futures, partition)
+
+    def bind(self, shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any], futures: type, partition: str = "") -> Bound:
         """The arguments of a call; TypeError where they do not fit the signature, as in Python."""
         given = dict(zip(shape.positional, args, strict=False))
         if len(args) > len(shape.positional) or not kwargs.keys() <= shape.keywords or not given.keys().isdisjoint(kwargs):
@@ -63,7 +85,8 @@ class Arguments:
         given.update(kwargs)
         if not shape.required <= given.keys():
             shape.refuse(args, kwargs)
-        partition = _partition(given.pop(shape.partition), shape) if shape.partition else ""
+        if shape.partition:
+            partition = _partition(given.pop(shape.partition), shape)
         digest = shape.identity.copy()
         digest.update(partition.encode())
         arguments, inputs = [], []
@@ -106,12 +129,14 @@ class Arguments:
 
 
 class Shape:
-    """How a node is called. What Legato fills in itself (resources, secrets, the context) is no argument."""
+    """How a node is called. What Legato fills in itself is no argument: resources, secrets, the context; and, of an asset,
+    its partition, its inputs, its version before, and the defaults of one that plans make, too."""
 
     def __init__(self, node: Node, body: Body) -> None:
         self.node, self.fn, self.is_async = node, body.fn, inspect.iscoroutinefunction(body.fn)
         declared = inspect.signature(body.fn).parameters
-        mine = [binding for binding in body.bindings if _is_argument(binding, declared)]
+        filled = _filled(node, body)
+        mine = [binding for binding in body.bindings if _is_argument(binding, declared) and binding.param not in filled]
         known = [declared[binding.param] for binding in mine]
         self.signature = inspect.Signature(sorted(known, key=lambda each: each.kind), __validate_parameters__=False)
         self.positional = tuple(each.name for each in known if each.kind is not each.KEYWORD_ONLY)
@@ -128,15 +153,26 @@ class Shape:
 
     def refuse(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise Python's own TypeError for arguments that do not fit."""
+        name = f"{self.node.name}.materialize()" if self.node.kind == "asset" else f"{self.node.name}()"
         try:
             self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{self.node.name}() {error}") from None
-        raise TypeError(f"{self.node.name}() takes other arguments")
+            raise TypeError(f"{name} {error}") from None
+        raise TypeError(f"{name} takes other arguments")
 
 
 def _is_argument(binding: Binding, declared: Mapping[str, inspect.Parameter]) -> bool:
     return binding.source in ("input", "partition") and binding.param in declared
+
+
+def _filled(node: Node, body: Body) -> frozenset[str]:
+    """The parameters of an asset that are filled by what is published, whoever makes it; of one that plans make, all."""
+    if node.kind != "asset":
+        return frozenset()
+    if not node.called:
+        return frozenset(binding.param for binding in body.bindings)
+    parts = (binding.param for binding in body.bindings if binding.source == "partition")
+    return frozenset((*parts, *node.previous, *(dep.param for dep in node.deps)))
 
 
 def _left_out(default: Any) -> bytes:

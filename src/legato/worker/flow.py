@@ -133,12 +133,11 @@ class Flow:
             await self.pause(window)
         return window.results()
 
-    def materialize(self, face: Any, partition: str) -> Any:
-        """Make and publish an asset, or one partition of it."""
+    def materialize(self, face: Any, partition: str, arguments: Mapping[str, Any]) -> Any:
+        """Make and publish an asset, or one partition of it, with what no plan could give it."""
         shape = self._arguments.shape(face.node.name)
-        digest = shape.identity.copy()
-        digest.update(partition.encode())
-        pending = self._add(digest.digest(), None, shape.node.name, None, node=shape.node.name, partition=partition)
+        bound = self._arguments.materialize(shape, partition, arguments, Pending)
+        pending = self._add_bound(shape, None, bound, None)
         return pending if is_looping() else pending.result()
 
     def wait(self, wait: Wait) -> Any:
@@ -156,9 +155,11 @@ class Flow:
     ) -> Pending:
         if shape.node.kind not in ("task", "flow"):
             raise LegatoError("call-node", f"{shape.node.name} is no task and no flow", next="call its materialize()")
-        bound: Bound = self._arguments.bind(shape, args, kwargs, Pending)
+        return self._add_bound(shape, name, self._arguments.bind(shape, args, kwargs, Pending), shape.fn, beside=beside)
+
+    def _add_bound(self, shape: Shape, name: str | None, bound: Bound, fn: Any, *, beside: bool = False) -> Pending:
         return self._add(
-            bound.digest, name, shape.node.name, shape.fn, node=shape.node.name, partition=bound.partition,
+            bound.digest, name, shape.node.name, fn, node=shape.node.name, partition=bound.partition,
             arguments=bound.arguments, inputs=bound.inputs, beside=beside,
         )  # fmt: skip
 

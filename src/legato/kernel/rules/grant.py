@@ -90,9 +90,11 @@ def _undo_next(turn: Turn) -> None:
     while state.undo_queue:
         index = state.undo_queue[-1]
         handling = state.handling(index)
+        held = state.board.holder(state.claims(index), (state.run_id, index))
         if handling.undo:
-            held = state.board.holder(state.claims(index), (state.run_id, index))
             if index not in state.backoff and held is None and state.board.free(handling.pool) > 0:
                 _start(turn, (index,), "undo")
+            return
+        if held is not None:  # another run is making a version of the one that would be taken back
             return
         turn.emit(StepUndone(turn.now, index))

@@ -96,6 +96,9 @@ def _draw_parameters(screen: Screen, node: Described) -> None:
         screen.table(("option", "type", "default"), rows, indent="  ")
     if node.kind == "task" and node.parameters:
         screen.say("  only a flow can call it")
+    if node.kind == "asset" and node.parameters:
+        given = ", ".join(f"{each.name}=..." for each in node.parameters if each.required)
+        screen.say(f"  made by flows: {node.name}.materialize({given})")
 
 
 def _draw_inputs(screen: Screen, node: Described) -> None:

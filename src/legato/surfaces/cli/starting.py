@@ -10,11 +10,14 @@ from pathlib import Path
 import click
 
 import legato
-from legato.declare.node import Project
+from legato.declare.node import Kind, Project
 from legato.declare.resolve import did_you_mean
 from legato.surfaces.cli.call import ENVELOPE, Call, as_record, command
 from legato.surfaces.cli.output import Screen, count, write_json
 from legato.terms.errors import EXIT_INVALID, EXIT_OK, Fault, Forbidden, InvalidProject, LegatoError, UsageError
+
+Arguments = dict[str, tuple[str, ...]]
+"""Tasks or assets, each with what flows have to give it."""
 
 _SETTINGS = """\
 name = "{name}"
@@ -111,9 +114,9 @@ def check(call: Call) -> int:
             _draw_faults(call.screen, error.faults)
         return EXIT_INVALID
     kinds = _kinds(project)
-    called = {node.name: node.arguments for node in project.nodes.values() if node.kind == "task" and node.arguments}
-    found = {"project": project.name, "fingerprint": project.fingerprint, **kinds, "called": called}
-    call.answer(found, lambda: _draw_sound(call.screen, project, kinds, called))
+    called, made = _given(project, "task"), _given(project, "asset")
+    found = {"project": project.name, "fingerprint": project.fingerprint, **kinds, "called": called, "made": made}
+    call.answer(found, lambda: _draw_sound(call.screen, project, kinds, {"call": called, "make": made}))
     return EXIT_OK
 
 
@@ -184,17 +187,22 @@ def _kinds(project: Project) -> dict[str, int]:
     }
 
 
-def _draw_sound(screen: Screen, project: Project, kinds: dict[str, int], called: dict[str, tuple[str, ...]]) -> None:
+def _given(project: Project, kind: Kind) -> Arguments:
+    return {node.name: node.arguments for node in project.nodes.values() if node.kind == kind and node.called}
+
+
+def _draw_sound(screen: Screen, project: Project, kinds: dict[str, int], given: dict[str, Arguments]) -> None:
     told = ", ".join(count(number, kind.removesuffix("s")) for kind, number in kinds.items() if number)
     screen.say(f"{screen.paint(project.name, 'bold')} is {screen.paint('sound', 'green')}: {told or 'nothing is declared yet'}")
-    if called:
-        names = (f"{name} ({', '.join(_doubted(each, project) for each in arguments)})" for name, arguments in called.items())
-        screen.say(screen.hang("only flows can call ", "; ".join(names)))
+    for verb, nodes in given.items():
+        names = [f"{name} ({', '.join(_doubted(each, project) for each in arguments)})" for name, arguments in nodes.items()]
+        if names:
+            screen.say(screen.hang(f"only flows can {verb} ", "; ".join(names)))
 
 
 def _doubted(argument: str, project: Project) -> str:
     """An argument, with the name that may have been meant: had it been written so, it were an input."""
-    hint = did_you_mean(argument, (name for name, maker in project.makers.items() if not project.nodes[maker].called))
+    hint = did_you_mean(argument, (name for name, maker in project.makers.items() if project.nodes[maker].is_input))
     return f"{argument}: {hint}" if hint else argument
 
 
