@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from legato.declare import mapping
+    from legato.declare import mapping, trigger
     from legato.declare.calling import Future, TaskFailed
     from legato.declare.faces import Input, asset, assets, check, flow, previous, resource, source, task
     from legato.declare.mapping import all_partitions, look_back
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         row_count,
         unique,
     )
+    from legato.declare.trigger import cron, every, file, keep_fresh, message, updated, webhook
     from legato.declare.waiting import approval, signal, sleep
     from legato.surfaces.python import load
     from legato.terms.errors import LegatoError
@@ -47,6 +48,7 @@ _HOMES = {
     "declare.rules": (
         "column", "contract", "expression", "in_range", "in_set", "matches", "not_null", "row_count", "unique",
     ),
+    "declare.trigger": ("cron", "every", "file", "keep_fresh", "message", "trigger", "updated", "webhook"),
     "declare.waiting": ("approval", "signal", "sleep"),
     "surfaces.python": ("load",),
     "terms.errors": ("LegatoError",),
@@ -58,6 +60,7 @@ __all__ = [  # noqa: RUF022 - in the order in which one learns them
     "Partition", "hourly", "daily", "weekly", "monthly", "static", "dynamic", "product",
     "Input", "previous", "look_back", "all_partitions", "mapping",
     "contract", "column", "not_null", "unique", "row_count", "in_range", "in_set", "matches", "expression",
+    "cron", "every", "updated", "keep_fresh", "file", "webhook", "message", "trigger",
     "sleep", "approval", "signal",
     "load", "Retry", "Pool", "Context", "Secret", "Future", "TaskFailed", "LegatoError",
 ]  # fmt: skip
@@ -69,7 +72,7 @@ def __getattr__(name: str) -> Any:
     except KeyError:
         raise AttributeError(f"module 'legato' has no attribute {name!r}") from None
     module = import_module(home)
-    value = globals()[name] = module if name == "mapping" else getattr(module, name)  # the rarer mappings, by their module
+    value = globals()[name] = module if home.endswith(f".{name}") else getattr(module, name)  # what is rarer, by its module
     return value
 
 

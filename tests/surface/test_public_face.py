@@ -17,6 +17,7 @@ NAMES = """
     Partition hourly daily weekly monthly static dynamic product
     Input previous look_back all_partitions mapping
     contract column not_null unique row_count in_range in_set matches expression
+    cron every updated keep_fresh file webhook message trigger
     sleep approval signal
     load Retry Pool Context Secret Future TaskFailed LegatoError
 """.split()  # noqa: SIM905

@@ -67,6 +67,7 @@ class Draft:
             self._settle_called()
         for face in self._faces.values():
             self._read_beside(face)
+        self._read_triggers([node for node in self._nodes.values() if node.trigger is not None])
         self._read_checks([each for each in declared if isinstance(each, CheckFace | CheckSet)])
         for node in self._nodes.values():
             self._refuse_called(node)
@@ -187,6 +188,41 @@ class Draft:
                 what = f"{node.name}: fallback `{other.name}` takes `{param}`, which is no parameter of `{node.name}`"
                 self._fault("fallback-inputs", what, other.place, "a fallback works with the inputs of what it replaces")
         return other.name
+
+    # -- triggers --
+
+    def _read_triggers(self, nodes: list[Node]) -> None:
+        """The nodes' triggers in their one spelling, and that none of them starts itself for ever."""
+        if not nodes:
+            return
+        from legato.declare.on import Subject, settle, started_by
+
+        for node in nodes:
+            bindings = self._bodies[node.name].bindings if node.kind == "flow" else ()
+            subject = Subject(node, self._published_inputs(node), [each.param for each in bindings if each.source == "input"])
+            settled, found = settle(node.trigger, subject, self._names, lambda name: self._nodes[self._names.makers[name]].kind)
+            self._nodes[node.name] = replace(self._nodes[node.name], trigger=settled)
+            for code, what, hint in found:
+                self._fault(code, f"{node.name}: {what}", node.place, hint)
+        starts = {node.name: [self._names.makers[name] for name in started_by(self._nodes[node.name])] for node in nodes}
+        for cycle in order.cycles({**dict.fromkeys(self._nodes, ()), **starts}):
+            path = " -> ".join((*cycle, cycle[0]))
+            what = f"triggers start each other for ever: {path}"
+            self._fault("trigger-loop", what, self._nodes[cycle[0]].place, "cut one of these")
+
+    def _published_inputs(self, node: Node) -> list[str]:
+        """The assets that a node is made from, through tasks too: what can tell it that its inputs are new."""
+        found: dict[str, None] = {}
+        waiting, seen = [node], {node.name}
+        while waiting:
+            for dep in waiting.pop().deps:
+                maker = self._maker(dep)
+                if maker.kind == "asset":
+                    found[dep.node] = None
+                elif maker.kind == "task" and maker.name not in seen:
+                    seen.add(maker.name)
+                    waiting.append(maker)
+        return list(found)
 
     # -- checks --
 

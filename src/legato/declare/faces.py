@@ -19,6 +19,7 @@ from legato.declare import alone
 from legato.declare.calling import CALLER, Future
 from legato.declare.contract import Contract
 from legato.declare.mapping import Mapping as PartitionMapping
+from legato.declare.moment import Trigger
 from legato.declare.node import DEFAULT_POOL, Kind, OnFailure, Retry
 from legato.declare.options import Pool, place_of, read_node
 from legato.declare.partitions import Partition, Partitions
@@ -207,7 +208,7 @@ class ResourceFace(Called[P, R]):
 def asset(fn: Callable[P, R], /) -> Face[P, R]: ...
 @overload
 def asset(
-    *, name: str | None = None, deps: Deps = (), partitions: Partitions | None = None,
+    *, name: str | None = None, deps: Deps = (), partitions: Partitions | None = None, on: Trigger | None = None,
     contract: Contract | Mapping[str, Contract] | None = None, storage: str = "", version: str = "", owner: str = "",
     tags: Iterable[str] = (), domain: str = "", retries: int | Retry = 0, timeout: str | float | timedelta | None = None,
     pool: str | Pool = DEFAULT_POOL, on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None,
@@ -215,10 +216,10 @@ def asset(
 ) -> Callable[[Callable[P, R]], Face[P, R]]: ...  # fmt: skip
 def asset(  # noqa: PLR0913
     fn: Any = None, /, *, name: str | None = None, deps: Deps = (), partitions: Partitions | None = None,
-    contract: Contract | Mapping[str, Contract] | None = None, storage: str = "", version: str = "", owner: str = "",
-    tags: Iterable[str] = (), domain: str = "", retries: int | Retry = 0, timeout: str | float | timedelta | None = None,
-    pool: str | Pool = DEFAULT_POOL, on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None,
-    when: Function | None = None,
+    on: Trigger | None = None, contract: Contract | Mapping[str, Contract] | None = None, storage: str = "",
+    version: str = "", owner: str = "", tags: Iterable[str] = (), domain: str = "", retries: int | Retry = 0,
+    timeout: str | float | timedelta | None = None, pool: str | Pool = DEFAULT_POOL, on_failure: OnFailure = "skip",
+    fallback: AnyFace | str | None = None, when: Function | None = None,
 ) -> Any:  # fmt: skip
     """Declares an asset: what the function returns is kept, versioned, checked and published under its name.
 
@@ -226,15 +227,16 @@ def asset(  # noqa: PLR0913
     says which asset a parameter means (`{"x": prev}`), which partitions of it (`{"flights": lg.look_back(7)}`), or that it
     takes the asset's own version before (`{"before": lg.previous}`). With a parameter that names nothing, flows make it:
     `prices.materialize(found=...)`.
-    `contract` is what each version must satisfy; `version` replaces the code's fingerprint; `retries` is a number or a
-    `Retry`, `timeout` a duration such as "30s"; `pool` shares slots; `on_failure` is skip, halt or rollback; `fallback` is
-    a task with the same inputs; `when` a function of inputs that says whether to run at all.
+    `on` says when it runs by itself (`lg.cron("0 6 * * *")`); `contract` is what each version must satisfy; `version`
+    replaces the code's fingerprint; `retries` is a number or a `Retry`, `timeout` a duration such as "30s"; `pool` shares slots;
+    `on_failure` is skip, halt or rollback; `fallback` is a task with the same inputs; `when` a function of inputs that says
+    whether to run at all.
     """
     return _declare("asset", fn, locals())
 
 
 def assets(  # noqa: PLR0913
-    *outputs: str, name: str | None = None, deps: Deps = (), partitions: Partitions | None = None,
+    *outputs: str, name: str | None = None, deps: Deps = (), partitions: Partitions | None = None, on: Trigger | None = None,
     contract: Mapping[str, Contract] | None = None, storage: str = "", version: str = "", owner: str = "",
     tags: Iterable[str] = (), domain: str = "", retries: int | Retry = 0, timeout: str | float | timedelta | None = None,
     pool: str | Pool = DEFAULT_POOL, on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None,
@@ -293,20 +295,22 @@ def task(  # noqa: PLR0913
 def flow(fn: Callable[P, R], /) -> Face[P, R]: ...
 @overload
 def flow(
-    *, name: str | None = None, version: str = "", owner: str = "", tags: Iterable[str] = (), domain: str = "",
-    retries: int | Retry = 0, timeout: str | float | timedelta | None = None, pool: str | Pool = DEFAULT_POOL,
-    on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None, undo: Function | None = None,
+    *, name: str | None = None, on: Trigger | None = None, version: str = "", owner: str = "", tags: Iterable[str] = (),
+    domain: str = "", retries: int | Retry = 0, timeout: str | float | timedelta | None = None,
+    pool: str | Pool = DEFAULT_POOL, on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None,
+    undo: Function | None = None,
 ) -> Callable[[Callable[P, R]], Face[P, R]]: ...  # fmt: skip
 def flow(  # noqa: PLR0913
-    fn: Any = None, /, *, name: str | None = None, version: str = "", owner: str = "", tags: Iterable[str] = (),
-    domain: str = "", retries: int | Retry = 0, timeout: str | float | timedelta | None = None,
+    fn: Any = None, /, *, name: str | None = None, on: Trigger | None = None, version: str = "", owner: str = "",
+    tags: Iterable[str] = (), domain: str = "", retries: int | Retry = 0, timeout: str | float | timedelta | None = None,
     pool: str | Pool = DEFAULT_POOL, on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None,
     undo: Function | None = None,
 ) -> Any:  # fmt: skip
     """Declares a flow: plain Python that calls tasks, other flows and assets, each call a durable step of the run.
 
-    Its parameters are those of a run (`legato run new_leads --min-volume 50`). The body is entered again after a crash or a
-    wait, and finds what it called before with its results: so what it does itself, beside its calls, must do no harm twice.
+    Its parameters are those of a run (`legato run new_leads --min-volume 50`); `on` says when it runs by itself. The body is
+    entered again after a crash or a wait, and finds what it called before with its results: so what it does itself, beside its
+    calls, must do no harm twice.
     """
     return _declare("flow", fn, locals())
 

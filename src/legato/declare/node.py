@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from legato.declare.contract import Contract
+from legato.declare.moment import AnyTrigger
 from legato.declare.partitions import Mapping, Partitions
 from legato.terms.errors import Place
 from legato.terms.fact import Severity
@@ -112,6 +113,7 @@ class Node(Struct, frozen=True, kw_only=True):
     fallback: str = ""
     undo: bool = False
     when: bool = False
+    trigger: AnyTrigger | None = None
     owner: str = ""
     tags: tuple[str, ...] = ()
     domain: str = ""

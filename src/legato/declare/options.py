@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from legato.declare.contract import Contract
+from legato.declare.moment import Trigger
 from legato.declare.node import DEFAULT_POOL, NO_RETRY, Kind, Node, OnFailure, Retry
 from legato.declare.partitions import Partitions
 from legato.declare.retrying import faults_of_retry
@@ -57,6 +58,7 @@ def read_node(kind: Kind, fn: Any, outputs: tuple[str, ...] | None, keywords: Ma
         on_failure=reader.on_failure(keywords.get("on_failure", "skip")),
         undo=reader.function("undo", keywords.get("undo")),
         when=reader.function("when", keywords.get("when")),
+        trigger=reader.trigger(keywords.get("on")),
         owner=reader.text("owner", keywords["owner"]),
         tags=reader.tags(keywords["tags"]),
         domain=reader.domain(keywords["domain"]),
@@ -175,6 +177,12 @@ class _Reader:
             return True
         self._fault(keyword, f"{keyword}={value!r} is not a function", f"write {keyword}=a function or a lambda")
         return False
+
+    def trigger(self, value: Any) -> Any:
+        if value is None or isinstance(value, Trigger):
+            return value
+        self._fault("trigger", f"on={value!r} is not a trigger", 'write on=lg.cron("0 6 * * *"), or combine several with & | ~')
+        return None
 
     def text(self, keyword: str, value: Any) -> str:
         if isinstance(value, str):
