@@ -269,6 +269,12 @@ def test_faults_of_a_flows_trigger(on: Any, fn: Any, code: str, told: str) -> No
     assert fault.hint
 
 
+def test_what_only_a_flow_can_make_has_no_trigger_of_its_own() -> None:
+    [fault] = faults(asset(cron, lambda found: 1), lg.flow(name="maker")(lambda: 1))
+    assert fault.code == "trigger-params"
+    assert "only a flow can make it, since its `found`" in fault.what
+
+
 def test_what_is_given_in_every_case_is_enough() -> None:
     assert flow(cron.given(limit=5) & hook, lambda limit: 1) is not None
     assert flow(cron.given(limit=5) | hook.given(limit=6), lambda limit: 1) is not None

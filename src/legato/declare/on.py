@@ -353,6 +353,9 @@ class _Settler:
 
     def _require_arguments(self, settled: Trigger) -> None:
         if self.subject.node.kind != "flow":
+            for param in self.subject.node.arguments[:1]:
+                what = f"only a flow can make it, since its `{param}` names no asset, task or resource"
+                self.complain("trigger-params", what, "put the trigger on that flow")
             return
         absent = [each for each in self.subject.node.arguments if each not in _covered(settled)]
         if absent:
