@@ -6,7 +6,7 @@ FAST := tests/unit tests/plans tests/kernel tests/house
 # Bytecode is kept as an installed program has it, whatever the surroundings say: start times are part of the product.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: setup demo test check bench format clean
+.PHONY: setup demo examples test check bench format clean
 
 setup: .venv/.ready
 
@@ -32,6 +32,9 @@ demo: setup  ## the main job on real data: every flight that left New York in 20
 	@echo "  legato versions flights@2013-03-05   what was published; legato rollback goes back"
 	@echo "  legato status, legato list, legato show delays, legato query \"select ...\", legato --help"
 
+examples: setup  ## the examples with flows, each against a server of its own on this machine
+	@set -e; for demo in examples/*/demo.py; do echo; echo "== $$demo"; $(BIN)/python $$demo; done
+
 check: setup  ## all that is fast: format, lint, types, layers, sizes, unit, kernel and plan tests
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
@@ -52,4 +55,4 @@ format: setup
 	$(BIN)/ruff check --quiet --fix .
 
 clean:
-	rm -rf .venv .bootstrap examples/flights/.legato
+	rm -rf .venv .bootstrap examples/*/.legato
