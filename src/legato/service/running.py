@@ -12,8 +12,10 @@ from legato.plan.records import Plan
 from legato.ports.executor import Executor
 from legato.ports.store import Run, Store
 from legato.runtime.conductor import Conductor, Listener
+from legato.service.folding import Folder
 from legato.service.inbox import Inbox
 from legato.service.planning import Planner, Request
+from legato.service.resuming import Resumption, foresee
 from legato.service.workspace import Workspace
 from legato.terms.errors import NotFound, UsageError
 
@@ -79,23 +81,31 @@ def run(opened: Session, request: Request, started: Started) -> tuple[Plan, RunS
         return plan, None
     conductor = opened.conductor(planner)
     run_id = conductor.accept(plan, actor=actor())
-    return plan, _drive(opened, conductor, run_id, started)
+    started(conductor, plan, run_id)
+    return plan, _drive(opened, conductor, run_id)
 
 
-def resume(opened: Session, run_id: str, started: Started) -> RunState:
-    """Let a run go on: one that was interrupted where it stood, one that ended with what did not succeed."""
-    conductor = opened.conductor(Planner(opened.workspace, opened.store))
+def resume(
+    opened: Session, run_id: str, told: Callable[[Resumption], None], started: Callable[[Conductor, str], None]
+) -> RunState:
+    """Let a run go on: one that was interrupted where it stood, one that ended with what did not succeed.
+
+    Before anything starts, `told` hears what will be done.
+    """
+    planner = Planner(opened.workspace, opened.store)
+    conductor = opened.conductor(planner)
     opened.inbox.forget(run_id)
-    conductor.resume(run_id, actor=actor())
-    return _drive(opened, conductor, run_id, started)
+    state = conductor.resume(run_id, actor=actor())
+    project = opened.workspace.project
+    told(foresee(state, conductor.runs[run_id].book.run, project, Folder(project, planner.extents)))
+    started(conductor, run_id)
+    return _drive(opened, conductor, run_id)
 
 
-def _drive(opened: Session, conductor: Conductor, run_id: str, started: Started) -> RunState:
-    state = conductor.runs[run_id].state
-    started(conductor, state.plan, run_id)
+def _drive(opened: Session, conductor: Conductor, run_id: str) -> RunState:
     conductor.drive()
     opened.inbox.settle()
-    return state
+    return conductor.runs[run_id].state
 
 
 def find_run(store: Store, text: str) -> Run:

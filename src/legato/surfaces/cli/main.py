@@ -34,7 +34,7 @@ COMMANDS: dict[str, Entry] = {
     "why": Entry("why:why", "Say why an asset is as it is.", ASK),
     "plan": Entry("planning:plan", "Say what would run, and why.", RUN),
     "run": Entry("running:run_command", "Run what is missing or stale, or a flow.", RUN),
-    "resume": Entry("running:resume_command", "Let a run go on where it stopped.", RUN),
+    "resume": Entry("resuming:resume_command", "Let a run go on where it stopped.", RUN),
     "cancel": Entry("cancelling:cancel_command", "Stop a run.", RUN),
     "waits": Entry("waits:waits_command", "List what flows wait for.", RUN),
     "approve": Entry("waits:approve_command", "Approve what a flow asks for.", RUN),

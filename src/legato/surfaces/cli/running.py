@@ -1,4 +1,4 @@
-"""`legato run` and `legato resume`: take the conductor's place, watch the run, tell how it ended."""
+"""`legato run`, and every command that runs steps: take the conductor's place, watch the run, tell how it ended."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import click
 from msgspec.structs import replace
 
 from legato.kernel import events as ev
-from legato.kernel.state import FRESH, RunState
+from legato.kernel.state import RunState
 from legato.plan.records import Plan
 from legato.runtime.conductor import Conductor, Live
 from legato.service.folding import Folder
 from legato.service.reporting import RunReport, Warned, report_state, warned_in
-from legato.service.running import Session, resume, run, run_to_resume
+from legato.service.running import Session, run
 from legato.service.workspace import Workspace
 from legato.surfaces.cli.call import Call, command
-from legato.surfaces.cli.output import count, point_at_nothing
+from legato.surfaces.cli.output import point_at_nothing
 from legato.surfaces.cli.params import read_request, takes_params
 from legato.surfaces.cli.planning import MOST_LINES, draw_folds, in_reasons, totals
 from legato.surfaces.cli.progress import watcher_for
@@ -67,24 +67,6 @@ def run_command(
             plan, state = run(session, request, sitting.begin)
         if state is None:
             return _answer_nothing(call, plan)
-        return sitting.answer()
-
-
-@command
-@click.argument("run", required=False)
-@run_options
-def resume_command(call: Call, run: str | None, executor: str | None, workers: int | None, no_wait: bool) -> int:
-    """Let a run go on where it stopped.
-
-    RUN is a run's id, the beginning of one, or `last`; without it, the newest run that did not succeed. What is recorded
-    stays; what failed, was skipped or cancelled is tried again.
-    """
-    workspace = call.workspace(executor=executor, workers=workers)
-    chosen = run_to_resume(call.history(workspace), run).id
-    sitting = Sitting(call, workspace)
-    with sitting.place(f"legato resume {chosen}", wait=not no_wait) as session:
-        with sitting.watch():
-            resume(session, chosen, sitting.begin_again)
         return sitting.answer()
 
 
@@ -166,18 +148,10 @@ class Sitting:
             draw_folds(screen, folder.plan(plan), MOST_LINES)
             screen.say(totals(plan, conductor.store.timings()))
             screen.say(f"run {screen.paint(run_id, 'bold')}")
-        self._follow(conductor, run_id)
+        self.follow(conductor, run_id)
 
-    def begin_again(self, conductor: Conductor, plan: Plan, run_id: str) -> None:
-        """The run goes on: say how far it was, and watch it."""
-        state = conductor.runs[run_id].state
-        if not self.call.json:
-            done = sum(1 for index, step in enumerate(plan.steps) if step.run and state.status[index] >= FRESH)
-            screen = self.call.screen
-            screen.say(f"run {screen.paint(run_id, 'bold')} goes on: {plan.request}, {done:,} of {count(plan.size, 'step')} done")
-        self._follow(conductor, run_id)
-
-    def _follow(self, conductor: Conductor, run_id: str) -> None:
+    def follow(self, conductor: Conductor, run_id: str) -> None:
+        """Watch the run."""
         self._quietly(sys.stdout.flush)
         self._live, self._conductor = conductor.runs[run_id], conductor
         state, slots, timings = self._live.state, conductor.executor.workers(), conductor.store.timings()

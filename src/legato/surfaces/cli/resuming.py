@@ -1,0 +1,64 @@
+"""`legato resume`: what a run will do when it goes on, told first; then it does."""
+
+from __future__ import annotations
+
+import click
+
+from legato.service.resuming import Resumption, plan_resumption
+from legato.service.running import resume, run_to_resume
+from legato.surfaces.cli.call import Call, command
+from legato.surfaces.cli.output import Screen, count
+from legato.surfaces.cli.running import Sitting, run_options
+
+
+@command
+@click.argument("run", required=False)
+@click.option("--plan", "only_plan", is_flag=True, help="Only say what would be done. Nothing is changed.")
+@run_options
+def resume_command(
+    call: Call, run: str | None, only_plan: bool, executor: str | None, workers: int | None, no_wait: bool
+) -> int | None:
+    """Let a run go on where it stopped.
+
+    RUN is a run's id, the beginning of one, or `last`; without it, the newest run that did not succeed. What is recorded
+    stays; what failed, was skipped or cancelled is tried again. Calls of a flow whose code has changed run again, if the flow
+    still makes them; what that changes is told before it goes on.
+    """
+    workspace = call.workspace(executor=executor, workers=workers)
+    history = call.history(workspace)
+    chosen = run_to_resume(history, run)
+    if only_plan:
+        found = plan_resumption(workspace, history, chosen)
+        call.answer(found, lambda: draw_resumption(call.screen, found, whole=True))
+        return None
+    sitting = Sitting(call, workspace)
+    with sitting.place(f"legato resume {chosen.id}", wait=not no_wait) as session:
+        with sitting.watch():
+            resume(session, chosen.id, lambda found: _tell(call, found), sitting.follow)
+        return sitting.answer()
+
+
+def _tell(call: Call, found: Resumption) -> None:
+    if call.json:
+        call.event("plan", run=found.run, result=found)
+    else:
+        draw_resumption(call.screen, found, whole=bool(found.changed or found.removed))
+
+
+def draw_resumption(screen: Screen, found: Resumption, *, whole: bool) -> None:
+    """What a run does when it goes on: in one line, or as a `whole` plan."""
+    screen.say(f"run {screen.paint(found.run, 'bold')} goes on: {found.request}, {count(found.reused, 'recorded result')} reused")
+    if not whole:
+        return
+    if found.changed:
+        screen.say(screen.hang("code changed since it was accepted: ", ", ".join(found.changed)))
+    rows = [
+        (
+            screen.paint(part.action, "cyan" if part.action == "run" else "dim"), part.node, part.partitions,
+            f"{part.count:,}", part.reason,
+        )
+        for part in found.parts
+    ]  # fmt: skip
+    screen.table(("", "name", "partitions", "steps", "reason"), rows, right=("steps",))
+    if found.again:
+        screen.say(f"{count(found.again, 'recorded call')} will run again, if the flow still makes them")
