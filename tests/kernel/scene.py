@@ -254,7 +254,7 @@ def picture(state: RunState, now: Instant) -> dict[str, Any]:
     decided = decide(state, Tick(), now)
     plain = (
         "status left joint_left attempts fails losses values kept errors causes swaps fallback_due done_order undo_queue stuck"
-        " recorded backoff since next_token halted rolling cancelling ended counts"
+        " recorded undone backoff since next_token halted rolling cancelling ended counts"
     )
     seen = {name: getattr(state, name) for name in plain.split()}
     seen["decided"] = decided

@@ -282,3 +282,49 @@ def test_late_words_of_a_flow_change_nothing(stage: Stage) -> None:
     assert stage.call(token, Call("a", "task")) == []
     stage.tell(Parked("r", 0, token, 0.1, ()))
     assert stage.statuses() == ["ready"]
+
+
+def roll_back(stage: Stage) -> None:
+    """A flow that made one call without an undo, was answered, and called what fails: all of it is taken back."""
+    token = stage.start_flow()
+    stage.call(token, Call("a", "task"), Call("ask", wait=Wait("approval", "Publish?")))
+    stage.done(*stage.offer()[0])
+    stage.tell(Resolve(2, b"\xc2", "ann", "no"))
+    stage.call(token, Call("x", "fatal"))
+    stage.fail(*stage.offer()[0])
+    stage.tell(Parked("r", 0, token, 0.1, ("never",)))
+    stage.offer()
+    assert stage.state.ended == "rolled_back"
+
+
+def test_a_rollback_takes_back_what_has_no_undo_and_what_was_answered(stage: Stage) -> None:
+    roll_back(stage)
+    assert stage.statuses() == ["skipped", "undone", "undone", "failed"]
+
+
+def test_a_flow_that_was_rolled_back_and_is_resumed_does_everything_anew(stage: Stage) -> None:
+    roll_back(stage)
+    stage.tell(Resume("ann"))
+    again = stage.start_flow()
+    assert stage.call(again, Call("a", "task"), Call("ask", wait=Wait("approval", "Publish?"))) == [Deliver(0, again, 2)]
+    assert stage.statuses() == ["running", "ready", "held", "failed"]
+    assert stage.tell(Resolve(2, b"\xc3", "ann")) == [Deliver(0, again, 2)]
+
+
+def test_what_was_undone_holds_up_again_what_takes_its_result(stage: Stage) -> None:
+    calls = Call("a", "task"), Call("b", "task", inputs=(("x", "a"),))
+    token = stage.start_flow()
+    stage.call(token, *calls)
+    stage.done(*stage.offer()[0])
+    stage.done(*stage.offer()[0])
+    stage.call(token, Call("x", "fatal"))
+    stage.fail(*stage.offer()[0])
+    stage.tell(Parked("r", 0, token, 0.1, ("never",)))
+    stage.offer()
+    assert stage.state.ended == "rolled_back"
+    stage.tell(Resume("ann"))
+    assert stage.call(stage.start_flow(), *calls) == []
+    ((step, taken),) = stage.offer()
+    assert step == 1
+    stage.done(step, taken)
+    assert [step for step, _ in stage.offer()] == [2]

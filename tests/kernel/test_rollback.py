@@ -254,3 +254,46 @@ def test_a_late_success_of_the_work_is_no_success_of_its_undo(play):
     scene.tell(Done("r", 0, 1, 1.0))
     assert scene.status("a") == "succeeded"
     assert scene.outcome is None
+
+
+def test_a_resumed_run_that_is_partly_undone_goes_on_with_its_rollback(play):
+    """What could not be undone is tried again, the last first, with budgets of its own; nothing is made anew."""
+    scene = play("a -> b -> c -> d", a=UNDO, b=UNDO, c=UNDO, d=BACK)
+    for name in "abc":
+        scene.start()
+        scene.done(name)
+    scene.start()
+    scene.raises("d")
+    for name in "cb":
+        scene.start()
+        scene.raises(name)
+    scene.start()
+    scene.done("a")
+    assert scene.outcome == "partly_undone"
+    scene.told()
+    scene.resume()
+    assert scene.start() == ["c"]
+    scene.done("c")
+    assert scene.start() == ["b"]
+    scene.raises("b")
+    assert scene.outcome == "partly_undone"
+    scene.resume()
+    scene.start()
+    scene.done("b")
+    assert scene.told() == [
+        "resume b c", "start c (undo)", "undo c", "start b (undo)", "fail b: raised, stuck", "end partly_undone",
+        "resume b", "start b (undo)", "undo b", "end rolled_back",
+    ]  # fmt: skip
+
+
+def test_the_value_of_a_step_is_kept_for_its_undo(play):
+    """Nobody else reads it."""
+    scene = play("a -> b", a=UNDO, b=BACK)
+    scene.start()
+    scene.done("a", value=b"\x07")
+    assert scene.state.values == {0: b"\x07"}
+    scene.start()
+    scene.raises("b")
+    scene.start()
+    scene.done("a")
+    assert scene.state.undone == {0: 1}

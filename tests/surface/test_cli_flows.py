@@ -237,7 +237,7 @@ def test_an_approval(tmp_path: Path) -> None:
         assert told.splitlines()[2] == "next: legato approve RUN 'Publish EU?'"
         assert legato(site, "approve", "last", "Other?").returncode == 3
         assert legato(site, "signal", "Publish EU?").returncode == 3
-        answer = legato(site, "approve", "last")
+        answer = legato(site, "approve", "last", "--reason", "checked")
         assert steady(answer.stdout) == "approved: Publish EU? (run RUN, asks); the flow goes on"
     assert "approved: True" in legato(site, "logs", "last").stdout
     assert "[run-ended]" in legato(site, "approve", "last").stderr
@@ -246,7 +246,6 @@ def test_an_approval(tmp_path: Path) -> None:
 def test_a_rejection(tmp_path: Path) -> None:
     site = make_project(tmp_path, PIPELINE, CONFIG)
     with waiting(site, "asks"):
-        assert legato(site, "approve", "last", "--reason", "why").returncode == 2
         assert "rejected: Publish EU?" in legato(site, "approve", "last", "--reject", "--reason", "too few").stdout
     assert "approved: False" in legato(site, "logs", "last").stdout
 

@@ -12,6 +12,7 @@ from legato.kernel.state import RunState
 from legato.plan.records import Handling, Plan, Reason, Step
 from legato.surfaces.cli.output import Screen, as_plain, cells_of, clip, count, size_in_words, wrap
 from legato.surfaces.cli.progress import Lines, Live
+from legato.terms.attempt import Call, Wait
 from legato.terms.fact import Error
 from legato.terms.instant import Instant
 
@@ -160,3 +161,75 @@ def test_the_picture_shows_what_runs_and_goes_away(terminal: Terminal) -> None:
     assert "day@001" in shown
     live.end()
     assert terminal.getvalue() == shown + "\x1b[3A\r\x1b[J"
+
+
+def hear(watcher: Lines, state: RunState, *events: ev.AnyEvent) -> None:
+    """Let these events happen."""
+    for event in events:
+        fold(state, event)
+        watcher.hear(state, [event])
+
+
+def make_flow(stream: io.StringIO, clock: Clock, **handling: Handling) -> tuple[Lines, RunState]:
+    """A run of a flow that is under way, and who tells of it."""
+    steps = [Step("flow", "", True, Reason("requested"))]
+    state = RunState("run", Plan(request="", project="", steps=steps, handling={"flow": Handling(flow=True), **handling}))
+    lines = Lines(Screen(stream), clock)
+    lines.begin(state, 1, {})
+    hear(lines, state, ev.AttemptsStarted(clock.now(), (0,), 1))
+    return lines, state
+
+
+def test_what_a_flow_asks_people_is_told_with_the_answer() -> None:
+    stream, clock = io.StringIO(), Clock()
+    lines, state = make_flow(stream, clock)
+    waits = (Wait("approval", "Publish?", who="finance"), Wait("signal", "file ready"), Wait("sleep", seconds=60.0))
+    calls = tuple(Call(str(number), wait=wait) for number, wait in enumerate(waits))
+    hear(lines, state, ev.StepsCalled(clock.now(), 0, calls), ev.StepParked(clock.now(), 0, 1, 0.1, (1,)))
+    told = ["waits   approval, Publish? (finance): legato approve run", "waits   signal, file ready: legato signal 'file ready'"]
+    assert stream.getvalue().splitlines() == told
+    clock.move(3600)
+    lines.tick()
+    assert stream.getvalue().splitlines() == told, "a run that only waits has nothing to tell"
+
+
+def test_a_run_that_goes_on_tells_what_it_still_waits_for() -> None:
+    stream, clock = io.StringIO(), Clock()
+    _, state = make_flow(io.StringIO(), clock)
+    fold(state, ev.StepsCalled(clock.now(), 0, (Call("a", wait=Wait("approval", "A?")), Call("b", wait=Wait("approval", "B?")))))
+    lines = Lines(Screen(stream), clock)
+    lines.begin(state, 1, {})
+    hear(lines, state, ev.WaitEnded(clock.now(), 1, "granted", b"\xc3", "ann"))
+    clock.move(1)
+    lines.tick()
+    assert stream.getvalue() == "waits   approval, B?: legato approve run\n"
+
+
+def test_what_is_undone_is_told_if_there_was_something_to_take_back() -> None:
+    stream, clock = io.StringIO(), Clock()
+    lines, state = make_flow(stream, clock, post=Handling(undo=True), read=Handling())
+    hear(lines, state, ev.StepsCalled(clock.now(), 0, (Call("a", "post"), Call("b", "read"), Call("c", "post"))))
+    for index in (1, 2, 3):
+        hear(lines, state, ev.AttemptsStarted(clock.now(), (index,), index + 1))
+        hear(lines, state, ev.StepSucceeded(clock.now(), index, index + 1, 0.1))
+    stream.truncate(0)
+    stream.seek(0)
+    hear(lines, state, ev.RunHalted(clock.now(), 0, True), ev.AttemptsStarted(clock.now(), (3,), 5, "undo"))
+    hear(lines, state, ev.AttemptFailed(clock.now(), 3, 5, Error("undo", "locked"), "stuck"))
+    hear(lines, state, ev.StepUndone(clock.now(), 2), ev.StepUndone(clock.now(), 1))
+    assert stream.getvalue().splitlines() == ["failed  undo of post#2: locked", "undone  post#1"]
+
+
+def test_many_calls_are_told_by_node_when_the_run_ends() -> None:
+    stream, clock = io.StringIO(), Clock()
+    lines, state = make_flow(stream, clock, enrich=Handling())
+    for first in (1, 101):
+        calls = tuple(Call(str(number), "enrich") for number in range(first, first + 100))
+        hear(lines, state, ev.StepsCalled(clock.now(), 0, calls))
+        for index in range(first, first + 100):
+            hear(lines, state, ev.AttemptsStarted(clock.now(), (index,), index + 1))
+            hear(lines, state, ev.StepSucceeded(clock.now(), index, index + 1, 0.01))
+    assert stream.getvalue() == ""
+    assert lines.state_in_words(clock.now()).startswith("200 of 201 steps done")
+    hear(lines, state, ev.RunEnded(clock.now(), "succeeded"))
+    assert stream.getvalue() == "done    enrich  200 steps  2.0 s of work\n"

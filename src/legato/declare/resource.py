@@ -65,7 +65,11 @@ def secret(reference: str) -> Secret:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What an attempt knows of itself. `idempotency_key` stays the same over all attempts of one step."""
+    """What an attempt knows of itself.
+
+    `idempotency_key` stays the same over all attempts of one step, its undo among them; what is made again after that was undone
+    has another one.
+    """
 
     run: str
     node: str

@@ -130,9 +130,10 @@ class StepsCalled(Event, frozen=True):
 
 
 class StepsRevived(Event, frozen=True):
-    """A flow that was resumed called these again; they did not succeed before, and are tried anew."""
+    """A flow that was resumed called these again; they did not succeed before, or were undone, and are tried anew."""
 
     steps: tuple[int, ...]
+    calls: tuple[Call, ...]
 
 
 class StepParked(Event, frozen=True):

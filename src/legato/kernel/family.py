@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from heapq import heappush
 
 from legato.kernel.budget import begin_anew
-from legato.kernel.state import CALLED, FRESH, HELD, PARKED, SUCCEEDED, WAITING, RunState
+from legato.kernel.state import CALLED, FRESH, HELD, PARKED, SUCCEEDED, UNDONE, WAITING, RunState
 from legato.plan.records import Handling, Step
 from legato.terms.attempt import Call
 from legato.terms.instant import Instant, after
@@ -113,14 +113,17 @@ def descendants(state: RunState, index: int) -> Iterator[int]:
         yield from descendants(state, child)
 
 
-def revive(state: RunState, index: int, at: Instant) -> None:
-    """Let a step that did not succeed be tried anew."""
+def revive(state: RunState, index: int, call: Call, at: Instant) -> None:
+    """Let a step that did not succeed, or was undone, be tried anew."""
     state.dormant.discard(index)
+    if state.status[index] == UNDONE:
+        state.unrelease(index)
+    state.calls[index] = call
     state.causes.pop(index, None)
     state.errors.pop(index, None)
     state.fallback_due.discard(index)
     begin_anew(state, index)
-    wait = state.calls[index].wait
+    wait = call.wait
     state.set_status(index, WAITING if wait is None else HELD)
     if wait is not None and wait.seconds is not None:
         heappush(state.due, (after(at, wait.seconds), index, WAKE_DUE))

@@ -87,8 +87,9 @@ def _succeeded(state: RunState, event: ev.StepSucceeded) -> None:
     state.done_order.append(index)
     if event.kept is not None:
         state.kept[index] = event.kept
-    elif event.value is not None and state.wanted[index]:
+    elif event.value is not None and (state.wanted[index] or state.handling(index).undo):
         state.values[index] = event.value
+        state.kept.pop(index, None)  # of a success that was undone
     if event.outputs:
         former = (*event.previous, *("" for _ in event.outputs))
         state.swaps[index] = tuple(
@@ -168,9 +169,9 @@ def _called(state: RunState, event: ev.StepsCalled) -> None:
 
 
 def _revived(state: RunState, event: ev.StepsRevived) -> None:
-    for index in event.steps:
+    for index, call in zip(event.steps, event.calls, strict=True):
         if index in state.dormant:
-            revive(state, index, event.at)
+            revive(state, index, call, event.at)
 
 
 def _parked(state: RunState, event: ev.StepParked) -> None:
@@ -184,6 +185,7 @@ def _wait_ended(state: RunState, event: ev.WaitEnded) -> None:
         return
     if event.end != "timed out":
         state.set_status(index, SUCCEEDED)
+        state.done_order.append(index)  # a rollback takes an answer back, too: who resumes the run asks again
         state.values[index] = event.value
         state.release(index)
         take_outcome(state, index)
@@ -241,8 +243,13 @@ def _halted(state: RunState, event: ev.RunHalted) -> None:
     state.halted = True
     if event.rollback and not state.rolling:
         state.rolling = True
-        latest = dict.fromkeys(index for index in reversed(state.done_order) if state.status[index] == SUCCEEDED)
-        state.undo_queue = list(latest)[::-1]
+        state.undo_queue = _completed(state)
+
+
+def _completed(state: RunState) -> list[int]:
+    """The steps that have succeeded, in the order in which they last did."""
+    latest = dict.fromkeys(index for index in reversed(state.done_order) if state.status[index] == SUCCEEDED)
+    return list(latest)[::-1]
 
 
 def _cancel_requested(state: RunState, event: ev.CancelRequested) -> None:
@@ -254,11 +261,15 @@ def _undone(state: RunState, event: ev.StepUndone) -> None:
     _end_attempt(state, index, event.token)
     if state.status[index] == SUCCEEDED:
         state.set_status(index, UNDONE)
+        state.undone[index] = state.undone.get(index, 0) + 1
     if state.undo_queue and state.undo_queue[-1] == index:
         state.undo_queue.pop()
 
 
 def _resumed(state: RunState, event: ev.RunResumed) -> None:
+    if state.ended == "partly_undone":
+        _undo_again(state, event.steps)
+        return
     state.halted = state.rolling = state.cancelling = False
     state.ended = None
     state.due.clear()
@@ -281,6 +292,16 @@ def _resumed(state: RunState, event: ev.RunResumed) -> None:
         if state.status[index] == WAITING and state.left[index] == 0:
             state.make_ready(index)
     state.fallen.extend(index for index, code in enumerate(state.status) if code == SKIPPED)
+
+
+def _undo_again(state: RunState, steps: tuple[int, ...]) -> None:
+    """The rollback goes on with what could not be undone; each step has its budgets anew."""
+    state.ended = None
+    state.undo_queue = [index for index in _completed(state) if index in steps]
+    state.stuck.difference_update(steps)
+    for index in state.undo_queue:
+        state.errors.pop(index, None)
+        state.fails[index] = state.losses[index] = 0
 
 
 def _ended(state: RunState, event: ev.RunEnded) -> None:

@@ -40,12 +40,12 @@ class Resume(Struct, frozen=True):
 
 
 class Resolve(Struct, frozen=True):
-    """Somebody answers what a flow waits for: an approval, or a signal with its `value` (MessagePack)."""
+    """Somebody answers what a flow waits for: an approval, by true or false, or a signal, by its `value` (MessagePack)."""
 
     step: int
     value: bytes
     actor: str
-    refused: str = ""
+    reason: str = ""
 
 
 class TakeOver(Struct, frozen=True):

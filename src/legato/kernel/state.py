@@ -71,7 +71,7 @@ class RunState:
     `backoff` is when a step's next try is due, `since` when the first one began (where `max_time` limits them all); entries of
     `due` that say otherwise are stale. `values` and `kept` are results of tasks that other steps read; `fallen` are failures
     whose consequences are not decided yet. `recorded` are the tokens of attempts whose stored outputs are on record; `swaps` says
-    what each step published, and what that replaced.
+    what each step published, and what that replaced; `undone` how often a step was undone.
 
     Steps from `planned` on were called by flows: `parents` and `children` (by key) say which, `keys` and `calls` how. A flow in
     `parked` waits for the outcome of any of its steps; `dormant` steps are tried anew if their flow, resumed, calls them again.
@@ -124,6 +124,7 @@ class RunState:
         "swaps",
         "told",
         "undo_queue",
+        "undone",
         "values",
         "wanted",
     )  # fmt: skip
@@ -149,6 +150,7 @@ class RunState:
         self.fallen: list[int] = []
         self.done_order = array("I")
         self.undo_queue: list[int] = []
+        self.undone: dict[int, int] = {}
         self.stuck: set[int] = set()
         self.next_token = 1
         self.halted = self.rolling = self.cancelling = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from legato.ports.store import Commit, Head, Store
+from legato.terms.attempt import Ref
 from legato.terms.fact import Column
 
 
@@ -35,6 +36,11 @@ class Catalogue:
     def head(self, asset: str, partition: str) -> Head | None:
         """The published version of one asset partition."""
         return self._heads[asset].get(partition)
+
+    def ref(self, asset: str, partition: str, version: str) -> Ref | None:
+        """Where a version is stored, published or not; None if there is no such version."""
+        found = self._store.version(asset, partition, version)
+        return None if found is None else found.ref
 
     def columns(self, asset: str, partition: str) -> tuple[Column, ...]:
         """The columns that readers see: of this partition or, where it is not published yet, of the newest one that is."""

@@ -15,7 +15,7 @@ from legato.plan.graph import Edge, Graph
 from legato.plan.spread import Extents, default_mapping
 from legato.plan.stale import Facts, Freshness, Needs, digest_inputs
 from legato.runtime.catalogue import Catalogue
-from legato.terms.attempt import Argument, Mode, Order
+from legato.terms.attempt import Argument, Mode, Order, Ref
 from legato.terms.codec import pack
 from legato.terms.errors import LegatoError
 from legato.terms.fact import Column
@@ -56,7 +56,15 @@ class Dispatch:
         return names
 
     def order(self, state: RunState, index: int, token: int, mode: Mode) -> Order:
-        """The order for one attempt of a step."""
+        """The order for one attempt of a step. An undo also gets what it takes back: the step's result."""
+        order = self._order(state, index, token, mode)
+        undone = state.undone.get(index, 0)
+        if mode == "undo":
+            result = _value_of(state, "result", index)
+            return msgspec.structs.replace(order, arguments=(*order.arguments, result), undone=undone)
+        return msgspec.structs.replace(order, undone=undone) if undone else order
+
+    def _order(self, state: RunState, index: int, token: int, mode: Mode) -> Order:
         step = state.plan.steps[index]
         is_called = index in state.calls
         called = self._called(state, index) if is_called else ()
@@ -74,7 +82,7 @@ class Dispatch:
         if not edges and not node.contracts and not node.previous and not is_called:
             return Order(state.run_id, index, token, step.node, step.partition, (), mode, state.attempts[index])
         coord = coord_of(node.partitions, step.partition, self._extents.dynamic)
-        arguments, read = self._arguments(state, index, edges, coord)
+        arguments, read = self._arguments(state, index, edges, coord, _made_above(state, index) if mode == "undo" else {})
         if node.kind == "asset":
             self._read[state.run_id, index] = read
         return Order(
@@ -91,12 +99,7 @@ class Dispatch:
     def _called(self, state: RunState, index: int) -> tuple[Argument, ...]:
         """The arguments of a call: those that the flow gave, and the results of other calls that it passed on unseen."""
         call, siblings = state.calls[index], state.children[state.parents[index]]
-        passed = []
-        for param, key in call.inputs:
-            source = siblings[key]
-            kept = state.kept.get(source)
-            passed.append(Argument(param, value=state.values.get(source, _NIL)) if kept is None else Argument(param, (kept,)))
-        return (*call.arguments, *passed)
+        return (*call.arguments, *(_value_of(state, param, siblings[key]) for param, key in call.inputs))
 
     def _published(self, node: Node, partition: str) -> tuple[tuple[str, tuple[Column, ...]], ...]:
         """The columns that new ones must be compatible with, for each asset that promises it."""
@@ -106,7 +109,7 @@ class Dispatch:
         )  # fmt: skip
 
     def _arguments(
-        self, state: RunState, index: int, edges: tuple[Edge, ...], coord: Coord
+        self, state: RunState, index: int, edges: tuple[Edge, ...], coord: Coord, own: Mapping[tuple[str, str], str]
     ) -> tuple[tuple[Argument, ...], dict[str, str]]:
         arguments: list[Argument] = []
         read: dict[str, str] = {}
@@ -125,7 +128,7 @@ class Dispatch:
                     seen: object = {name: tokens[name] for name in names} if self._many[edge] else tokens[names[0]]
                     arguments.append(Argument(edge.param, value=pack(seen), many=self._many[edge]))
             else:
-                argument, read[edge.key] = self._versions(edge, names, index >= state.planned)
+                argument, read[edge.key] = self._versions(edge, names, own, index >= state.planned)
                 if is_read(edge):
                     arguments.append(argument)
         return tuple(arguments), read
@@ -140,18 +143,23 @@ class Dispatch:
             tokens[name] = token
         return tokens
 
-    def _versions(self, edge: Edge, names: list[str], called: bool) -> tuple[Argument, str]:
-        heads = self._catalogue.heads(edge.name)
-        try:
-            found = [heads[name] for name in names]
-        except KeyError as gone:
+    def _versions(self, edge: Edge, names: list[str], own: Mapping[tuple[str, str], str], called: bool) -> tuple[Argument, str]:
+        """What is published, but for `own`: versions of this run that are to be read whatever is published now."""
+        found = tuple(self._ref(edge, name, own.get((edge.name, name), ""), called) for name in names)
+        digest = digest_inputs((ref.partition, ref.digest) for ref in found)
+        return Argument(edge.param, found, None, self._many[edge]), digest
+
+    def _ref(self, edge: Edge, partition: str, version: str, called: bool) -> Ref:
+        if version and (ref := self._catalogue.ref(edge.name, partition, version)) is not None:
+            return ref
+        head = self._catalogue.head(edge.name, partition)
+        if head is None:
             why = "nothing has made it before the flow asked" if called else "it was withdrawn after the plan was made"
             raise LegatoError(
-                "input-missing", f"{show(edge.name, gone.args[0])} is not published, but {edge.down} needs it", why=why,
+                "input-missing", f"{show(edge.name, partition)} is not published, but {edge.down} needs it", why=why,
                 next=f"legato why {edge.name}",
-            ) from None  # fmt: skip
-        digest = digest_inputs((head.partition, head.digest) for head in found)
-        return Argument(edge.param, tuple(head.ref for head in found), None, self._many[edge]), digest
+            )  # fmt: skip
+        return head.ref
 
     def _values(self, state: RunState, index: int, edge: Edge) -> Argument:
         """What a task returned in this run: its value, or one by partition."""
@@ -186,6 +194,23 @@ def is_read(edge: Edge) -> bool:
 
 
 _NIL = pack(None)
+
+
+def _value_of(state: RunState, param: str, index: int) -> Argument:
+    """What a step returned, for this parameter."""
+    kept = state.kept.get(index)
+    return Argument(param, value=state.values.get(index, _NIL)) if kept is None else Argument(param, (kept,))
+
+
+def _made_above(state: RunState, index: int) -> dict[tuple[str, str], str]:
+    """The versions that the steps above this one made in this run, by asset and partition: what it has read."""
+    deps, made = state.plan.steps[index].deps, {}
+    for at in range(0, len(deps), 2):
+        for above in range(deps[at], deps[at + 1]):
+            partition = state.plan.steps[above].partition
+            made.update({(swap.asset, partition): swap.version for swap in state.swaps.get(above, ())})
+    return made
+
 
 _TARGET_S = 0.02
 _QUICKEST_S = 20e-6

@@ -22,13 +22,13 @@ class Cancellation(Struct, frozen=True, tag="cancel"):
 
 
 class Resolution(Struct, frozen=True, tag="resolve"):
-    """Somebody answers what a flow of this run waits for at a step: with a value (MessagePack), or with why they refuse."""
+    """Somebody answers what a flow of this run waits for at a step: with a value (MessagePack), and with why."""
 
     run: str
     step: int
     value: bytes
     actor: str
-    refused: str = ""
+    reason: str = ""
 
 
 Request = Cancellation | Resolution
@@ -99,7 +99,7 @@ class Inbox:
 def _as_input(asked: Request) -> Input:
     if isinstance(asked, Cancellation):
         return Cancel(asked.actor, asked.reason)
-    return Resolve(asked.step, asked.value, asked.actor, asked.refused)
+    return Resolve(asked.step, asked.value, asked.actor, asked.reason)
 
 
 def _read(path: Path) -> Request | None:

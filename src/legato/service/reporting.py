@@ -70,7 +70,10 @@ class Running(Struct, frozen=True, kw_only=True):
 
 
 class RunReport(Struct, frozen=True, kw_only=True):
-    """One run. `state` is the run's own, but for an open one: running or interrupted. `counts` are all steps by status."""
+    """One run. `state` is the run's own, but for an open one: running or interrupted. `counts` are all steps by status.
+
+    `not_undone` are steps that a rollback could not take back, with the errors of their undo.
+    """
 
     id: str
     request: str
@@ -82,6 +85,7 @@ class RunReport(Struct, frozen=True, kw_only=True):
     steps: int
     counts: dict[str, int]
     failures: tuple[Failure, ...] = ()
+    not_undone: tuple[Failure, ...] = ()
     skips: tuple[Skip, ...] = ()
     warnings: tuple[Warning, ...] = ()
     running: tuple[Running, ...] = ()
@@ -143,7 +147,9 @@ def report_state(folder: Folder, run: Run, state: RunState, words: str, warned: 
         id=run.id, request=run.request, actor=run.actor, state=words, at=run.at, ended=run.ended, seconds=line.seconds,
         steps=sum(step.run for step in state.plan.steps),
         counts={code.name.lower(): state.counts[code] for code in Status if state.counts[code]},
-        failures=_failures(folder, state, names, held_up), skips=skips, warnings=tuple(_warnings(folder, state, warned)),
+        failures=_failures(folder, state, names, [each for each in state.errors if state.status[each] == FAILED], held_up),
+        not_undone=_failures(folder, state, names, state.stuck, {}), skips=skips,
+        warnings=tuple(_warnings(folder, state, warned)),
         running=tuple(
             Running(name=names.of(index), step=index, since=attempt.started) for index, attempt in state.running.items()
         ) if words == "running" else (),
@@ -186,12 +192,14 @@ def _skips(folder: Folder, state: RunState) -> tuple[dict[int, list[int]], tuple
     return held_up, tuple(skips)
 
 
-def _failures(folder: Folder, state: RunState, names: Names, held_up: dict[int, list[int]]) -> tuple[Failure, ...]:
+def _failures(
+    folder: Folder, state: RunState, names: Names, steps: Iterable[int], held_up: dict[int, list[int]]
+) -> tuple[Failure, ...]:  # fmt: skip
     alike: dict[tuple[str, str, str], list[int]] = {}
-    for index, error in sorted(state.errors.items()):
-        if state.status[index] == FAILED:
-            alike.setdefault((state.plan.steps[index].node, error.kind, error.message), []).append(index)
-    return tuple(_failure(folder, state, names, steps, held_up) for steps in alike.values())
+    for index in sorted(steps):
+        error = state.errors[index]
+        alike.setdefault((state.plan.steps[index].node, error.kind, error.message), []).append(index)
+    return tuple(_failure(folder, state, names, same, held_up) for same in alike.values())
 
 
 def _failure(folder: Folder, state: RunState, names: Names, steps: Sequence[int], held_up: dict[int, list[int]]) -> Failure:
@@ -199,10 +207,11 @@ def _failure(folder: Folder, state: RunState, names: Names, steps: Sequence[int]
     error: Error = state.errors[first]
     below = sorted({index for step in steps for index in held_up.get(step, ())})
     node, keys = state.plan.steps[first].node, [state.plan.steps[index].partition for index in steps]
+    tries = state.fails[first] + state.losses[first] if first in state.stuck else state.attempts[first]
     return Failure(
         node=node, partitions=folder.partitions(node, keys) or _listed(names, steps), count=len(steps),
         example=names.of(first), step=first, kind=error.kind, message=error.message, where=error.where,
-        attempts=max(1, state.attempts[first]), skipped=len(below), held_up=_names(folder, state, below),
+        attempts=max(1, tries), skipped=len(below), held_up=_names(folder, state, below),
     )  # fmt: skip
 
 

@@ -66,8 +66,8 @@ def list_waits(workspace: Workspace, store: Store, run: Run | None = None) -> li
     ]  # fmt: skip
 
 
-def approve(workspace: Workspace, store: Store, run: Run, question: str | None, refused: str | None) -> Answered:
-    """Answer the approval that a run waits for: yes, or no with a reason.
+def approve(workspace: Workspace, store: Store, run: Run, question: str | None, *, yes: bool, reason: str) -> Answered:
+    """Answer the approval that a run waits for, yes or no. The reason is kept with the run.
 
     `Forbidden` (`approval-who`) if it is for others to say. Of several with the same question the oldest is answered.
     """
@@ -81,7 +81,7 @@ def approve(workspace: Workspace, store: Store, run: Run, question: str | None, 
         )  # fmt: skip
     open_waits = _unanswered(waits)
     _require_allowed(open_waits[0])
-    return _leave(workspace, open_waits[:1], pack(refused is None), refused or "")
+    return _leave(workspace, open_waits[:1], pack(yes), reason)
 
 
 def signal(workspace: Workspace, store: Store, name: str, run: Run | None, value: object) -> Answered:
@@ -129,10 +129,10 @@ def _waits(store: Store, run: Run, words: str) -> Iterator[Waiting]:
             )  # fmt: skip
 
 
-def _leave(workspace: Workspace, waits: Sequence[Waiting], value: bytes, refused: str) -> Answered:
+def _leave(workspace: Workspace, waits: Sequence[Waiting], value: bytes, reason: str) -> Answered:
     inbox, who = Inbox(workspace.inbox), actor()
     for each in waits:
-        inbox.leave(Resolution(each.run, each.step, value, who, refused), workspace.clock)
+        inbox.leave(Resolution(each.run, each.step, value, who, reason), workspace.clock)
     return Answered(waits=tuple(waits), actor=who)
 
 
@@ -182,7 +182,7 @@ def _nothing_waits(store: Store, run: Run, kind: str, name: str | None) -> NotFo
             number += len(event.calls)
         elif isinstance(event, ev.WaitEnded) and _is_of(former.get(event.step), kind, name):
             told = f"{former[event.step].name!r} {_ENDS[event.end]}{f' by {event.actor}' if event.actor else ''}"
-            told += f" at {to_datetime(event.at):%Y-%m-%d %H:%M:%S} UTC"
+            told += f" at {to_datetime(event.at):%Y-%m-%d %H:%M:%S} UTC{f' ({event.note})' if event.note else ''}"
     named = f"{kind} {name!r}" if name else kind
     return NotFound("wait-none", f"run {run.id} waits for no {named}", why=told, next="legato waits")
 

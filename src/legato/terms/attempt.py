@@ -56,6 +56,8 @@ class Order(Struct, frozen=True, array_like=True, omit_defaults=True):
     attempt: int = 1
     published: tuple[tuple[str, tuple[Column, ...]], ...] = ()
     """By asset: the columns that readers see now, where its contract promises that new ones will be compatible."""
+    undone: int = 0
+    """How often the step was made and taken back before."""
 
 
 class LogSpan(Struct, frozen=True, array_like=True):

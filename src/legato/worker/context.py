@@ -56,5 +56,5 @@ def context_of(node: Node, order: Order) -> Context:
         node=order.node,
         attempt=order.attempt,
         partition=partition_of(node.partitions, order.partition) if order.partition else None,
-        idempotency_key=f"{order.run}:{order.step}",
+        idempotency_key=f"{order.run}:{order.step}" + (f":{order.undone}" if order.undone else ""),
     )

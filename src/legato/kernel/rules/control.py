@@ -27,11 +27,15 @@ def cancel(turn: Turn, asked: Cancel) -> None:
 
 
 def resume(turn: Turn, asked: Resume) -> None:
-    """An ended run waits again for everything that did not succeed; what is recorded stays."""
+    """An ended run waits again for everything that did not succeed; what is recorded stays.
+
+    In one that is partly undone, what did not succeed is the rollback: what could not be undone is tried again.
+    """
     state = turn.state
     if state.ended is None:
         return
-    again = tuple(index for index in range(len(state.status)) if _unfinished(state, index))
+    partly = state.ended == "partly_undone"
+    again = tuple(sorted(state.stuck) if partly else (index for index in range(len(state.status)) if _unfinished(state, index)))
     if again:
         turn.emit(RunResumed(turn.now, asked.actor, again))
 

@@ -12,6 +12,7 @@ from legato.kernel.events import (
     StepsCalled,
     StepsCancelled,
     StepsRevived,
+    WaitEnd,
     WaitEnded,
 )
 from legato.kernel.family import descendants, is_outdated
@@ -20,6 +21,9 @@ from legato.kernel.rules.failure import fail_attempt, stopped
 from legato.kernel.state import FRESH, HELD, IDLE, READY, RUNNING, RunState
 from legato.kernel.turn import Turn
 from legato.terms.attempt import Call, Called, Parked
+from legato.terms.codec import pack
+
+_NO = pack(False)
 
 
 def take_called(turn: Turn, called: Called) -> None:
@@ -35,9 +39,9 @@ def take_called(turn: Turn, called: Called) -> None:
         known_nodes, later = state.plan.handling, state.later
         joined = {call.node: later[call.node] for call in new if call.node not in known_nodes and call.node in later}
         turn.emit(StepsCalled(turn.now, called.step, new, joined))
-    asleep = tuple(index for index in again if index in state.dormant)
+    asleep = {index: call for index, call in again.items() if index in state.dormant}
     if asleep:
-        turn.emit(StepsRevived(turn.now, asleep))
+        turn.emit(StepsRevived(turn.now, tuple(asleep), tuple(asleep.values())))
     known = state.children.get(called.step, {})
     for key in dict.fromkeys(call.key for call in called.calls):
         if state.status[known[key]] >= FRESH or state.status[known[key]] == HELD:  # a wait that is not over: time to park
@@ -47,17 +51,17 @@ def take_called(turn: Turn, called: Called) -> None:
             _start_beside(turn, called, call)
 
 
-def _sort(state: RunState, known: Mapping[str, int], calls: Sequence[Call]) -> tuple[tuple[Call, ...], list[int]]:
+def _sort(state: RunState, known: Mapping[str, int], calls: Sequence[Call]) -> tuple[tuple[Call, ...], dict[int, Call]]:
     """Which of the calls become steps, each once, and the steps of those that are known and still good."""
     new: dict[str, Call] = {}
-    again: list[int] = []
+    again: dict[int, Call] = {}
     for call in calls:
         index = known.get(call.key)
         remade = bool(new) and any(key in new for _, key in call.inputs)
         if index is None or remade or is_outdated(state, index, call, known):
             new[call.key] = call
         else:
-            again.append(index)
+            again[index] = call
     return tuple(new.values()), again
 
 
@@ -97,8 +101,8 @@ def take_resolved(turn: Turn, resolve: Resolve) -> None:
     wait = state.calls[resolve.step].wait
     if wait is None or wait.kind == "sleep":
         return
-    end = "refused" if resolve.refused else "granted"
-    turn.emit(WaitEnded(turn.now, resolve.step, end, resolve.value, resolve.actor, resolve.refused))  # type: ignore[arg-type]
+    end: WaitEnd = "refused" if wait.kind == "approval" and resolve.value == _NO else "granted"
+    turn.emit(WaitEnded(turn.now, resolve.step, end, resolve.value, resolve.actor, resolve.reason))
 
 
 def tell_flows(turn: Turn) -> None:

@@ -26,6 +26,13 @@ class Pace:
                     self.unmade[step.node] = self.unmade.get(step.node, 0) + 1
         self._made: dict[str, tuple[int, float]] = {}
 
+    def join(self, node: str, *, again: bool = False) -> None:
+        """A flow calls a step of this node: there is one more to do (unless the step was there before, and is tried again)."""
+        self.left[node] = self.left.get(node, 0) + 1
+        if not again:
+            self.total += 1
+            self.size[node] = self.size.get(node, 0) + 1
+
     @property
     def done(self) -> int:
         """How many steps have their outcome."""

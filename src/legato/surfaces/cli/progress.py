@@ -6,17 +6,21 @@ by the conductor's own thread, between two turns.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from legato.kernel import events as ev
-from legato.kernel.state import BACKOFF, RunState
+from legato.kernel.family import WAITS
+from legato.kernel.state import BACKOFF, HELD, RunState
 from legato.ports.clock import Clock
 from legato.service.estimating import Timings
 from legato.service.naming import names_of
+from legato.service.shell import command as shell
 from legato.surfaces.cli.call import Call
 from legato.surfaces.cli.output import Screen, cells_of, clip, count
 from legato.surfaces.cli.pace import Pace
 from legato.surfaces.cli.streaming import Stream
+from legato.terms.attempt import Wait
 from legato.terms.instant import Instant, format_seconds
 
 DRAW_EVERY_S, TELL_EVERY_S = 0.1, 5.0
@@ -25,6 +29,9 @@ PATIENCE_S = 0.3
 MOST_SINGLE = 50
 """Plans of more steps are told by node, not by step."""
 MOST_FAILURES = 20
+MOST_WAITS = 5
+HELD_S = 0.5
+"""So long after it went on, a run tells what it was waiting for before and still is."""
 MOST_RUNNING = 5
 
 
@@ -52,7 +59,7 @@ class Lines:
 
     def __init__(self, screen: Screen, clock: Clock) -> None:
         self.screen, self.clock = screen, clock
-        self._failures = 0
+        self._failures = self._waits = self._undone = 0
         self._told = Instant(0)
 
     def begin(self, state: RunState, slots: int, timings: Timings) -> None:
@@ -60,26 +67,21 @@ class Lines:
         self.state, self._told = state, self.clock.now()
         self.pace = Pace(state, slots, timings, self._told)
         self.names = names_of(state)
+        self._held = [index for index, call in state.calls.items() if call.wait is not None and state.status[index] == HELD]
 
     def hear(self, state: RunState, events: list[ev.AnyEvent]) -> None:
         """Count what happened, and tell what is worth a line."""
         for event in events:
-            kind = type(event)
-            if kind is ev.StepSucceeded:
-                self._succeeded(event.step, event.seconds)  # type: ignore[union-attr]
-            elif kind is ev.AttemptFailed:
-                self._failed(event)  # type: ignore[arg-type]
-            elif kind is ev.StepDeclined:
-                self._settle(event.step)  # type: ignore[union-attr]
-            elif kind in (ev.StepsSkipped, ev.StepsCancelled):
-                for index in event.steps:  # type: ignore[union-attr]
-                    self._settle(index)
+            if (tell := _TELLING.get(type(event))) is not None:
+                tell(self, event)
         self.tick()
 
     def tick(self) -> None:
-        """Say how far the run is, if nothing was said for a while."""
+        """Say how far the run is, if nothing was said for a while; not if all it does is wait."""
         now = self.clock.now()
-        if now - self._told >= TELL_EVERY_S * 1e6:
+        if self._held and now - self._told >= HELD_S * 1e6:
+            self._tell_held()
+        if self.state.running and now - self._told >= TELL_EVERY_S * 1e6:
             self.say(self.state_in_words(now))
 
     def note(self, text: str) -> None:
@@ -111,35 +113,105 @@ class Lines:
         left_s, unknown = self.pace.remaining_s(now)
         return f", {'at least' if unknown else 'about'} {format_seconds(left_s)} left" if left_s >= 1 else ""
 
-    def _succeeded(self, index: int, seconds: float) -> None:
-        node = self.state.plan.steps[index].node
+    def _succeeded(self, event: ev.StepSucceeded) -> None:
+        index, seconds, node = event.step, event.seconds, self.state.plan.steps[event.step].node
         last = self.pace.see(node, seconds)
         done = self.screen.paint("done", "green")
         if self.pace.total <= MOST_SINGLE:
             self.say(f"{done}    {self.names.of(index)}  {self.screen.paint(format_seconds(seconds), 'dim')}")
-        elif last:
+        elif last and index < self.state.planned:
             self._node_done(node)
 
     def _node_done(self, node: str) -> None:
+        if node not in self.pace.size:  # a wait
+            return
         took = self.screen.paint(format_seconds(self.pace.seconds_of(node)) + " of work", "dim")
         size, unmade = self.pace.size[node], self.pace.unmade.get(node, 0)
         steps = f"{size - unmade:,} of {count(size, 'step')}" if unmade else count(size, "step")
         self.say(f"{self.screen.paint('done', 'yellow' if unmade else 'green')}    {node}  {steps}  {took}")
 
     def _failed(self, event: ev.AttemptFailed) -> None:
-        if event.then != "fail":
+        if event.then not in ("fail", "stuck"):
             return
-        self._settle(event.step)
+        if event.then == "fail":
+            self._settle(event.step)
         self._failures += 1
         if self._failures <= MOST_FAILURES:
             first = event.error.message.partition("\n")[0]
-            head = f"{self.screen.paint('failed', 'red')}  {self.names.of(event.step)}: "
+            undo = "undo of " if event.then == "stuck" else ""
+            head = f"{self.screen.paint('failed', 'red')}  {undo}{self.names.of(event.step)}: "
             self.say(head + clip(first, max(40, 2 * self.screen.width - cells_of(head))))
         elif self._failures == MOST_FAILURES + 1:
             self.say("more failures are counted, and told at the end")
 
+    def _called(self, event: ev.StepsCalled | ev.StepsRevived) -> None:
+        for call in event.calls:
+            if call.wait is not None:
+                self._waiting(call.wait)
+            else:
+                self.pace.join(call.node, again=isinstance(event, ev.StepsRevived))
+
+    def _waiting(self, wait: Wait) -> None:
+        """Tell what people can do; of a sleep there is nothing to tell."""
+        if wait.kind == "sleep":
+            return
+        self._waits += 1
+        if self._waits <= MOST_WAITS:
+            words = ("approve", self.state.run_id) if wait.kind == "approval" else ("signal", wait.name)
+            of = f"{wait.kind}, {wait.name}{f' ({wait.who})' if wait.who else ''}"
+            self.say(f"{self.screen.paint('waits', 'yellow')}   {of}: {self.screen.paint(shell('legato', *words), 'bold')}")
+        elif self._waits == MOST_WAITS + 1:
+            self.say("there is more to answer: legato waits")
+
+    def _tell_held(self) -> None:
+        """Tell what a run that goes on waits for still: not what somebody has answered meanwhile."""
+        held, self._held = self._held, []
+        for index in held:
+            call = self.state.calls.get(index)
+            if call is not None and call.wait is not None and self.state.status[index] == HELD:
+                self._waiting(call.wait)
+
+    def _taken_back(self, event: ev.StepUndone) -> None:
+        handling = self.state.handling(event.step)
+        if not handling.undo and not handling.outputs:  # there was nothing to take back
+            return
+        self._undone += 1
+        if self._undone <= MOST_SINGLE:
+            self.say(f"{self.screen.paint('undone', 'yellow')}  {self.names.of(event.step)}")
+        elif self._undone == MOST_SINGLE + 1:
+            self.say("what else is undone is counted, and told at the end")
+
+    def _ended(self, event: ev.RunEnded) -> None:
+        """What flows called is told by node: now there can be no more of it."""
+        if self.pace.total > MOST_SINGLE:
+            for node in dict.fromkeys(step.node for step in self.state.plan.steps[self.state.planned :]):
+                self._node_done(node)
+
+    def _declined(self, event: ev.StepDeclined) -> None:
+        self._settle(event.step)
+
+    def _closed(self, event: ev.StepsSkipped | ev.StepsCancelled) -> None:
+        for index in event.steps:
+            self._settle(index)
+
     def _settle(self, index: int) -> None:
+        if self.state.plan.steps[index].node in WAITS.values():
+            return
         self.pace.see(self.state.plan.steps[index].node, None)
+
+
+_TELLING: dict[type, Callable[[Lines, Any], None]] = {
+    ev.StepSucceeded: Lines._succeeded,
+    ev.AttemptFailed: Lines._failed,
+    ev.StepDeclined: Lines._declined,
+    ev.StepsSkipped: Lines._closed,
+    ev.StepsCancelled: Lines._closed,
+    ev.StepsCalled: Lines._called,
+    ev.StepsRevived: Lines._called,
+    ev.StepUndone: Lines._taken_back,
+    ev.RunEnded: Lines._ended,
+}
+"""What is told of which events."""
 
 
 class Live(Lines):

@@ -23,11 +23,12 @@ _SKIPPED = {
 def draw_summary(screen: Screen, report: RunReport) -> None:
     """The end of a run, or how it stands."""
     screen.say(_headline(screen, report))
-    for failure in report.failures[:MOST_FAILURES]:
+    told = [*((each, "failed") for each in report.failures), *((each, "not undone") for each in report.not_undone)]
+    for failure, word in told[:MOST_FAILURES]:
         screen.say()
-        _draw_failure(screen, failure)
-    if len(report.failures) > MOST_FAILURES:
-        screen.say(f"\nand {count(len(report.failures) - MOST_FAILURES, 'other failure')}: legato status {report.id}")
+        _draw_failure(screen, failure, word)
+    if len(told) > MOST_FAILURES:
+        screen.say(f"\nand {count(len(told) - MOST_FAILURES, 'other failure')}: legato status {report.id}")
     if report.warnings:
         screen.say()
     for warning in report.warnings[:MOST_FAILURES]:
@@ -60,12 +61,12 @@ def in_counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{number:,} {words}" for number, words in told if number)
 
 
-def _draw_failure(screen: Screen, failure: Failure) -> None:
+def _draw_failure(screen: Screen, failure: Failure, word: str) -> None:
     noun = "partition" if "@" in failure.example else "call"
     what = failure.example if failure.count == 1 else f"{failure.node}: {count(failure.count, noun)}"
     tries = f" after {failure.attempts} tries" if failure.attempts > 1 else ""
     first, _, rest = failure.message.partition("\n")
-    screen.say(screen.hang(f"{screen.paint('failed', 'red')}  {screen.paint(what, 'bold')}{tries}: ", first))
+    screen.say(screen.hang(f"{screen.paint(word, 'red')}  {screen.paint(what, 'bold')}{tries}: ", first))
     for line in rest.splitlines()[:8]:
         screen.say(f"        {line}")
     if failure.count > 1:
@@ -85,6 +86,11 @@ def next_commands(report: RunReport) -> list[tuple[str, str]]:
         return [(f"legato resume {report.id}", "go on where it stopped")]
     if report.state == "succeeded":
         return [("legato list", "what there is now")]
+    if report.not_undone:
+        return [
+            (shell("legato", "logs", report.id, report.not_undone[0].example), "what its undo printed"),
+            (f"legato resume {report.id}", "once that is mended: undo what is left"),
+        ]
     found: list[tuple[str, str]] = []
     if report.failures:
         example = report.failures[0].example
@@ -95,6 +101,8 @@ def next_commands(report: RunReport) -> list[tuple[str, str]]:
     blocked = next((skip for skip in report.skips if skip.kind == "blocked"), None)
     if blocked is not None and not found:
         found = [("legato plan status:missing", "which inputs are missing")]
-    if report.state == "cancelled" or report.failures:
+    if report.state == "rolled_back":
+        found.append((f"legato resume {report.id}", "do it again, from its start"))
+    elif report.state == "cancelled" or report.failures:
         found.append((f"legato resume {report.id}", "try again what did not succeed"))
     return found

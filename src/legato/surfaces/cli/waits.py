@@ -34,17 +34,15 @@ def waits_command(call: Call) -> None:
 @click.argument("run")
 @click.argument("question", required=False)
 @click.option("--reject", is_flag=True, help="Say no.")
-@click.option("--reason", default="", metavar="TEXT", help="Why not; it is kept with the run.")
+@click.option("--reason", default="", metavar="TEXT", help="Why; it is kept with the run.")
 def approve_command(call: Call, run: str, question: str | None, reject: bool, reason: str) -> None:
     """Approve, or reject, what a flow asks for.
 
     RUN is a run's id, the beginning of one, or `last`. QUESTION tells which, where it asks for more than one thing.
     """
-    if reason and not reject:
-        raise UsageError("usage", "a reason is kept with a rejection only", next="legato approve RUN --reject --reason TEXT")
     workspace = call.workspace()
     store = call.history(workspace)
-    found = approve(workspace, store, run_of(store, run), question, (reason or "rejected") if reject else None)
+    found = approve(workspace, store, run_of(store, run), question, yes=not reject, reason=reason)
     _answer(call, store, found, "rejected" if reject else "approved")
 
 

@@ -1,0 +1,58 @@
+"""The month-end close, for real: the demo as it stands, and its tasks as the plain functions that they are."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "examples" / "month_end"
+
+
+@pytest.fixture
+def flows(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The example's module `flows`, beside no other example's."""
+    for name in ("flows", "server"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(FOLDER)
+    return import_module("flows")
+
+
+def test_the_demo_shows_what_it_says(tmp_path: Path) -> None:
+    folder = shutil.copytree(FOLDER, tmp_path / "month_end", ignore=shutil.ignore_patterns(".legato", "__pycache__"))
+    done = subprocess.run([sys.executable, "demo.py"], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    march, april, may = re.split(r"^# (?:April|May)\. ", done.stdout, flags=re.M)
+    assert "interrupted  close_month  approval" in march
+    assert "succeeded in" in march
+    assert "# Nothing was posted twice: 4 journals; published: ['published/2026-03']" in march
+    assert "rolled back in" in april
+    assert [line for line in april.splitlines() if line.startswith("undone")] == [f"undone  post#{n}" for n in (4, 3, 2, 1)]
+    assert "# The ledger holds March alone: 4 journals" in april
+    assert "failed  undo of post#2: HTTP Error 423: locked by the auditors" in may
+    assert "partly undone in" in may
+    assert re.search(r"legato resume \S+ +once that is mended: undo what is left", may)
+    assert "# One journal is left of May: 5 journals." in may
+    assert "# March alone again: 4 journals" in may
+
+
+def test_both_sides_of_a_debt_are_reconciled(flows: ModuleType) -> None:
+    books = {"AT": [{"partner": "DE", "cents": 5000}], "DE": [{"partner": "AT", "cents": -4990}]}
+    assert flows.reconcile(books) == {"AT": 0, "DE": -10}
+    books["DE"][0]["cents"] = -4000
+    with pytest.raises(ValueError, match=r"AT and DE disagree by 10\.00: more than rounding"):
+        flows.reconcile(books)
+
+
+def test_the_made_up_books_reconcile_in_every_month(flows: ModuleType) -> None:
+    books = import_module("server").books
+    for month in range(1, 13):
+        corrections = flows.reconcile(books(f"2026-{month:02}"))
+        assert corrections.keys() == set(flows.ENTITIES)
+        assert any(corrections.values())
