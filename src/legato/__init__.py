@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from legato.declare.waiting import approval, signal, sleep
     from legato.surfaces.python import load
     from legato.terms.errors import LegatoError
+    from legato.worker.telling import image, log, markdown, metric, progress, table
 
 __version__ = "0.1.0"
 
@@ -52,6 +53,7 @@ _HOMES = {
     "declare.waiting": ("approval", "signal", "sleep"),
     "surfaces.python": ("load",),
     "terms.errors": ("LegatoError",),
+    "worker.telling": ("image", "log", "markdown", "metric", "progress", "table"),
 }  # fmt: skip
 _HOME_OF = {name: f"legato.{home}" for home, names in _HOMES.items() for name in names}
 
@@ -62,6 +64,7 @@ __all__ = [  # noqa: RUF022 - in the order in which one learns them
     "contract", "column", "not_null", "unique", "row_count", "in_range", "in_set", "matches", "expression",
     "cron", "every", "updated", "keep_fresh", "file", "webhook", "message", "trigger",
     "sleep", "approval", "signal",
+    "log", "metric", "progress", "table", "markdown", "image",
     "load", "Retry", "Pool", "Context", "Secret", "Future", "TaskFailed", "LegatoError",
 ]  # fmt: skip
 

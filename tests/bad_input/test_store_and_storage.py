@@ -226,6 +226,37 @@ def test_values_that_flows_hand_over_are_nobodys_leftover(site: Path, ask: Any) 
     assert ask(site, "doctor").found("leftovers")[0][0] == "warning"
 
 
+TELLING = """
+import legato as lg
+
+PNG = bytes.fromhex("89504e470d0a1a0a")
+
+
+@lg.task
+def size(text: str) -> int:
+    lg.image("of a task", PNG)
+    return len(text)
+
+
+@lg.flow
+def tells() -> None:
+    lg.image("of a flow", PNG)
+    size("x" * 200_000)
+"""
+
+
+def test_what_flows_hand_on_and_pictures_are_nobodys_leftover(tmp_path: Path, ask: Any) -> None:
+    (tmp_path / "legato.toml").write_text('name = "tells"\nmodules = ["pipeline"]\nexecutor = "inline"\n')
+    (tmp_path / "pipeline.py").write_text(TELLING)
+    assert ask(tmp_path, "run", "tells").exit == 0
+    assert len(list((tmp_path / ".legato" / "data").glob("*/_/*"))) == 3
+    told = ask(tmp_path, "doctor")
+    assert (told.found("leftovers"), told.found("strangers")) == ([("ok", "none", "")], [])
+    kept = stored(tmp_path, "size")
+    kept.rename(kept.with_name(kept.name.replace("-i1", "-i2")))
+    assert "1 file" in ask(tmp_path, "doctor").found("leftovers")[0][1]
+
+
 def test_nothing_is_removed_while_something_runs(littered: Path, ask: Any) -> None:
     writer = open_workspace(littered).open_writer("legato run rows")
     told = ask(littered, "doctor", "--fix", "--yes")

@@ -14,8 +14,8 @@ from legato.kernel.inputs import Cancel, Input, Offer, Resume, TakeOver, Tick
 from legato.kernel.invariants import violations
 from legato.kernel.state import READY, RunState, Status
 from legato.plan.records import Handling, Plan, Reason, ReasonKind, Step
-from legato.terms.attempt import Begun, Declined, Done, Lost, Output, Raised, Ref, Returned
-from legato.terms.fact import TIMEOUT_TYPES, Error, Verdict
+from legato.terms.attempt import Begun, Declined, Done, Fact, Lost, Noted, Output, Raised, Ref, Returned
+from legato.terms.fact import TIMEOUT_TYPES, Error, Metric, Verdict
 from legato.terms.instant import Instant, after
 from legato.terms.key import show
 
@@ -148,6 +148,10 @@ class Scene:
         """The attempt reaches user code."""
         return self.tell(Begun(*self._key(name, None)))
 
+    def tells(self, name: str, *facts: Fact, keys: tuple[int, ...] = (), token: int | None = None) -> Decision:
+        """The attempt tells these facts."""
+        return self.tell(Noted(*self._key(name, token), facts or (Metric("rows", 1),), keys))
+
     def wait(self, seconds: float) -> Decision:
         """Time passes."""
         self.now = after(self.now, seconds)
@@ -230,6 +234,8 @@ class Scene:
                 return f"end {event.outcome}"
             case ev.AttemptBegun():
                 return f"begin {self.names[event.step]}"
+            case ev.FactsNoted():
+                return f"note {len(event.facts)} of {self.names[event.step]}"
             case ev.CancelRequested():
                 return f"{event.actor} cancels"
 
@@ -254,7 +260,7 @@ def picture(state: RunState, now: Instant) -> dict[str, Any]:
     decided = decide(state, Tick(), now)
     plain = (
         "status left joint_left attempts fails losses values kept errors causes swaps fallback_due done_order undo_queue stuck"
-        " recorded undone backoff since next_token halted rolling cancelling ended counts"
+        " recorded undone backoff since next_token halted rolling cancelling ended counts noted"
     )
     seen = {name: getattr(state, name) for name in plain.split()}
     seen["decided"] = decided

@@ -15,8 +15,8 @@ from legato.kernel.inputs import Cancel, Input, Offer, Resolve, Resume, TakeOver
 from legato.kernel.invariants import violations
 from legato.kernel.state import RunState, Status
 from legato.plan.records import Handling, Plan, Reason, Step
-from legato.terms.attempt import Call, Called, Done, Lost, Parked, Raised, Returned, Wait
-from legato.terms.fact import Error
+from legato.terms.attempt import Call, Called, Done, Lost, Noted, Parked, Raised, Returned, Wait
+from legato.terms.fact import Error, Metric, Progress
 from legato.terms.instant import Instant
 
 HANDLING = {
@@ -52,6 +52,7 @@ class Stage:
         assert bytes(state.status) == bytes(self.state.status)
         assert state.children == self.state.children
         assert state.parked == self.state.parked
+        assert state.noted == self.state.noted
         return state
 
     def start_flow(self) -> int:
@@ -274,6 +275,20 @@ def test_a_node_that_joined_the_project_later_is_handled_as_it_says(stage: Stage
     stage.state.later = {"new": Handling(pool="one")}
     stage.call(stage.start_flow(), Call("a", "new"))
     assert stage.replay().plan.handling["new"].pool == "one"
+
+
+def test_what_a_flow_told_is_remembered_by_its_keys(stage: Stage) -> None:
+    """Over a wait, and over the death of the conductor; but what has no key may come again."""
+    token = stage.start_flow()
+    stage.tell(Noted("r", 0, token, (Metric("rows", 1), Progress(1, 2)), (11, 0)))
+    stage.call(token, Call("k", wait=Wait("sleep", seconds=9)))
+    stage.tell(Parked("r", 0, token, 0.1, ("k",)))
+    stage.now += 10_000_000
+    stage.tell(Tick())
+    stage.tell(Noted("r", 0, stage.start_flow(), (Metric("rows", 2),), (12,)))
+    stage.state = stage.replay()
+    stage.tell(TakeOver())
+    assert stage.state.noted == {0: {11, 12}}
 
 
 def test_late_words_of_a_flow_change_nothing(stage: Stage) -> None:

@@ -14,8 +14,8 @@ from legato.kernel.decide import decide
 from legato.kernel.fold import fold
 from legato.kernel.inputs import Tick
 from legato.kernel.state import RunState
-from legato.terms.attempt import Declined, Done, Lost, Output, Raised, Ref, Returned
-from legato.terms.fact import Error, Verdict
+from legato.terms.attempt import Declined, Done, Lost, Noted, Output, Raised, Ref, Returned
+from legato.terms.fact import Error, Metric, Verdict
 
 CALM = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 NAMES = "abcde"
@@ -35,7 +35,7 @@ handlings = st.builds(
 )
 links = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=6)
 sizes = st.lists(st.integers(1, 3), min_size=5, max_size=5)
-WORDS = "offer offer offer done done done raises lost declines returns gate nonsense wait cancel resume die"
+WORDS = "offer offer offer done done done raises lost declines returns tells gate nonsense wait cancel resume die"
 acts = st.lists(st.tuples(st.sampled_from(WORDS.split()), st.integers(0, 20), st.booleans()), max_size=60)
 
 
@@ -80,7 +80,8 @@ def nonsense(scene, number):
         Lost("r", step, token, "gone"),
         Declined("r", step, token),
         Returned("r", step, token),
-    ][number % 5]
+        Noted("r", step, token, (Metric("rows", 1),), (7,)),
+    ][number % 6]
     assert scene.tell(report).events == []
 
 
@@ -173,6 +174,7 @@ any_event = st.one_of(
     st.builds(ev.RunHalted, instants, steps, st.booleans()),
     st.builds(ev.CancelRequested, instants, st.just("ann")),
     st.builds(ev.StepUndone, instants, steps, tokens),
+    st.builds(ev.FactsNoted, instants, steps, tokens, st.just((Metric("rows", 1),)), st.sampled_from([(), (0,), (7,)])),
     st.builds(ev.RunResumed, instants, st.just("ann"), many),
     st.builds(ev.RunEnded, instants, st.sampled_from(["succeeded", "failed"])),
 )

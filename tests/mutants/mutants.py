@@ -22,7 +22,7 @@ from legato.runtime import book as booking
 from legato.runtime import conductor as conducting
 from legato.runtime.book import Book, head_of
 from legato.runtime.conductor import Conductor
-from legato.terms.attempt import Declined, Done, Returned
+from legato.terms.attempt import Declined, Done, Noted, Returned
 from legato.terms.errors import LegatoError
 from legato.terms.fact import Error
 
@@ -45,6 +45,16 @@ def caught_by(*rings: str) -> Callable[[Mutant], Mutant]:
 def no_token_check(patch):
     """Any report speaks for whatever attempt of its step is under way."""
     patch.setattr(Turn, "attempt", lambda turn, step, token: turn.state.running.get(step))
+
+
+@caught_by("kernel")
+def anybody_may_tell(patch):
+    """Facts are recorded whoever tells them, and whenever."""
+
+    def take_noted(turn, noted):
+        turn.emit(ev.FactsNoted(turn.now, noted.step, noted.token, noted.facts, noted.keys))
+
+    patch.setitem(deciding._BY_INPUT, Noted, take_noted)
 
 
 @caught_by("kernel", "worlds")

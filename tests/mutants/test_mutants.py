@@ -22,6 +22,7 @@ KERNEL = (
     "test_rollback",
     "test_finish",
     "test_joints",
+    "test_facts",
 )
 SEEDS = range(150)
 DEATHS = [(seed, point) for seed in range(6) for point in range(0, 60, 4)]

@@ -19,6 +19,7 @@ NAMES = """
     contract column not_null unique row_count in_range in_set matches expression
     cron every updated keep_fresh file webhook message trigger
     sleep approval signal
+    log metric progress table markdown image
     load Retry Pool Context Secret Future TaskFailed LegatoError
 """.split()  # noqa: SIM905
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from legato.terms.attempt import Begun, Called, LogSpan, Lost, Order, Report, Returned
+from legato.terms.attempt import Begun, Called, LogSpan, Lost, Noted, Order, Report, Returned
 from legato.worker import kin
 from legato.worker.capture import remove_empty, trim
 from legato.worker.duty import log_name
@@ -110,7 +110,7 @@ class Worker:
         """The reports that are news: each order ends once."""
         for report in reports:
             key = report.run, report.step, report.token
-            if isinstance(report, Begun | Called):
+            if isinstance(report, Begun | Called | Noted):
                 if key in self.held:
                     yield report
                 continue

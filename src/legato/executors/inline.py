@@ -163,11 +163,14 @@ class InlineExecutor:
         if not self._queue:
             return False
         order, _, place = self._queue.popleft()
-        report = self._harness.make(order)
-        self._ready.append(report)
+        report = self._harness.make(order, send=self._report)
+        self._report(report)
         if place in self._strands:
             self._strands[place].inbox.append((order, report))
         return True
+
+    def _report(self, report: Report) -> None:
+        self._ready.append(report)
 
     def _next_strand(self) -> Strand | None:
         """The flow to go on: one that has something to take in, else one whose wait is over."""

@@ -66,16 +66,19 @@ class Strand:
         return self.has_begun and not self.is_over and not self._is_running
 
     def _live(self) -> None:
-        end = self._harness.make(self.order, self)
-        self._out.append(Lost(*self.key, "the flow was stopped") if self._is_stopped else end)
+        end = self._harness.make(self.order, self, self._report)
+        self._report(Lost(*self.key, "the flow was stopped") if self._is_stopped else end)
         self.is_over = True
         self._theirs.release()
+
+    def _report(self, report: Report) -> None:
+        self._out.append(report)
 
     # -- the line --
 
     def call(self, called: Called) -> None:
         """Hand calls to whoever polls."""
-        self._out.append(called)
+        self._report(called)
 
     def take(self, timeout_s: float) -> Taken | None:
         """What arrives next; the polling thread goes on meanwhile."""

@@ -15,11 +15,11 @@ from legato.kernel.rules.failure import settle_failures
 from legato.kernel.rules.finish import close_waiting, finish
 from legato.kernel.rules.flow import close_orphans, take_called, take_parked, take_resolved, tell_flows
 from legato.kernel.rules.grant import grant
-from legato.kernel.rules.report import take_begun, take_declined, take_done, take_lost, take_raised, take_returned
+from legato.kernel.rules.report import take_begun, take_declined, take_done, take_lost, take_noted, take_raised, take_returned
 from legato.kernel.rules.timing import do_what_is_due
 from legato.kernel.state import RunState
 from legato.kernel.turn import Turn
-from legato.terms.attempt import Begun, Called, Declined, Done, Lost, Parked, Raised, Returned
+from legato.terms.attempt import Begun, Called, Declined, Done, Lost, Noted, Parked, Raised, Returned
 from legato.terms.instant import Instant
 
 
@@ -37,6 +37,7 @@ RULES: tuple[Rule, ...] = (
     Rule(Declined, take_declined),
     Rule(Returned, take_returned),
     Rule(Begun, take_begun),
+    Rule(Noted, take_noted),
     Rule(Called, take_called),
     Rule(Parked, take_parked),
     Rule(Resolve, take_resolved),

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from legato.plan.records import Handling
-from legato.terms.attempt import Call, LogSpan, Mode, Output, Ref
+from legato.terms.attempt import Call, Fact, LogSpan, Mode, Output, Ref
 from legato.terms.fact import Error
 from legato.terms.instant import Instant
 
@@ -146,6 +146,15 @@ class StepParked(Event, frozen=True):
     log: LogSpan | None = None
 
 
+class FactsNoted(Event, frozen=True):
+    """The attempt told these facts. `keys` are of a flow: what it tells under them is not recorded again (0: it is)."""
+
+    step: int
+    token: int
+    facts: tuple[Fact, ...]
+    keys: tuple[int, ...] = ()
+
+
 class WaitEnded(Event, frozen=True):
     """What a flow waited for has come (a refusal is an answer, too: its value is false), or will not come: it timed out."""
 
@@ -186,7 +195,7 @@ class RunEnded(Event, frozen=True):
 
 AnyEvent = (
     AttemptsStarted | AttemptBegun | StepSucceeded | AttemptFailed | AttemptStopping | AttemptsReturned | StepDeclined
-    | CodeChanged | StepsCalled | StepsRevived | StepParked | WaitEnded | StepsSkipped | StepsCancelled | RunHalted
+    | CodeChanged | StepsCalled | StepsRevived | StepParked | FactsNoted | WaitEnded | StepsSkipped | StepsCancelled | RunHalted
     | CancelRequested | StepUndone | RunResumed | RunEnded
 )  # fmt: skip
 

@@ -196,6 +196,11 @@ def _wait_ended(state: RunState, event: ev.WaitEnded) -> None:
         _close(state, index)
 
 
+def _noted(state: RunState, event: ev.FactsNoted) -> None:
+    if event.keys:
+        state.noted.setdefault(event.step, set()).update(filter(None, event.keys))
+
+
 def _stopping(state: RunState, event: ev.AttemptStopping) -> None:
     attempt = state.running.get(event.step)
     if attempt is not None and attempt.token == event.token:
@@ -326,6 +331,7 @@ _FOLDS: dict[type, Callable[[RunState, Any], None]] = {
     ev.StepsCalled: _called,
     ev.StepsRevived: _revived,
     ev.StepParked: _parked,
+    ev.FactsNoted: _noted,
     ev.WaitEnded: _wait_ended,
     ev.RunEnded: _ended,
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from legato.terms.attempt import Begun, Called, Declined, Done, Lost, Parked, Raised, Returned
+from legato.terms.attempt import Begun, Called, Declined, Done, Lost, Noted, Parked, Raised, Returned
 
 
 class Offer(Struct, frozen=True):
@@ -52,4 +52,7 @@ class TakeOver(Struct, frozen=True):
     """A new conductor owns the run: no attempt of the former one can report any more."""
 
 
-Input = Done | Raised | Declined | Lost | Returned | Begun | Called | Parked | Offer | Tick | Cancel | Resume | Resolve | TakeOver
+Input = (
+    Done | Raised | Declined | Lost | Returned | Begun | Called | Noted | Parked
+    | Offer | Tick | Cancel | Resume | Resolve | TakeOver
+)  # fmt: skip

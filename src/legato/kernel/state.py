@@ -77,6 +77,7 @@ class RunState:
     `parked` waits for the outcome of any of its steps; `dormant` steps are tried anew if their flow, resumed, calls them again.
     `later` is how nodes of the project of now are handled, for calls of what the plan does not know. `codes` are the codes of
     nodes after each change of the project under way; `made` says, of calls that ended since, after how many of them.
+    `noted` are the keys of the facts that a flow has told, so that it does not tell them again.
     `told` are outcomes that flows have not been told of yet, `orphaned` are ended flows whose open calls are not closed yet.
     """
 
@@ -108,6 +109,7 @@ class RunState:
         "losses",
         "made",
         "next_token",
+        "noted",
         "orphaned",
         "parents",
         "parked",
@@ -167,6 +169,7 @@ class RunState:
         self.made: dict[int, int] = {}
         self.parked: dict[int, frozenset[int]] = {}
         self.dormant: set[int] = set()
+        self.noted: dict[int, set[int]] = {}
         self.told: list[int] = []
         self.orphaned: list[int] = []
         self._wire()

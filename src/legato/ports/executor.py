@@ -14,7 +14,7 @@ class Executor(Protocol):
     Holds for every adapter (and is tested by `legato.testing.executor`):
 
     * Every order that `start` took ends in exactly one of Done, Raised, Declined, Lost, Returned, Parked, with its own token,
-      even if the worker dies; `Begun` and `Called` may come before it.
+      even if the worker dies; `Begun`, `Called` and `Noted` may come before it, never after.
     * `Lost` is reported only after the attempt's whole process group is gone: what it started can write no more.
     * `Returned` is reported only for attempts whose user code was never entered.
     * `start`, `kill` and `poll` never wait for user code, except in an executor that is documented as inline.

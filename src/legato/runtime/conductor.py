@@ -27,7 +27,7 @@ from legato.ports.store import Commit, Run, Store, Version
 from legato.runtime.book import Book
 from legato.runtime.catalogue import Catalogue
 from legato.runtime.dispatch import MOST_AT_ONCE, Dispatch, Observe, Pace
-from legato.terms.attempt import Answer, Begun, Called, Done, Order, Raised, Ref, Report, Returned
+from legato.terms.attempt import Answer, Begun, Called, Done, Noted, Order, Raised, Ref, Report, Returned
 from legato.terms.codec import pack, unpack
 from legato.terms.errors import LegatoError, NotFound
 from legato.terms.fact import Error
@@ -197,6 +197,9 @@ class Conductor:
             return
         if type(report) is Begun:
             self._begun[report.run, report.step] = (report, now)
+            return
+        if type(report) is Noted:
+            self._tell(live, report, now)
             return
         if type(report) is Done:
             self._pace.see(live.state.plan.steps[report.step].node, report.seconds)

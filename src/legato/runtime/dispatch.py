@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from legato.declare.mapping import Same
 from legato.declare.node import Node
@@ -58,11 +59,11 @@ class Dispatch:
     def order(self, state: RunState, index: int, token: int, mode: Mode) -> Order:
         """The order for one attempt of a step. An undo also gets what it takes back: the step's result."""
         order = self._order(state, index, token, mode)
-        undone = state.undone.get(index, 0)
+        undone, noted = state.undone.get(index, 0), state.noted.get(index)
         if mode == "undo":
             result = _value_of(state, "result", index)
-            return msgspec.structs.replace(order, arguments=(*order.arguments, result), undone=undone)
-        return msgspec.structs.replace(order, undone=undone) if undone else order
+            return replace(order, arguments=(*order.arguments, result), undone=undone)
+        return replace(order, undone=undone, noted=tuple(noted or ())) if undone or noted else order
 
     def _order(self, state: RunState, index: int, token: int, mode: Mode) -> Order:
         step = state.plan.steps[index]

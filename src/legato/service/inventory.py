@@ -12,13 +12,13 @@ from legato.ports.store import Store, Version
 from legato.service.premises import Finding, Premises, in_bytes
 from legato.service.shell import command
 from legato.storages.files import FileStorage, leftovers
-from legato.terms.attempt import Ref
+from legato.terms.attempt import Image, Ref
 from legato.terms.errors import LegatoError
 from legato.terms.key import show
 
 _PAGE = 1_000
 _MOST_TOLD = 10
-_MADE_BY = re.compile(r"\.?(?P<run>[0-9a-z]{6}-[0-9a-z]{4})-\d+(?:-\d+)?(?:\.[a-z]+)?\Z")
+_MADE_BY = re.compile(r"\.?(?P<run>[0-9a-z]{6}-[0-9a-z]{4})-\d+(?:-i?\d+)?(?:\.[a-z]+)?\Z")
 
 
 def examine_data(premises: Premises, store: Store, *, deep: bool) -> Iterator[Finding]:
@@ -108,7 +108,7 @@ def find_leftovers(premises: Premises, store: Store) -> tuple[list[Path], list[P
 
     To be asked only when nothing runs: what a live attempt stages is not known yet.
     """
-    known, values = _locations(store), _HandedOn(store)
+    known, values = _locations(store), _RunValues(store)
     roots = {name: storage.root for name, storage in premises.storages.items() if isinstance(storage, FileStorage)}
     orphans: list[Path] = []
     strangers: list[Path] = []
@@ -125,8 +125,8 @@ def find_leftovers(premises: Premises, store: Store) -> tuple[list[Path], list[P
     return orphans, strangers
 
 
-class _HandedOn:
-    """Values that tasks and flows of a run handed on: they are stored, but no versions."""
+class _RunValues:
+    """Values of a run that are stored, but no versions: what tasks and flows handed on, and pictures that steps told."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -144,10 +144,19 @@ class _HandedOn:
             events = [ev.decode(body) for _, body in self._store.events(run)]
         except ValueError:
             return None
-        kept = [event.kept for event in events if isinstance(event, ev.StepSucceeded) and event.kept is not None]
-        calls = (call for event in events if isinstance(event, ev.StepsCalled) for call in event.calls)
-        given = [ref for call in calls for argument in call.arguments for ref in argument.refs]
-        return {"/".join(ref.location.split("/")[:3]) for ref in (*kept, *given)}
+        return {"/".join(ref.location.split("/")[:3]) for event in events for ref in _refs_of(event)}
+
+
+def _refs_of(event: ev.AnyEvent) -> list[Ref]:
+    """What an event says is stored, versions aside."""
+    match event:
+        case ev.StepSucceeded(kept=Ref() as kept):
+            return [kept]
+        case ev.FactsNoted():
+            return [fact.kept for fact in event.facts if isinstance(fact, Image)]
+        case ev.StepsCalled():
+            return [ref for call in event.calls for argument in call.arguments for ref in argument.refs]
+    return []
 
 
 def remove(paths: Iterable[Path]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from legato.terms.fact import Column, Error, Verdict
+from legato.terms.fact import Column, Error, Markdown, Metric, Progress, Table, Verdict
 
 Mode = Literal["run", "fallback", "undo"]
 
@@ -58,6 +58,8 @@ class Order(Struct, frozen=True, array_like=True, omit_defaults=True):
     """By asset: the columns that readers see now, where its contract promises that new ones will be compatible."""
     undone: int = 0
     """How often the step was made and taken back before."""
+    noted: tuple[int, ...] = ()
+    """Of a flow: the keys of the facts that are on record."""
 
 
 class LogSpan(Struct, frozen=True, array_like=True):
@@ -189,6 +191,31 @@ class Parked(Struct, frozen=True, array_like=True, tag="parked", omit_defaults=T
     log: LogSpan | None = None
 
 
+class Image(Struct, frozen=True, array_like=True, tag="image"):
+    """A picture that a step told, stored like a value."""
+
+    name: str
+    kind: Literal["png", "jpeg", "svg"]
+    kept: Ref
+
+
+Fact = Metric | Progress | Table | Markdown | Image
+
+
+class Noted(Struct, frozen=True, array_like=True, tag="noted", omit_defaults=True):
+    """An attempt under way told these facts, and goes on.
+
+    A flow's body tells them again whenever it is entered again, so there each has its key (0: it may come again): what it says,
+    and its number among equal ones. What the order said is on record is not sent again.
+    """
+
+    run: str
+    step: int
+    token: int
+    facts: tuple[Fact, ...]
+    keys: tuple[int, ...] = ()
+
+
 class Answer(Struct, frozen=True, array_like=True, omit_defaults=True):
     """The outcome of a call, for the attempt of the flow that made it. A value is inline or kept, as in `Done`.
 
@@ -205,4 +232,4 @@ class Answer(Struct, frozen=True, array_like=True, omit_defaults=True):
     error: Error | None = None
 
 
-Report = Begun | Done | Raised | Declined | Lost | Returned | Called | Parked
+Report = Begun | Done | Raised | Declined | Lost | Returned | Called | Noted | Parked

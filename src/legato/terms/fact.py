@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from legato.terms.instant import Instant
+
 Severity = Literal["block", "warn"]
 
 
@@ -57,3 +59,41 @@ class Error(Struct, frozen=True):
     where: str = ""
     trace: str = ""
     retry_after_s: float | None = None
+
+
+class Metric(Struct, frozen=True, array_like=True, omit_defaults=True, tag="metric"):
+    """A number that a step told. Several of one name are a series; `number` counts what the attempt told under that name, also
+    what was not kept of a long one."""
+
+    name: str
+    value: int | float
+    unit: str = ""
+    number: int = 1
+    at: Instant = Instant(0)
+
+
+class Progress(Struct, frozen=True, array_like=True, omit_defaults=True, tag="progress"):
+    """How far a step is: so much is `done`, of a `total` where that is known. Only the newest counts."""
+
+    done: int | float
+    total: int | float | None = None
+    message: str = ""
+    at: Instant = Instant(0)
+
+
+class Table(Struct, frozen=True, array_like=True, tag="table"):
+    """The first rows of a table that a step told: `rows` is a MessagePack array of so many as are `kept`, each an array of plain
+    cells. `total` counts all rows that there were."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: bytes
+    kept: int
+    total: int
+
+
+class Markdown(Struct, frozen=True, array_like=True, tag="markdown"):
+    """A text that a step told."""
+
+    name: str
+    text: str

@@ -24,7 +24,8 @@ from typing import Any
 import pytest
 
 from legato.ports.executor import Executor
-from legato.terms.attempt import Declined, Done, LogSpan, Lost, Order, Raised, Report, Returned
+from legato.terms.attempt import Declined, Done, Image, LogSpan, Lost, Order, Raised, Report, Returned
+from legato.terms.fact import Markdown, Metric, Progress, Table
 from legato.testing.executor_site import Driver
 from legato.worker import kin
 
@@ -189,6 +190,42 @@ class ExecutorContract:
         assert isinstance(driver.make("hush"), Done)
         assert "still here print" in read_log(driver.make("say", text="still here"), tmp_path)
 
+    # -- facts --
+
+    @pytest.mark.parametrize("code", [0, -1])
+    def test_facts_arrive_before_the_end(self, driver: Driver, tmp_path: Path, code: int) -> None:
+        end = driver.make("tell", name="x", times=3, code=code)
+        assert isinstance(end, Raised if code else Done)
+        metrics, (table, text, image, progress) = (facts := driver.facts(end.token))[:3], facts[3:]
+        assert metrics == [Metric("x", value, "", value + 1, fact.at) for value, fact in enumerate(metrics)]  # type: ignore[union-attr]
+        assert (type(table), type(text)) == (Table, Markdown)
+        assert isinstance(image, Image)
+        assert (tmp_path / "data" / image.kept.location).read_bytes() == b"<svg/>"
+        assert isinstance(progress, Progress)
+        assert (progress.done, progress.total) == (2, 3)
+        assert read_log(end, tmp_path).endswith(" INFO    telling name=x\n")
+
+    def test_an_async_function_tells_from_its_threads(self, driver: Driver) -> None:
+        end = driver.make("tell_later", name="x")
+        assert sorted(fact.value for fact in driver.facts(end.token) if isinstance(fact, Metric)) == [0, 1, 2]
+
+    def test_each_attempt_tells_its_own_facts(self, driver: Driver) -> None:
+        orders = [driver.order("tell", name=str(number)) for number in range(50)]
+        driver.executor.start(orders, 0, 0.01)
+        driver.finish(orders)
+        told = [[fact.name for fact in driver.facts(order.token) if isinstance(fact, Metric)] for order in orders]
+        assert told == [[str(number)] for number in range(50)]
+
+    def test_a_flood_of_facts_is_thinned(self, driver: Driver) -> None:
+        end = driver.make("tell", timeout_s=60, name="x", times=200_000)
+        facts = driver.facts(end.token)
+        values = [fact.value for fact in facts if isinstance(fact, Metric)]
+        assert (values[:1000], values[-1]) == (list(range(1000)), 199_999)
+        assert [fact.done for fact in facts if isinstance(fact, Progress)][-1] == 199_999
+        assert (len(facts) < 6_000, len(driver.noted) < 100) == (True, True)
+
+    # -- floods --
+
     @pytest.mark.parametrize("megabytes", [50, pytest.param(1024, marks=pytest.mark.long)])
     def test_a_flood_of_output_keeps_its_ends(self, driver: Driver, tmp_path: Path, megabytes: int) -> None:
         end = driver.make("flood", timeout_s=300, megabytes=megabytes)
@@ -220,6 +257,18 @@ class WorkerContract(ExecutorContract):
         assert driver.begun[0].token == order.token
         assert driver.begun[0].log is not None
         driver.finish([order])
+
+    def test_facts_of_a_lasting_attempt_arrive_while_it_lasts(self, driver: Driver) -> None:
+        order = driver.order("tell", name="x", seconds=600)
+        driver.executor.start([order], 0, 1.0)
+        driver.collect(lambda: len(driver.facts(order.token)) == 5)
+        driver.executor.kill("r", order.step, order.token)
+        assert isinstance(driver.finish([order])[0], Lost)
+
+    def test_facts_outlive_the_worker_that_told_them(self, driver: Driver) -> None:
+        end = driver.make("tell", name="x", seconds=0.3, code=3)
+        assert isinstance(end, Lost)
+        assert len(driver.facts(end.token)) == 5
 
     def test_an_attempt_that_never_ends_is_killed(self, driver: Driver, tmp_path: Path) -> None:
         witness = tmp_path / "entered"

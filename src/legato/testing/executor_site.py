@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import signal
@@ -19,8 +20,9 @@ from legato.declare.body import Binding, Body, Code, undo_key, when_key
 from legato.declare.node import Node, Project
 from legato.ports.executor import Executor
 from legato.storages.files import FileStorage
-from legato.terms.attempt import Argument, Begun, Done, Order, Report
+from legato.terms.attempt import Argument, Begun, Done, Fact, Noted, Order, Report
 from legato.worker.preload import Kit
+from legato.worker.telling import image, log, markdown, metric, progress, table
 
 # Well behaved functions ----------------------------------------------------------------------------------
 
@@ -65,6 +67,34 @@ def look() -> dict[str, Any]:
 def number() -> int:
     """An asset."""
     return 42
+
+
+def tell(name: str, times: int = 1, seconds: float = 0.0, code: int = 0) -> None:
+    """Tells facts of every kind, metrics from a thread; then lasts, and raises or ends the process if it has a code."""
+    log("telling", name=name)
+    thread = threading.Thread(target=_count, args=(name, times))
+    thread.start()
+    thread.join()
+    table(name, [{"n": 1}])
+    markdown(name, "# text")
+    image(name, "<svg/>")
+    for done in range(times):
+        progress(done, times)
+    time.sleep(seconds)
+    if code > 0:
+        os._exit(code)
+    if code < 0:
+        raise ValueError(name)
+
+
+def _count(name: str, times: int) -> None:
+    for value in range(times):
+        metric(name, value)
+
+
+async def tell_later(name: str) -> None:
+    """Tells facts from an async function."""
+    await asyncio.gather(*(asyncio.to_thread(metric, name, value) for value in range(3)))
 
 
 # Badly behaved functions ---------------------------------------------------------------------------------
@@ -183,8 +213,8 @@ def come_back_twice() -> int:
 
 
 _FUNCTIONS: tuple[Callable[..., Any], ...] = (
-    noop, add, add_later, nap, say, look, fail, lie, hold, leave_politely, wander, hush, descend, resist, flood, exit_hard,
-    crash, break_now, kill_self, leave_children, come_back_twice,
+    noop, add, add_later, nap, say, look, tell, tell_later, fail, lie, hold, leave_politely, wander, hush, descend, resist, flood,
+    exit_hard, crash, break_now, kill_self, leave_children, come_back_twice,
 )  # fmt: skip
 
 
@@ -209,7 +239,7 @@ def _body(fn: Callable[..., Any]) -> Body:
     hints = {name: kind for name, kind in (("a", int), ("b", int), ("seconds", float)) if name in code.co_varnames}
     params = code.co_varnames[: code.co_argcount]
     bindings = tuple(Binding(param, "input", hints.get(param, Any)) for param in params)
-    return Body(fn, bindings, fn is add_later, code.co_filename, code.co_firstlineno)
+    return Body(fn, bindings, fn in (add_later, tell_later), code.co_filename, code.co_firstlineno)
 
 
 # Driving an executor -------------------------------------------------------------------------------------
@@ -222,6 +252,7 @@ class Driver:
         self.executor = executor
         self.ends: dict[int, Report] = {}
         self.begun: list[Begun] = []
+        self.noted: list[Noted] = []
         self._tokens = 0
 
     def order(self, node: str, mode: str = "run", **inputs: Any) -> Order:
@@ -239,6 +270,10 @@ class Driver:
                 if isinstance(report, Begun):
                     self.begun.append(report)
                     continue
+                if isinstance(report, Noted):
+                    assert report.token not in self.ends, f"told after its end: {report}"
+                    self.noted.append(report)
+                    continue
                 assert report.run == "r"
                 assert report.step == report.token
                 assert report.token not in self.ends, f"ended twice: {self.ends[report.token]} and {report}"
@@ -254,6 +289,10 @@ class Driver:
         """Poll until all these orders have ended; their ends."""
         self.collect(lambda: all(order.token in self.ends for order in orders), timeout_s)
         return [self.ends[order.token] for order in orders]
+
+    def facts(self, token: int) -> list[Fact]:
+        """What this attempt has told."""
+        return [fact for noted in self.noted if noted.token == token for fact in noted.facts]
 
     def make(self, node: str, mode: str = "run", timeout_s: float = 20.0, **inputs: Any) -> Report:
         """The end of one attempt."""

@@ -20,7 +20,7 @@ import pytest
 
 from legato.ports.executor import Executor
 from legato.terms.attempt import Called, Done, Lost, Raised
-from legato.terms.fact import Error
+from legato.terms.fact import Error, Markdown, Metric, Progress
 from legato.testing.executor import read_log
 from legato.testing.flow_script import Script
 from legato.testing.flow_site import flow_kit
@@ -226,6 +226,26 @@ class FlowContract:
         assert isinstance(end, Done)
         assert script.entered("total") == 20
         assert script.entered("unruly") >= 2
+
+    # -- what it tells --
+
+    def test_what_a_flow_tells_is_told_once_however_often_it_is_entered(self, script: Script) -> None:
+        step = script.start("telling", rounds=3)
+        for _ in range(3):
+            script.conduct(lambda: bool(step.parked))
+            script.give("sleep", None)
+            script.waits.clear()
+        assert isinstance(script.finish(step), Done)
+        assert script.entered("telling") == 4
+        assert [fact.value for fact, _ in step.noted if isinstance(fact, Metric)] == [0, 7, 1, 7, 2, 7]
+        assert [fact.text for fact, _ in step.noted if isinstance(fact, Markdown)] == ["round 0", "round 1", "round 2"]
+        assert [fact.done for fact, _ in step.noted if isinstance(fact, Progress)][-1] == 3
+
+    def test_tasks_and_their_flow_tell_their_own_facts(self, script: Script) -> None:
+        step = script.start("telling_beside", count=20)
+        assert isinstance(script.finish(step), Done)
+        told = {each.number: [fact.value for fact, _ in each.noted if isinstance(fact, Metric)] for each in script.steps}
+        assert told == {number: [number - 1] if number else list(range(20)) for number in range(21)}
 
     # -- what stands around it --
 

@@ -17,7 +17,9 @@ from legato.terms.attempt import (
     Called,
     Declined,
     Done,
+    Fact,
     Lost,
+    Noted,
     Order,
     Parked,
     Raised,
@@ -43,6 +45,7 @@ class Step(msgspec.Struct):
     keys: dict[str, int] = {}
     answer: Answer | None = None
     end: Report | None = None
+    noted: list[tuple[Fact, int]] = []
 
 
 class Script:
@@ -181,7 +184,9 @@ class Script:
             known = ((param, self.steps[keys[key]].answer) for param, key in step.call.inputs)
             passed = (Argument(param, (ans.kept,) if ans.kept else (), ans.value) for param, ans in known if ans)
             arguments = (*step.call.arguments, *passed)
-        return Order("r", step.number, step.token, step.node, step.call.partition if step.call else "", arguments)
+        partition = step.call.partition if step.call else ""
+        noted = tuple(key for _, key in step.noted if key)
+        return Order("r", step.number, step.token, step.node, partition, arguments, noted=noted)
 
     def _hand_out(self) -> None:
         ready, self._ready = self._ready, []
@@ -217,6 +222,8 @@ class Script:
         assert step.end is None, f"ended twice: {report}"
         if isinstance(report, Called):
             self._hear_calls(step, report)
+        elif isinstance(report, Noted):
+            step.noted += zip(report.facts, report.keys or (0,) * len(report.facts), strict=True)
         elif isinstance(report, Parked):
             self._park(step, report)
         elif isinstance(report, Lost | Returned):

@@ -21,6 +21,7 @@ from legato.declare.waiting import approval, signal, sleep
 from legato.storages.files import FileStorage
 from legato.terms.errors import LegatoError
 from legato.worker.preload import Kit
+from legato.worker.telling import markdown, metric, progress
 
 
 class Lead(msgspec.Struct):
@@ -113,6 +114,13 @@ def look() -> tuple[str, str, bool]:
     """What is around a task, and whether it would call durably."""
     print("a task looks")
     return os.getcwd(), os.environ.get("FLOW_PLANTED", ""), add(1, 1) == 2
+
+
+@task
+def measure(number: int) -> int:
+    """Tells what it is given."""
+    metric("measured", number)
+    return number
 
 
 @asset
@@ -273,6 +281,24 @@ def sleeping(seconds: float) -> str:
 async def sleeping_async() -> list[Any]:
     """Sleeps beside a task."""
     return list(await asyncio.gather(sleep(100), add_later(1)))
+
+
+@flow
+def telling(rounds: int) -> None:
+    """Tells facts, and sleeps, and tells more."""
+    for number in range(rounds):
+        metric("round", number)
+        metric("same", 7)
+        markdown("where", f"round {number}")
+        progress(number + 1, rounds)
+        sleep(1000)
+
+
+@flow
+def telling_beside(count: int) -> None:
+    """Tells what its tasks tell too."""
+    for number in range(count):
+        metric("measured", measure(number))
 
 
 @flow

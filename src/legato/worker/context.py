@@ -1,6 +1,9 @@
-"""The attempt that this process makes now, for user code that asks."""
+"""The attempt that this process makes now, for user code that asks or tells."""
 
 from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
 
 from legato.declare.node import Node
 from legato.declare.partitions import partition_of
@@ -8,16 +11,19 @@ from legato.declare.resource import Context
 from legato.terms.attempt import Order
 from legato.terms.errors import LegatoError
 
-Now = tuple[Node, Order] | None
+if TYPE_CHECKING:
+    from legato.worker.teller import Teller
+
+Now = tuple[Node, Order, "Teller | None"] | None
 # A process makes one attempt at a time, so a plain variable is right where a context variable would be
 # empty: in threads that the user's function starts. A flow that waits is set aside while others are made.
 _now: Now = None
 
 
-def enter(node: Node, order: Order) -> None:
-    """Make this order the process's current attempt."""
+def enter(node: Node, order: Order, teller: Teller | None = None) -> None:
+    """Make this order the process's current attempt; what it tells goes to the teller, if anybody listens."""
     global _now
-    _now = node, order
+    _now = node, order, teller
 
 
 def leave() -> None:
@@ -46,7 +52,23 @@ def current() -> Context:
             "no-attempt", "no attempt runs here", why="it is known only while Legato runs an asset, task or check",
             next="pass what you need as arguments when you call the function yourself",
         )  # fmt: skip
-    return context_of(*_now)
+    node, order, _ = _now
+    return context_of(node, order)
+
+
+def teller() -> Teller | None:
+    """Who takes what user code tells here. None where no attempt runs, also in a process that one has forked."""
+    return None if _now is None else _now[2]
+
+
+def _forget_teller() -> None:
+    """In a child process: what it told would never be sent, and a lock may be held for ever."""
+    global _now
+    if _now is not None:
+        _now = _now[0], _now[1], None
+
+
+os.register_at_fork(after_in_child=_forget_teller)
 
 
 def context_of(node: Node, order: Order) -> Context:

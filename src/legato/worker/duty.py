@@ -82,7 +82,7 @@ class Duty:
         self._now = order
         if is_flow or not self._quick.get(order.node) or (self._unwanted and _key(order) in self._unwanted):
             self._announce(order)
-        report = self._harness.make(order, self)
+        report = self._harness.make(order, self, self._outbox.put)
         if is_flow:
             self._flow = self._ring = None
         elif isinstance(report, Done | Raised | Declined):
@@ -151,6 +151,7 @@ class Duty:
                 self._obey(kind, body)
 
     def _tick(self) -> None:
+        self._harness.send_due()
         order = self._now
         is_flow = self._flow is not None and order is self._flow[1]  # announced when it began
         if order is not None and order is not self._announced and not is_flow:

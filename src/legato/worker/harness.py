@@ -6,7 +6,8 @@ import contextlib
 import os
 import reprlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from time import perf_counter
 from types import CoroutineType
 from typing import Any, NoReturn
@@ -15,7 +16,7 @@ from legato.declare.body import Body, undo_key, until_key, when_key
 from legato.declare.calling import CALLER
 from legato.declare.node import Node
 from legato.quality.schema import describe
-from legato.terms.attempt import Declined, Done, LogSpan, Order, Output, Parked, Raised, Ref, Report
+from legato.terms.attempt import Declined, Done, LogSpan, Noted, Order, Output, Parked, Raised, Ref, Report
 from legato.terms.errors import LegatoError
 from legato.terms.fact import TIMEOUT_TYPES, Error
 from legato.worker import context, kin
@@ -31,6 +32,7 @@ from legato.worker.outcome import Outcomes
 from legato.worker.preload import Kit
 from legato.worker.resources import Resources
 from legato.worker.surroundings import Surroundings
+from legato.worker.teller import Teller
 from legato.worker.values import NIL, Values
 
 _TELLING = (str, int, float, bytes, dict, list, tuple)
@@ -60,14 +62,18 @@ class Harness:
         self._values = Values(kit.code, storages, kit.storage, self._inputs, self._call, inline_limit_bytes)
         self._keep: frozenset[int] = frozenset()
         self._surroundings = Surroundings()
+        self._tellers: list[Teller] = []
 
     def makes_flow(self, order: Order) -> bool:
         """Whether the order is for a flow's body."""
         node = self._kit.project.nodes.get(order.node)
         return node is not None and node.kind == "flow" and order.mode == "run"
 
-    def make(self, order: Order, line: Line | None = None) -> Report:
-        """Make the attempt, whatever the user's code does short of ending the process. A flow's calls go through the line."""
+    def make(self, order: Order, line: Line | None = None, send: Callable[[Noted], None] | None = None) -> Report:
+        """Make the attempt, whatever the user's code does short of ending the process. A flow's calls go through the line.
+
+        The facts that it tells are sent meanwhile, from whatever thread, and all of them before this returns.
+        """
         started = perf_counter()
         start = self._capture.position if self._capture is not None else 0
         result: _Result | None = None
@@ -77,7 +83,7 @@ class Harness:
             if not self._owns_process:
                 os.chdir(self._kit.root)
             node, body = self._find(order)
-            context.enter(node, order)
+            context.enter(node, order, self._listen(node, order, send))
             result = self._attempt(node, body, order, line)
         except BaseException as error:
             caught = error
@@ -87,7 +93,7 @@ class Harness:
         keys = caught.keys if isinstance(caught, Parking) else None
         failure = None if keys is not None else self._describe(caught, body, order)
         del caught
-        context.leave()
+        self._end_telling()
         self._tidy()
         log = self._end_log(start)
         if keys is not None:
@@ -106,6 +112,26 @@ class Harness:
         if self._owns_process:
             kin.end_children()
 
+    def send_due(self) -> None:
+        """Send the facts that wait to be sent, if it is time; from whatever thread."""
+        for teller in tuple(self._tellers):
+            teller.send_due()
+
+    def _listen(self, node: Node, order: Order, send: Callable[[Noted], None] | None) -> Teller | None:
+        if send is None:
+            return None
+        keep = partial(self._values.keep_file, node, order.partition)
+        teller = Teller(order, self._mask, keep, send, has_keys=self.makes_flow(order))
+        self._tellers.append(teller)
+        return teller
+
+    def _end_telling(self) -> None:
+        teller = context.teller()
+        context.leave()
+        if teller is not None:
+            self._tellers.remove(teller)
+            teller.close()
+
     def _find(self, order: Order) -> tuple[Node, Body]:
         node = self._kit.project.nodes.get(order.node)
         if node is None:
@@ -122,6 +148,7 @@ class Harness:
 
         So is its output kept apart, and the processes that it started are no leftovers of the others.
         """
+        self.send_due()
         now, token = context.set_aside(), CALLER.set(None)
         mine = Surroundings()
         self._surroundings.restore()

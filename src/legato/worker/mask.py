@@ -1,8 +1,8 @@
-"""Keeps secrets out of what is written down: errors and logs."""
+"""Keeps secrets out of what is written down: errors, logs and facts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -21,12 +21,23 @@ class Mask:
     def __init__(self, secrets: Sequence[Secret]) -> None:
         self._secrets = tuple(secrets)
 
+    def cover(self) -> Callable[[str], str]:
+        """What puts `***` in the place of secrets in a text. It reads them once: for a moment, not to be kept."""
+        values = self._values()
+
+        def hide(text: str) -> str:
+            for value in values:
+                text = text.replace(value, MASK)
+            return text
+
+        return hide
+
     def hide_in_error(self, error: Error) -> Error:
         """The error with `***` where its text holds a secret."""
-        message, trace = error.message, error.trace
-        for value in self._values():
-            message, trace = message.replace(value, MASK), trace.replace(value, MASK)
-        return replace(error, message=message, trace=trace) if self._secrets else error
+        if not self._secrets:
+            return error
+        hide = self.cover()
+        return replace(error, message=hide(error.message), trace=hide(error.trace))
 
     def hide_in_file(self, path: Path, start: int, end: int) -> None:
         """Overwrite secrets between two positions of a file with asterisks; positions stay as they are."""

@@ -7,6 +7,7 @@ import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -64,6 +65,11 @@ class Values:
         if inline is not None:
             return inline, None
         return None, self._stage(node, Slot(node.name, partition, version), value).ref
+
+    def keep_file(self, node: Node, partition: str, version: str, path: Path) -> Ref:
+        """A file that an attempt made beside its value, stored under its own name."""
+        kept: Ref = self._stage(node, Slot(node.name, partition, version), path).ref
+        return kept
 
     def stage(self, node: Node, order: Order, value: Any, body: Body) -> tuple[Output, ...]:
         """An asset's values, each staged and then judged. If one is refused, none stays staged."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from legato.kernel.commands import DiscardStaged
-from legato.kernel.events import AttemptBegun, AttemptsReturned, StepDeclined, StepSucceeded, StepUndone
+from legato.kernel.events import AttemptBegun, AttemptsReturned, FactsNoted, StepDeclined, StepSucceeded, StepUndone
 from legato.kernel.rules.failure import fail_attempt, stopped
 from legato.kernel.turn import Turn
-from legato.terms.attempt import Begun, Declined, Done, Lost, Output, Raised, Ref, Returned
+from legato.terms.attempt import Begun, Declined, Done, Lost, Noted, Output, Raised, Ref, Returned
 from legato.terms.fact import Error
 
 
@@ -69,6 +69,12 @@ def take_begun(turn: Turn, begun: Begun) -> None:
     """That an attempt reached user code is recorded only so that its output can be followed."""
     if turn.attempt(begun.step, begun.token) is not None:
         turn.emit(AttemptBegun(turn.now, begun.step, begun.token, begun.log))
+
+
+def take_noted(turn: Turn, noted: Noted) -> None:
+    """Facts are recorded while the attempt that tells them is under way; those of any other are refused."""
+    if turn.attempt(noted.step, noted.token) is not None:
+        turn.emit(FactsNoted(turn.now, noted.step, noted.token, noted.facts, noted.keys))
 
 
 def _staged(done: Done) -> tuple[Ref, ...]:
