@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from legato.declare.node import Dep, Node, Project
+from legato.declare.node import Dep, Node, Project, Retry
 from legato.kernel.inputs import Resume
 from legato.ports.store import Commit
 from legato.testing.sample import Script
@@ -146,3 +146,17 @@ def test_a_graceful_stop_lets_attempts_end_and_keeps_the_run_open():
     assert world.live(lambda conductor: conductor.adopt(run.id))
     assert world.witness.made == 2
     assert world.site.read().run(run.id).state == "succeeded"
+
+
+def test_a_version_is_made_of_the_one_before():
+    """An attempt is handed what is published when it starts: nothing at first; when it is tried again, the same again."""
+    world = open_world(node("x", previous={"before": "x"}, retry=Retry(2, delay_s=0.0)))
+    handed = []
+    begin = world.witness.saw_begin
+    world.witness.saw_begin = lambda order, at: [handed.append(order.arguments[0].refs), begin(order, at)]
+    accept(world, wish("first", "x"))
+    world.script.tempers["x"] = "flaky"
+    for name in ("second", "third"):
+        accept(world, wish(name, "x"))
+    _, second, first = (version.ref for _, version in world.site.read().versions("x"))
+    assert handed == [(), *[(first,)] * 3, *[(second,)] * 3]
