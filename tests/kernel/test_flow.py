@@ -50,7 +50,7 @@ class Stage:
         for event in self.events:
             fold(state, ev.decode(ev.encode(event)))
         assert bytes(state.status) == bytes(self.state.status)
-        assert state.children == self.state.children
+        assert state.calls.children == self.state.calls.children
         assert state.parked == self.state.parked
         assert state.noted == self.state.noted
         return state
@@ -98,48 +98,48 @@ def test_a_flow_starts_at_its_own_places_only(stage: Stage) -> None:
 
 def test_a_call_runs_and_its_outcome_comes_back(stage: Stage) -> None:
     token = stage.start_flow()
-    stage.call(token, Call("a", "task"), Call("b", "task"))
+    stage.call(token, Call((b"a",), "task"), Call((b"b",), "task"))
     (first, second) = stage.offer()
-    assert stage.done(*second) == [Deliver(0, token, 2)]
-    assert stage.done(*first) == [Deliver(0, token, 1)]
+    assert stage.done(*second) == [Deliver(0, token, (2,))]
+    assert stage.done(*first) == [Deliver(0, token, (1,))]
     stage.done(0, token)
     assert (stage.state.ended, stage.statuses()) == ("succeeded", ["succeeded"] * 3)
 
 
 def test_a_direct_call_is_made_beside_its_flow(stage: Stage) -> None:
     token = stage.start_flow()
-    assert stage.call(token, Call("a", "task", beside=True)) == [StartBeside(1, 2, 0, token)]
+    assert stage.call(token, Call((b"a",), "task", beside=True)) == [StartBeside(1, 2, 0, token)]
     assert stage.offer() == []
 
 
 def test_a_direct_call_waits_for_a_slot_like_all_others(stage: Stage) -> None:
     token = stage.start_flow()
-    stage.call(token, Call("a", "slow"))
+    stage.call(token, Call((b"a",), "slow"))
     ((step, taken),) = stage.offer()
-    assert stage.call(token, Call("b", "slow", beside=True)) == []
+    assert stage.call(token, Call((b"b",), "slow", beside=True)) == []
     stage.done(step, taken)
     assert stage.offer() == [(2, 3)]
 
 
 def test_a_call_that_was_made_before_is_answered_from_what_is_recorded(stage: Stage) -> None:
     token = stage.start_flow()
-    stage.call(token, Call("a", "task"))
+    stage.call(token, Call((b"a",), "task"))
     stage.done(*stage.offer()[0])
     stage.tell(TakeOver())
     again = stage.start_flow()
     assert again != token
-    assert stage.call(again, Call("a", "task", beside=True)) == [Deliver(0, again, 1)]
+    assert stage.call(again, Call((b"a",), "task", beside=True)) == [Deliver(0, again, (1,))]
     assert len(stage.state.status) == 2
 
 
 def test_equal_keys_in_one_message_are_one_step(stage: Stage) -> None:
-    stage.call(stage.start_flow(), Call("a", "task"), Call("a", "task"))
+    stage.call(stage.start_flow(), Call((b"a",), "task"), Call((b"a",), "task"))
     assert len(stage.state.status) == 2
 
 
 def test_a_result_that_is_passed_on_unseen_is_waited_for(stage: Stage) -> None:
     token = stage.start_flow()
-    stage.call(token, Call("a", "task"), Call("b", "task", inputs=(("x", "a"),)))
+    stage.call(token, Call((b"a",), "task"), Call((b"b",), "task", inputs=(("x", b"a"),)))
     assert [step for step, _ in stage.offer()] == [1]
     stage.done(1, 2)
     assert [step for step, _ in stage.offer()] == [2]
@@ -148,13 +148,13 @@ def test_a_result_that_is_passed_on_unseen_is_waited_for(stage: Stage) -> None:
 @pytest.mark.parametrize("late", [False, True])
 def test_what_waits_for_a_failed_call_is_skipped_and_the_flow_hears_of_both(stage: Stage, late: bool) -> None:
     token = stage.start_flow()
-    follower = Call("b", "task", inputs=(("x", "a"),))
-    stage.call(token, Call("a", "task"), *(() if late else (follower,)))
+    follower = Call((b"b",), "task", inputs=(("x", b"a"),))
+    stage.call(token, Call((b"a",), "task"), *(() if late else (follower,)))
     ((step, taken),) = stage.offer()
     told = stage.fail(step, taken)
     if late:
         told += stage.call(token, follower)
-    assert told == [Deliver(0, token, 1), Deliver(0, token, 2)]
+    assert [step for command in told if isinstance(command, Deliver) for step in command.steps] == [1, 2]
     assert stage.statuses()[1:] == ["failed", "skipped"]
     stage.done(0, token)
     assert stage.state.ended == "succeeded", "the flow caught it"
@@ -162,8 +162,8 @@ def test_what_waits_for_a_failed_call_is_skipped_and_the_flow_hears_of_both(stag
 
 def test_a_flow_that_fails_leaves_nothing_open(stage: Stage) -> None:
     token = stage.start_flow()
-    stage.call(token, Call("a", "task"), Call("b", "task"), Call("s", "sub"), Call("w", wait=Wait("signal", "x")))
-    stage.call(stage.start_flow(), Call("deep", "task"), step=3)
+    stage.call(token, Call((b"a",), "task"), Call((b"b",), "task"), Call((b"s",), "sub"), Call((b"w",), wait=Wait("signal", "x")))
+    stage.call(stage.start_flow(), Call((b"deep",), "task"), step=3)
     running = stage.offer()
     killed = {command.step for command in stage.fail(0, token) if isinstance(command, KillAttempt)}
     assert killed == {3, *(step for step, _ in running)}
@@ -176,30 +176,30 @@ def test_a_flow_that_fails_leaves_nothing_open(stage: Stage) -> None:
 
 def test_a_parked_flow_goes_on_when_what_it_waits_for_is_there(stage: Stage) -> None:
     token = stage.start_flow()
-    stage.call(token, Call("a", "task"), Call("b", "task"))
+    stage.call(token, Call((b"a",), "task"), Call((b"b",), "task"))
     (first, second) = stage.offer()
-    stage.tell(Parked("r", 0, token, 0.1, ("a",)))
+    stage.tell(Parked("r", 0, token, 0.1, (b"a",)))
     assert stage.statuses() == ["parked", "running", "running"]
     assert stage.done(*second) == []
     assert stage.statuses()[0] == "parked"
     stage.done(*first)
     assert stage.statuses()[0] == "ready"
     again = stage.start_flow()
-    assert stage.call(again, Call("a", "task"), Call("b", "task")) == [Deliver(0, again, 1), Deliver(0, again, 2)]
+    assert stage.call(again, Call((b"a",), "task"), Call((b"b",), "task")) == [Deliver(0, again, (1, 2))]
 
 
 def test_a_flow_does_not_park_for_what_has_just_come(stage: Stage) -> None:
     token = stage.start_flow()
-    stage.call(token, Call("a", "task"))
+    stage.call(token, Call((b"a",), "task"))
     stage.done(*stage.offer()[0])
-    stage.tell(Parked("r", 0, token, 0.1, ("a",)))
+    stage.tell(Parked("r", 0, token, 0.1, (b"a",)))
     assert stage.statuses()[0] == "ready"
 
 
 def test_sleep_ends_at_its_time_and_a_replay_still_waits(stage: Stage) -> None:
     token = stage.start_flow()
-    stage.call(token, Call("z", wait=Wait("sleep", seconds=60.0)))
-    stage.tell(Parked("r", 0, token, 0.1, ("z",)))
+    stage.call(token, Call((b"z",), wait=Wait("sleep", seconds=60.0)))
+    stage.tell(Parked("r", 0, token, 0.1, (b"z",)))
     assert stage.statuses() == ["parked", "held"]
     stage.tell(TakeOver())
     stage.now += 59_000_000
@@ -212,12 +212,14 @@ def test_sleep_ends_at_its_time_and_a_replay_still_waits(stage: Stage) -> None:
 
 def test_an_answer_counts_once_and_only_in_time(stage: Stage) -> None:
     token = stage.start_flow()
-    stage.call(token, Call("ask", wait=Wait("approval", "Publish?", seconds=5.0)), Call("sig", wait=Wait("signal", "file")))
-    assert stage.tell(Resolve(2, b"\xa1x", "ann")) == [Deliver(0, token, 2)]
+    stage.call(
+        token, Call((b"ask",), wait=Wait("approval", "Publish?", seconds=5.0)), Call((b"sig",), wait=Wait("signal", "file"))
+    )
+    assert stage.tell(Resolve(2, b"\xa1x", "ann")) == [Deliver(0, token, (2,))]
     assert stage.tell(Resolve(2, b"\xa1y", "bob")) == []
     assert stage.state.values[2] == b"\xa1x"
     stage.now += 6_000_000
-    assert stage.tell(Tick()) == [Deliver(0, token, 1)]
+    assert stage.tell(Tick()) == [Deliver(0, token, (1,))]
     assert stage.state.errors[1].kind == "timeout"
     assert stage.tell(Resolve(1, b"\xc3", "ann")) == []
     assert stage.tell(Resolve(0, b"\xc3", "ann")) == []
@@ -226,22 +228,22 @@ def test_an_answer_counts_once_and_only_in_time(stage: Stage) -> None:
 
 def test_a_refusal_is_an_answer(stage: Stage) -> None:
     token = stage.start_flow()
-    stage.call(token, Call("ask", wait=Wait("approval", "Publish?")))
-    assert stage.tell(Resolve(1, b"\xc2", "ann", "not yet")) == [Deliver(0, token, 1)]
+    stage.call(token, Call((b"ask",), wait=Wait("approval", "Publish?")))
+    assert stage.tell(Resolve(1, b"\xc2", "ann", "not yet")) == [Deliver(0, token, (1,))]
     assert (stage.statuses()[1], stage.state.values[1]) == ("succeeded", b"\xc2")
 
 
 def test_cancel_ends_waits_and_parked_flows(stage: Stage) -> None:
     token = stage.start_flow()
-    stage.call(token, Call("w", wait=Wait("approval", "?")))
-    stage.tell(Parked("r", 0, token, 0.1, ("w",)))
+    stage.call(token, Call((b"w",), wait=Wait("approval", "?")))
+    stage.tell(Parked("r", 0, token, 0.1, (b"w",)))
     stage.tell(Cancel("ann"))
     assert (stage.state.ended, stage.statuses()) == ("cancelled", ["cancelled", "cancelled"])
 
 
 def test_a_resumed_flow_keeps_what_succeeded_and_tries_the_rest_anew(stage: Stage) -> None:
     token = stage.start_flow()
-    stage.call(token, Call("a", "task"), Call("b", "task"))
+    stage.call(token, Call((b"a",), "task"), Call((b"b",), "task"))
     (first, second) = stage.offer()
     stage.done(*first)
     stage.fail(*second)
@@ -249,22 +251,22 @@ def test_a_resumed_flow_keeps_what_succeeded_and_tries_the_rest_anew(stage: Stag
     assert stage.state.ended == "failed"
     stage.tell(Resume("ann"))
     again = stage.start_flow()
-    assert stage.call(again, Call("a", "task"), Call("b", "task")) == [Deliver(0, again, 1)]
+    assert stage.call(again, Call((b"a",), "task"), Call((b"b",), "task")) == [Deliver(0, again, (1,))]
     ((step, taken),) = stage.offer()
     assert step == 2
-    assert stage.done(step, taken) == [Deliver(0, again, 2)]
+    assert stage.done(step, taken) == [Deliver(0, again, (2,))]
     stage.done(0, again)
     assert stage.state.ended == "succeeded"
 
 
 def test_a_call_that_rolls_back_undoes_what_the_flow_did(stage: Stage) -> None:
     token = stage.start_flow()
-    stage.call(token, Call("a", "undone"))
+    stage.call(token, Call((b"a",), "undone"))
     stage.done(*stage.offer()[0])
-    stage.call(token, Call("x", "fatal"))
+    stage.call(token, Call((b"x",), "fatal"))
     stage.fail(*stage.offer()[0])
     assert stage.state.rolling
-    stage.tell(Parked("r", 0, token, 0.1, ("never",)))
+    stage.tell(Parked("r", 0, token, 0.1, (b"never",)))
     ((step, taken),) = stage.offer()
     assert step == 1
     stage.done(step, taken)
@@ -273,7 +275,7 @@ def test_a_call_that_rolls_back_undoes_what_the_flow_did(stage: Stage) -> None:
 
 def test_a_node_that_joined_the_project_later_is_handled_as_it_says(stage: Stage) -> None:
     stage.state.later = {"new": Handling(pool="one")}
-    stage.call(stage.start_flow(), Call("a", "new"))
+    stage.call(stage.start_flow(), Call((b"a",), "new"))
     assert stage.replay().plan.handling["new"].pool == "one"
 
 
@@ -281,8 +283,8 @@ def test_what_a_flow_told_is_remembered_by_its_keys(stage: Stage) -> None:
     """Over a wait, and over the death of the conductor; but what has no key may come again."""
     token = stage.start_flow()
     stage.tell(Noted("r", 0, token, (Metric("rows", 1), Progress(1, 2)), (11, 0)))
-    stage.call(token, Call("k", wait=Wait("sleep", seconds=9)))
-    stage.tell(Parked("r", 0, token, 0.1, ("k",)))
+    stage.call(token, Call((b"k",), wait=Wait("sleep", seconds=9)))
+    stage.tell(Parked("r", 0, token, 0.1, (b"k",)))
     stage.now += 10_000_000
     stage.tell(Tick())
     stage.tell(Noted("r", 0, stage.start_flow(), (Metric("rows", 2),), (12,)))
@@ -294,7 +296,7 @@ def test_what_a_flow_told_is_remembered_by_its_keys(stage: Stage) -> None:
 def test_late_words_of_a_flow_change_nothing(stage: Stage) -> None:
     token = stage.start_flow()
     stage.tell(Returned("r", 0, token))
-    assert stage.call(token, Call("a", "task")) == []
+    assert stage.call(token, Call((b"a",), "task")) == []
     stage.tell(Parked("r", 0, token, 0.1, ()))
     assert stage.statuses() == ["ready"]
 
@@ -302,12 +304,12 @@ def test_late_words_of_a_flow_change_nothing(stage: Stage) -> None:
 def roll_back(stage: Stage) -> None:
     """A flow that made one call without an undo, was answered, and called what fails: all of it is taken back."""
     token = stage.start_flow()
-    stage.call(token, Call("a", "task"), Call("ask", wait=Wait("approval", "Publish?")))
+    stage.call(token, Call((b"a",), "task"), Call((b"ask",), wait=Wait("approval", "Publish?")))
     stage.done(*stage.offer()[0])
     stage.tell(Resolve(2, b"\xc2", "ann", "no"))
-    stage.call(token, Call("x", "fatal"))
+    stage.call(token, Call((b"x",), "fatal"))
     stage.fail(*stage.offer()[0])
-    stage.tell(Parked("r", 0, token, 0.1, ("never",)))
+    stage.tell(Parked("r", 0, token, 0.1, (b"never",)))
     stage.offer()
     assert stage.state.ended == "rolled_back"
 
@@ -321,20 +323,22 @@ def test_a_flow_that_was_rolled_back_and_is_resumed_does_everything_anew(stage: 
     roll_back(stage)
     stage.tell(Resume("ann"))
     again = stage.start_flow()
-    assert stage.call(again, Call("a", "task"), Call("ask", wait=Wait("approval", "Publish?"))) == [Deliver(0, again, 2)]
+    assert stage.call(again, Call((b"a",), "task"), Call((b"ask",), wait=Wait("approval", "Publish?"))) == [
+        Deliver(0, again, (2,))
+    ]
     assert stage.statuses() == ["running", "ready", "held", "failed"]
-    assert stage.tell(Resolve(2, b"\xc3", "ann")) == [Deliver(0, again, 2)]
+    assert stage.tell(Resolve(2, b"\xc3", "ann")) == [Deliver(0, again, (2,))]
 
 
 def test_what_was_undone_holds_up_again_what_takes_its_result(stage: Stage) -> None:
-    calls = Call("a", "task"), Call("b", "task", inputs=(("x", "a"),))
+    calls = Call((b"a",), "task"), Call((b"b",), "task", inputs=(("x", b"a"),))
     token = stage.start_flow()
     stage.call(token, *calls)
     stage.done(*stage.offer()[0])
     stage.done(*stage.offer()[0])
-    stage.call(token, Call("x", "fatal"))
+    stage.call(token, Call((b"x",), "fatal"))
     stage.fail(*stage.offer()[0])
-    stage.tell(Parked("r", 0, token, 0.1, ("never",)))
+    stage.tell(Parked("r", 0, token, 0.1, (b"never",)))
     stage.offer()
     assert stage.state.ended == "rolled_back"
     stage.tell(Resume("ann"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from legato.declare.calling import Future, TaskFailed
 from legato.declare.draft import Site
 from legato.declare.faces import flow, task
+from legato.declare.partition import Partition
+from legato.declare.partitions import static
 from legato.declare.project import freeze
 from legato.declare.resource import Context
 from legato.storages.memory import MemoryStorage
@@ -22,6 +25,7 @@ from legato.worker.arguments import Arguments, Bound
 from legato.worker.inputs import Inputs
 from legato.worker.outcome import exception_of, find_class
 from legato.worker.resources import Resources
+from legato.worker.row import Row
 from legato.worker.values import Values
 from legato.worker.window import CHUNK, WINDOW, Window
 
@@ -34,26 +38,30 @@ def send(a: Any, b: int = 3, *, day: date = date(2020, 1, 1), context: Context |
 def told(context: Context, text: str) -> None: ...
 
 
+@task(partitions=static(["k1", "k2"]))
+def sliced(key: Partition, text: str) -> None: ...
+
+
 @flow
 def main() -> None: ...
 
 
 class Handed(Future[Any]):
-    key = "k1"
+    key = b"k1"
     result = done = __await__ = lambda self: None  # type: ignore[assignment]
 
 
 @pytest.fixture(scope="module")
 def arguments() -> Arguments:
-    project, code = freeze([send, told, main], Site(name="p"), code_of=lambda fn: fn.__name__)
+    project, code = freeze([send, told, sliced, main], Site(name="p"), code_of=lambda fn: fn.__name__)
     storages = {"files": MemoryStorage("files")}
     inputs = Inputs(storages, "files", Resources(code, lambda made: made, lambda: None))
     values = Values(code, storages, "files", inputs, lambda body, kwargs: None, 64 * 2**10)
-    return Arguments(project, code, values, project.nodes["main"], Order("r", 0, 1, "main"))
+    return Arguments(project, code, values, project.nodes["main"], Order("r", 0, 1, "main"), Handed)
 
 
 def bind(arguments: Arguments, *args: Any, **kwargs: Any) -> Bound:
-    return arguments.bind(arguments.shape("send"), args, kwargs, Handed)
+    return arguments.bind(arguments.shape("send"), args, kwargs)
 
 
 def digest(arguments: Arguments, *args: Any, **kwargs: Any) -> bytes:
@@ -100,12 +108,12 @@ def test_plain_values_travel_inline_and_others_are_stored(arguments: Arguments) 
 
 def test_a_future_is_passed_on_by_its_key(arguments: Arguments) -> None:
     bound = bind(arguments, Handed(), 4)
-    assert bound.inputs == (("a", "k1"),)
+    assert bound.inputs == (("a", b"k1"),)
     assert [each.param for each in bound.arguments] == ["b"]
 
 
 def test_what_legato_fills_in_is_no_argument(arguments: Arguments) -> None:
-    bound = arguments.bind(arguments.shape("told"), ("hello",), {}, Handed)
+    bound = arguments.bind(arguments.shape("told"), ("hello",), {})
     assert [each.param for each in bound.arguments] == ["text"]
 
 
@@ -138,7 +146,7 @@ def test_a_node_of_no_project_cannot_be_called(arguments: Arguments) -> None:
 
 
 def failed(*types: str, outcome: Any = "failed") -> Answer:
-    return Answer("r", 0, 1, "k", outcome, error=Error("raised", "no", types))
+    return Answer(b"k", outcome=outcome, error=Error("raised", "no", types))
 
 
 def test_a_failure_is_raised_as_what_it_was() -> None:
@@ -160,7 +168,7 @@ def test_what_cannot_be_raised_here_is_a_failed_task(types: tuple[str, ...]) -> 
 
 
 def test_a_call_that_never_ran_is_a_failed_task() -> None:
-    made = exception_of(Answer("r", 0, 1, "k", "skipped"), "fetch")
+    made = exception_of(Answer(b"k", outcome="skipped"), "fetch")
     assert (type(made), str(made)) == (TaskFailed, "fetch: it was skipped")
     assert type(exception_of(failed("builtins.ValueError", outcome="cancelled"), "fetch")) is TaskFailed
 
@@ -174,67 +182,113 @@ def test_classes_are_found_wherever_they_stand() -> None:
 
 
 class Begun:
-    def __init__(self, item: int) -> None:
-        self.item, self.is_seen, self.error, self.on_end = item, False, None, None
+    """Calls that a window begins; `end` lets them have their outcomes."""
 
-    def result(self) -> int:
-        if self.error is not None:
-            raise self.error
-        return self.item * 10
+    def __init__(self, items: Iterable[int]) -> None:
+        self.made: list[int] = []
+        self.window = Window(items, self._begin, self._read)
 
-    def end(self, error: Exception | None = None) -> None:
-        self.error = error
-        self.on_end(self)  # type: ignore[misc]
+    def end(self, *numbers: int, **outcome: Any) -> None:
+        for number in numbers:
+            self.window.end(Answer(b"%d" % number, **outcome))
 
+    def _begin(self, window: Window, items: Sequence[int]) -> list[bytes]:
+        self.made += items
+        return [b"%d" % item for item in items]
 
-def window_of(count: int) -> tuple[Window, list[Any]]:
-    begun: list[Any] = []
-
-    def begin(item: int) -> Any:
-        begun.append(Begun(item))
-        return begun[-1]
-
-    return Window(iter(range(count)), begin), begun
+    def _read(self, answer: Answer) -> int:
+        if answer.error is not None:
+            raise ValueError(answer.error.message)
+        return int(answer.key) * 10
 
 
 def test_a_window_is_refilled_when_a_chunk_has_ended() -> None:
-    window, begun = window_of(3_000)
-    assert window.go_on()
-    assert len(begun) == WINDOW
-    for pending in begun[: CHUNK - 1]:
-        pending.end()
-    assert window.is_stuck()
-    begun[-1].end()
-    assert not window.is_stuck()
-    assert window.go_on()
-    assert len(begun) == WINDOW + CHUNK
+    begun = Begun(range(3_000))
+    assert begun.window.go_on()
+    assert len(begun.made) == WINDOW
+    begun.end(*range(CHUNK - 1))
+    assert begun.window.is_stuck()
+    begun.end(WINDOW - 1)
+    assert not begun.window.is_stuck()
+    assert begun.window.go_on()
+    assert len(begun.made) == WINDOW + CHUNK
 
 
 def test_results_are_in_the_order_of_the_items() -> None:
-    window, begun = window_of(5)
-    assert window.go_on()
-    for pending in reversed(begun):
-        pending.end()
-    assert not window.go_on()
-    assert window.results() == [0, 10, 20, 30, 40]
+    begun = Begun(range(5))
+    assert begun.window.go_on()
+    begun.end(4, 2, 3, 0, 1)
+    assert not begun.window.go_on()
+    assert begun.window.results() == [0, 10, 20, 30, 40]
 
 
 def test_the_first_failure_in_order_is_the_one_that_is_raised() -> None:
-    window, begun = window_of(5)
-    window.go_on()
-    begun[3].end(ValueError("third"))
-    begun[0].end()
-    assert window.is_stuck()
-    begun[1].end(ValueError("first"))
-    assert not window.is_stuck()
+    begun = Begun(range(5))
+    begun.window.go_on()
+    begun.end(3, error=Error("raised", "third"))
+    begun.end(0)
+    assert begun.window.is_stuck()
+    begun.end(1, error=Error("raised", "first"))
+    assert not begun.window.is_stuck()
     with pytest.raises(ValueError, match="first"):
-        window.results()
-    assert [pending.is_seen for pending in begun] == [False, False, True, False, True]
+        begun.window.results()
 
 
 def test_a_failure_ends_the_making_of_calls() -> None:
-    window, begun = window_of(3_000)
-    window.go_on()
-    begun[0].end(ValueError("no"))
-    assert not window.go_on()
-    assert len(begun) == WINDOW
+    begun = Begun(range(3_000))
+    begun.window.go_on()
+    begun.end(0, error=Error("raised", "no"))
+    assert not begun.window.go_on()
+    assert len(begun.made) == WINDOW
+
+
+def test_what_was_drawn_is_called_when_the_next_item_raises() -> None:
+    def items() -> Iterator[int]:
+        yield from range(CHUNK + 3)
+        raise LookupError("no more")
+
+    begun = Begun(items())
+    with pytest.raises(LookupError):
+        begun.window.go_on()
+    assert begun.made == list(range(CHUNK + 3))
+
+
+# -- rows: many calls at once --
+
+
+def row(arguments: Arguments, node: str = "send", **shared: Any) -> Row:
+    return Row(arguments, arguments.shape(node), shared)
+
+
+def test_a_row_makes_the_calls_that_one_by_one_would_be_made(arguments: Arguments) -> None:
+    items = [1, "x", None, (1, 2), {"y": [1], "x": 2}, Handed(), 1.5]
+    keys, calls = row(arguments, b=7, day=date(2020, 1, 2)).calls(items, lambda digest: digest)
+    assert keys == [digest(arguments, item, b=7, day=date(2020, 1, 2)) for item in items]
+    assert [(len(call.keys), call.over, call.inputs) for call in calls] == [(1, "", (("a", b"k1"),)), (6, "a", ())]
+    passed, handed = calls
+    assert [each.param for each in passed.arguments] == [each.param for each in handed.arguments] == ["b", "day"]
+    assert passed.keys + handed.keys == (keys[5], *keys[:5], keys[6])
+    single = handed.one(1)
+    assert (single.keys, single.over, single.items) == ((keys[1],), "", ())
+    assert {each.param: each.value for each in single.arguments}["a"] == b"\xa1x"
+    assert handed.one(3).arguments[-1].refs == (handed.items[3],)
+
+
+def test_what_all_items_share_is_stored_once(arguments: Arguments) -> None:
+    (call,) = row(arguments, b=(1, 2)).calls(range(10), lambda digest: digest)[1]
+    assert [len(each.refs) for each in call.arguments] == [1]
+    assert call.items == tuple(map(msgspec.msgpack.encode, range(10)))
+
+
+def test_a_row_over_partitions(arguments: Arguments) -> None:
+    keys, calls = row(arguments, "sliced", text="t").calls(["k1", "k2"], lambda digest: digest)
+    shape = arguments.shape("sliced")
+    assert keys == [arguments.bind(shape, (key,), {"text": "t"}).digest for key in ("k1", "k2")]
+    assert [(call.keys, call.partition) for call in calls] == [((keys[0],), "k1"), ((keys[1],), "k2")]
+
+
+def test_a_row_that_does_not_fit_is_refused_before_the_first_item(arguments: Arguments) -> None:
+    with pytest.raises(TypeError, match=r"send\(\) got an unexpected keyword argument 'c'"):
+        row(arguments, c=1)
+    with pytest.raises(TypeError, match=r"send\(\) multiple values for argument 'a'"):
+        row(arguments, a=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic, perf_counter
 
 from legato.executors.strand import Strand
-from legato.terms.attempt import Answer, Begun, LogSpan, Order, Report, Returned
+from legato.terms.attempt import Answers, Begun, LogSpan, Order, Report, Returned
 from legato.worker.capture import Capture
 from legato.worker.harness import Harness
 from legato.worker.lock import PATIENCE_S, STEP_S, WorkersLock, workers_left
@@ -84,12 +84,10 @@ class InlineExecutor:
         held |= {strand.key: strand.place for strand in self._strands.values()}
         return held.get(key)
 
-    def answer(self, answers: Sequence[Answer]) -> None:
+    def answer(self, answers: Sequence[Answers]) -> None:
         """Give each flow its answers; for one that is not held there are none."""
         for strand in self._strands.values():
-            mine = [answer for answer in answers if (answer.run, answer.step, answer.token) == strand.key]
-            if mine:
-                strand.inbox.append(mine)
+            strand.inbox += [each for each in answers if (each.run, each.step, each.token) == strand.key]
 
     def recall(self) -> None:
         """Give back every order that waits."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from legato.executors.crew import Key, Worker
 from legato.executors.nursery import Link, await_end, forget
-from legato.terms.attempt import Answer, Begun, Order, Report
+from legato.terms.attempt import Answers, Begun, Order, Report
 from legato.terms.errors import Unreachable
 from legato.worker.capture import remove_session
 from legato.worker.lock import workers_left
@@ -93,15 +93,12 @@ class ProcessExecutor:
         key = run, step, token
         return next((place for place, worker in enumerate(self._places) if worker is not None and key in worker.held), None)
 
-    def answer(self, answers: Sequence[Answer]) -> None:
+    def answer(self, answers: Sequence[Answers]) -> None:
         """Send each flow its answers; for one that is not held there are none."""
-        by_flow: dict[Key, list[Answer]] = {}
-        for answer in answers:
-            by_flow.setdefault((answer.run, answer.step, answer.token), []).append(answer)
-        for worker in self._busy():
-            mine = by_flow.get(worker.flow) if worker.flow is not None else None
-            if mine:
-                worker.send(answers_frame(mine))
+        flows = {worker.flow: worker for worker in self._busy() if worker.flow is not None}
+        for each in answers:
+            if (worker := flows.get((each.run, each.step, each.token))) is not None:
+                worker.send(answers_frame(each))
                 self._watch(worker)
 
     def recall(self) -> None:

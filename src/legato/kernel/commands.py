@@ -25,11 +25,11 @@ class StartBeside(Struct, frozen=True):
 
 
 class Deliver(Struct, frozen=True):
-    """Tell the attempt of a flow the outcome of a step that it called."""
+    """Tell the attempt of a flow the outcomes of these steps, which it called."""
 
     parent: int
     parent_token: int
-    step: int
+    steps: tuple[int, ...]
 
 
 class KillAttempt(Struct, frozen=True):

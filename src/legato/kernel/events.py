@@ -118,7 +118,7 @@ class CodeChanged(Event, frozen=True):
 
 
 class StepsCalled(Event, frozen=True):
-    """A flow called these: they are steps of the run from now on, numbered after all others.
+    """A flow called these: they are steps of the run from now on, numbered after all others, key by key.
 
     `handling` is of nodes that the plan did not know: they joined the project after the run was accepted. A call whose key is
     known takes the place of the step that had it: what that recorded was of other code.
@@ -130,7 +130,8 @@ class StepsCalled(Event, frozen=True):
 
 
 class StepsRevived(Event, frozen=True):
-    """A flow that was resumed called these again; they did not succeed before, or were undone, and are tried anew."""
+    """A flow that was resumed called these again, each by the call beside it; they did not succeed before, or were undone, and
+    are tried anew."""
 
     steps: tuple[int, ...]
     calls: tuple[Call, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from heapq import heappush
 
 from legato.kernel.budget import begin_anew
@@ -18,11 +18,16 @@ WAITS = {"sleep": "lg.sleep", "approval": "lg.approval", "signal": "lg.signal"}
 
 
 def node_of(call: Call) -> str:
-    """The node of the step that the call becomes."""
+    """The node of the steps that the calls become."""
     return call.node if call.wait is None else WAITS[call.wait.kind]
 
 
-def is_outdated(state: RunState, index: int, call: Call, siblings: Mapping[str, int]) -> bool:
+def step_of(call: Call, deps: tuple[int, ...] = ()) -> Step:
+    """What each of these calls is in the plan; they share it."""
+    return Step(node_of(call), call.partition, True, CALLED, deps)
+
+
+def is_outdated(state: RunState, index: int, call: Call, siblings: Mapping[bytes, int]) -> bool:
     """Whether the step is not this call's any more: its node, the code of its outcome or a result that it reads is another now.
 
     A step without an outcome, or one that is tried anew, has the code of now in any case.
@@ -33,67 +38,65 @@ def is_outdated(state: RunState, index: int, call: Call, siblings: Mapping[str, 
     return state.status[index] >= FRESH and index not in state.dormant and state.has_old_code(index)
 
 
-def add_call(state: RunState, parent: int, call: Call, at: Instant) -> int:
-    """Make a call a step of the run; its number. It takes the place of the step that had its key, and finds what that called."""
-    index = len(state.status)
-    wait, node = call.wait, node_of(call)
-    state.plan.handling.setdefault(node, Handling())
-    siblings = state.children.setdefault(parent, {})
+def add_calls(state: RunState, parent: int, call: Call, at: Instant) -> None:
+    """Make calls steps of the run. Each takes the place of the step that had its key, and finds what that called."""
+    siblings = state.calls.of(parent)
     needs = tuple(dict.fromkeys(siblings[key] for _, key in call.inputs))
-    state.plan.steps.append(
-        Step(node, call.partition, True, CALLED, tuple(place for need in needs for place in (need, need + 1)))
-    )
+    former = {place: siblings[key] for place, key in enumerate(call.keys) if key in siblings}
+    steps = state.calls.add(parent, call)
+    step = step_of(call, tuple(place for need in needs for place in (need, need + 1)))
+    state.plan.handling.setdefault(step.node, Handling())
+    state.plan.steps.extend([step] * len(steps))
     for column in (state.left, state.attempts, state.fails, state.losses):
-        column.append(0)
-    state.status.append(WAITING)
-    state.wanted.append(1)
-    state.counts[WAITING] += 1
-    if (former := siblings.get(call.key)) is not None:
-        _replace(state, former, index)
-    siblings[call.key] = index
-    state.parents[index] = parent
-    state.calls[index], state.keys[index] = call, call.key
+        column.frombytes(bytes(column.itemsize * len(steps)))
+    state.status.extend(bytes(len(steps)))
+    state.wanted.extend(b"\x01" * len(steps))
+    state.counts[WAITING] += len(steps)
+    for place, index in former.items():
+        if state.plan.steps[index].node == step.node:
+            state.calls.adopt(index, steps[place])
     for need in needs:
         if state.status[need] != SUCCEEDED:
-            _wait_for(state, need, index)
-    if wait is not None:
-        state.set_status(index, HELD)
-        if wait.seconds is not None:
-            heappush(state.due, (after(at, wait.seconds), index, WAKE_DUE))
-    elif state.left[index] == 0:
-        state.make_ready(index)
-    return index
+            _wait_for(state, need, steps)
+    for index in steps:
+        _begin(state, index, call, at)
 
 
-def _replace(state: RunState, former: int, index: int) -> None:
-    if former in state.children and state.plan.steps[former].node == state.plan.steps[index].node:
-        adopted = state.children[index] = state.children.pop(former)
-        state.parents.update(dict.fromkeys(adopted.values(), index))
-
-
-def _wait_for(state: RunState, need: int, waiter: int) -> None:
+def _wait_for(state: RunState, need: int, waiters: range) -> None:
     joint = len(state.joint_left)
     state.joint_left.append(1)
-    state.joint_steps.append(array("I", (waiter,)))
+    state.joint_steps.append(array("I", waiters))
     state.joints_of[need] = (*state.joints(need), joint)
-    state.left[waiter] += 1
+    for waiter in waiters:
+        state.left[waiter] += 1
     if state.status[need] >= FRESH:  # it ended without success: what waits for it is decided like for all others
         state.fallen.append(need)
 
 
+def _begin(state: RunState, index: int, call: Call, at: Instant) -> None:
+    """A call that waits for nothing may be made; a wait begins."""
+    if call.wait is None:
+        if state.left[index] == 0:
+            state.make_ready(index)
+        return
+    state.set_status(index, HELD)
+    if call.wait.seconds is not None:
+        heappush(state.due, (after(at, call.wait.seconds), index, WAKE_DUE))
+
+
 def take_outcome(state: RunState, index: int) -> None:
     """A step has its outcome: a flow that is parked for it may go on, one under way is to be told."""
-    parent = state.parents.get(index)
-    if parent is None:
+    if index < state.planned:
         return
     if state.codes:
         state.made[index] = len(state.codes)
     state.told.append(index)
-    if state.status[index] == SUCCEEDED and not state.handling(index).undo:
-        state.calls.pop(index, None)
-    if index in state.parked.get(parent, ()):
-        del state.parked[parent]
-        state.make_ready(parent)
+    group = state.calls.group(index)
+    if state.status[index] != SUCCEEDED or not state.handling(index).undo:
+        group.drop(index)
+    if state.parked and index in state.parked.get(group.parent, ()):
+        del state.parked[group.parent]
+        state.make_ready(group.parent)
 
 
 def park(state: RunState, index: int, on: tuple[int, ...]) -> None:
@@ -106,26 +109,15 @@ def park(state: RunState, index: int, on: tuple[int, ...]) -> None:
         state.parked[index] = frozenset(on)
 
 
-def descendants(state: RunState, index: int) -> Iterator[int]:
-    """Everything that a flow called, and that what it called did."""
-    for child in state.children.get(index, {}).values():
-        yield child
-        yield from descendants(state, child)
-
-
 def revive(state: RunState, index: int, call: Call, at: Instant) -> None:
-    """Let a step that did not succeed, or was undone, be tried anew."""
+    """Let a step that did not succeed, or was undone, be tried anew, called with what the flow calls it with now."""
     state.dormant.discard(index)
     if state.status[index] == UNDONE:
         state.unrelease(index)
-    state.calls[index] = call
     state.causes.pop(index, None)
     state.errors.pop(index, None)
     state.fallback_due.discard(index)
     begin_anew(state, index)
-    wait = call.wait
-    state.set_status(index, WAITING if wait is None else HELD)
-    if wait is not None and wait.seconds is not None:
-        heappush(state.due, (after(at, wait.seconds), index, WAKE_DUE))
-    elif wait is None and state.left[index] == 0:
-        state.make_ready(index)
+    state.calls.renew(index, call)
+    state.set_status(index, WAITING)
+    _begin(state, index, call, at)

@@ -8,7 +8,7 @@ from typing import Any
 
 from legato.kernel import events as ev
 from legato.kernel.budget import begin_anew, note_try
-from legato.kernel.family import add_call, descendants, park, revive, take_outcome
+from legato.kernel.family import add_calls, park, revive, take_outcome
 from legato.kernel.state import (
     BACKOFF,
     CANCELLED,
@@ -24,6 +24,7 @@ from legato.kernel.state import (
     RunState,
     Swap,
 )  # fmt: skip
+from legato.terms.codec import NIL
 from legato.terms.fact import TIMEOUT_TYPES, Error
 from legato.terms.instant import after
 
@@ -88,8 +89,11 @@ def _succeeded(state: RunState, event: ev.StepSucceeded) -> None:
     if event.kept is not None:
         state.kept[index] = event.kept
     elif event.value is not None and (state.wanted[index] or state.handling(index).undo):
-        state.values[index] = event.value
         state.kept.pop(index, None)  # of a success that was undone
+        if event.value != NIL:
+            state.values[index] = event.value
+        else:  # who finds no value reads nothing
+            state.values.pop(index, None)
     if event.outputs:
         former = (*event.previous, *("" for _ in event.outputs))
         state.swaps[index] = tuple(
@@ -104,10 +108,9 @@ def _succeeded(state: RunState, event: ev.StepSucceeded) -> None:
     if state.rolling:
         state.undo_queue.append(index)
     state.release(index)
-    if index in state.children and state.open:
+    if state.calls.of(index) and state.open:
         state.orphaned.append(index)  # what it called in an earlier pass, and, with other code, no more
-    if state.parents:
-        take_outcome(state, index)
+    take_outcome(state, index)
 
 
 def _failed(state: RunState, event: ev.AttemptFailed) -> None:
@@ -148,10 +151,9 @@ def _failed(state: RunState, event: ev.AttemptFailed) -> None:
 
 def _close(state: RunState, index: int) -> None:
     """The step ended without success."""
-    if index in state.children:
+    if state.calls.of(index):
         state.orphaned.append(index)
-    if state.parents:
-        take_outcome(state, index)
+    take_outcome(state, index)
 
 
 def _code_changed(state: RunState, event: ev.CodeChanged) -> None:
@@ -165,7 +167,7 @@ def _called(state: RunState, event: ev.StepsCalled) -> None:
     for node, handling in event.handling.items():
         state.plan.handling.setdefault(node, handling)
     for call in event.calls:
-        add_call(state, event.parent, call, event.at)
+        add_calls(state, event.parent, call, event.at)
 
 
 def _revived(state: RunState, event: ev.StepsRevived) -> None:
@@ -292,7 +294,7 @@ def _resumed(state: RunState, event: ev.RunResumed) -> None:
             state.errors.pop(index, None)
             state.fallback_due.discard(index)
             begin_anew(state, index)
-            state.dormant.update(each for each in descendants(state, index) if state.status[each] != SUCCEEDED)
+            state.dormant.update(each for each in state.calls.below(index) if state.status[each] != SUCCEEDED)
     for index in event.steps:
         if state.status[index] == WAITING and state.left[index] == 0:
             state.make_ready(index)

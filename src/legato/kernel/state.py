@@ -13,9 +13,10 @@ from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from legato.kernel.board import Board
+from legato.kernel.calls import Calls
 from legato.kernel.events import Outcome, SkipKind
 from legato.plan.records import Handling, Plan, Reason
-from legato.terms.attempt import Call, LogSpan, Mode, Ref
+from legato.terms.attempt import LogSpan, Mode, Ref, Wait
 from legato.terms.fact import Error
 from legato.terms.instant import Instant
 
@@ -73,8 +74,8 @@ class RunState:
     whose consequences are not decided yet. `recorded` are the tokens of attempts whose stored outputs are on record; `swaps` says
     what each step published, and what that replaced; `undone` how often a step was undone.
 
-    Steps from `planned` on were called by flows: `parents` and `children` (by key) say which, `keys` and `calls` how. A flow in
-    `parked` waits for the outcome of any of its steps; `dormant` steps are tried anew if their flow, resumed, calls them again.
+    Steps from `planned` on were called by flows: `calls` says by which, and how. A flow in `parked` waits for the outcome of any
+    of its steps; `dormant` steps are tried anew if their flow, resumed, calls them again.
     `later` is how nodes of the project of now are handled, for calls of what the plan does not know. `codes` are the codes of
     nodes after each change of the project under way; `made` says, of calls that ended since, after how many of them.
     `noted` are the keys of the facts that a flow has told, so that it does not tell them again.
@@ -88,7 +89,6 @@ class RunState:
         "calls",
         "cancelling",
         "causes",
-        "children",
         "codes",
         "counts",
         "done_order",
@@ -104,14 +104,13 @@ class RunState:
         "joint_steps",
         "joints_of",
         "kept",
-        "keys", "later",
+        "later",
         "left",
         "losses",
         "made",
         "next_token",
         "noted",
         "orphaned",
-        "parents",
         "parked",
         "plan",
         "planned",
@@ -160,10 +159,7 @@ class RunState:
         self.counts = [0] * len(Status)
         self.ready_flows: dict[str, list[int]] = {}
         self.planned = size
-        self.parents: dict[int, int] = {}
-        self.children: dict[int, dict[str, int]] = {}
-        self.calls: dict[int, Call] = {}
-        self.keys: dict[int, str] = {}
+        self.calls = Calls(size)
         self.later: Mapping[str, Handling] = {}
         self.codes: list[dict[str, str]] = []
         self.made: dict[int, int] = {}
@@ -272,6 +268,11 @@ class RunState:
         step = self.plan.steps[index]
         outputs = self.plan.handling[step.node].outputs
         return tuple((asset, step.partition) for asset in outputs)
+
+    def held(self) -> dict[int, Wait]:
+        """The steps that wait for time or for people, and what for."""
+        held = [index for index, code in enumerate(self.status) if code == HELD] if self.counts[HELD] else []
+        return {index: wait for index in held if (wait := self.calls.wait(index)) is not None}
 
     # -- changing: for `fold` alone --
 

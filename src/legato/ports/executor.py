@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from legato.terms.attempt import Answer, Order, Report
+from legato.terms.attempt import Answers, Order, Report
 
 
 class Executor(Protocol):
@@ -42,7 +42,7 @@ class Executor(Protocol):
         """The place that holds this order; orders that are started there are made while the flow in it waits."""
         ...
 
-    def answer(self, answers: Sequence[Answer]) -> None:
+    def answer(self, answers: Sequence[Answers]) -> None:
         """Tell flows the outcome of their calls. What is for an attempt that is not held any more is dropped."""
         ...
 

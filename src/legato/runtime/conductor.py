@@ -27,7 +27,7 @@ from legato.ports.store import Commit, Run, Store, Version
 from legato.runtime.book import Book
 from legato.runtime.catalogue import Catalogue
 from legato.runtime.dispatch import MOST_AT_ONCE, Dispatch, Observe, Pace
-from legato.terms.attempt import Answer, Begun, Called, Done, Noted, Order, Raised, Ref, Report, Returned
+from legato.terms.attempt import Answer, Answers, Begun, Called, Done, Noted, Order, Raised, Ref, Report, Returned
 from legato.terms.codec import pack, unpack
 from legato.terms.errors import LegatoError, NotFound
 from legato.terms.fact import Error
@@ -311,7 +311,7 @@ class Conductor:
             orders = self._orders(live, start)
             if orders:
                 self.executor.start(orders, worker, self._expected_s(live.state, start))
-        answers: list[Answer] = []
+        answers: list[Answers] = []
         for live in self.runs.values():
             commands, live.commands = live.commands, []
             for command in commands:
@@ -322,7 +322,7 @@ class Conductor:
                 elif isinstance(command, StartBeside):
                     self._start_beside(live, command)
                 elif isinstance(command, Deliver):
-                    answers.append(self._answer(live.state, command))
+                    answers.append(_answers(live.state, command))
         if answers:
             self.executor.answer(answers)
 
@@ -336,13 +336,6 @@ class Conductor:
         elif orders:
             self._beside.add((state.run_id, start.step))
             self.executor.start(orders, place, 0.0)
-
-    def _answer(self, state: RunState, told: Deliver) -> Answer:
-        index = told.step
-        return Answer(
-            state.run_id, told.parent, told.parent_token, state.keys[index], _OUTCOMES[state.status[index]],
-            state.values.get(index), state.kept.get(index), state.errors.get(index),
-        )  # fmt: skip
 
     def _discard(self, refs: Iterable[Ref]) -> None:
         for ref in refs:
@@ -359,6 +352,14 @@ class Conductor:
                 told = Error("input", str(error), tuple(map(qualified, type(error).__mro__)))
                 self._tell(live, Raised(live.state.run_id, index, token, 0.0, told), self.clock.now())
         return orders
+
+
+def _answers(state: RunState, told: Deliver) -> Answers:
+    key, values, kept, status, errors = state.calls.key, state.values, state.kept, state.status, state.errors
+    answers = tuple(
+        Answer(key(step), values.get(step), kept.get(step), _OUTCOMES[status[step]], errors.get(step)) for step in told.steps
+    )
+    return Answers(state.run_id, told.parent, told.parent_token, answers)
 
 
 def read_state(store: Store, run_id: str) -> RunState:

@@ -16,8 +16,8 @@ from legato.plan.graph import Edge, Graph
 from legato.plan.spread import Extents, default_mapping
 from legato.plan.stale import Facts, Freshness, Needs, digest_inputs
 from legato.runtime.catalogue import Catalogue
-from legato.terms.attempt import Argument, Mode, Order, Ref
-from legato.terms.codec import pack
+from legato.terms.attempt import Argument, Mode, Order, Ref, argument_of
+from legato.terms.codec import NIL, pack
 from legato.terms.errors import LegatoError
 from legato.terms.fact import Column
 from legato.terms.key import show
@@ -67,11 +67,11 @@ class Dispatch:
 
     def _order(self, state: RunState, index: int, token: int, mode: Mode) -> Order:
         step = state.plan.steps[index]
-        is_called = index in state.calls
+        is_called = index >= state.planned
         called = self._called(state, index) if is_called else ()
         if is_called and not state.plan.handling[step.node].outputs:
             return Order(state.run_id, index, token, step.node, step.partition, called, mode, state.attempts[index])
-        if (given := state.plan.arguments.get(step.node)) is not None and index < state.planned:
+        if (given := state.plan.arguments.get(step.node)) is not None and not is_called:
             return Order(state.run_id, index, token, step.node, step.partition, given, mode, state.attempts[index])
         edges = self._graph.needs.get(step.node)
         if edges is None:
@@ -99,8 +99,12 @@ class Dispatch:
 
     def _called(self, state: RunState, index: int) -> tuple[Argument, ...]:
         """The arguments of a call: those that the flow gave, and the results of other calls that it passed on unseen."""
-        call, siblings = state.calls[index], state.children[state.parents[index]]
-        return (*call.arguments, *(_value_of(state, param, siblings[key]) for param, key in call.inputs))
+        group = state.calls.group(index)
+        given = group.arguments(index)
+        if group.call is None or not group.call.inputs:
+            return given
+        siblings = state.calls.of(group.parent)
+        return (*given, *(_value_of(state, param, siblings[key]) for param, key in group.call.inputs))
 
     def _published(self, node: Node, partition: str) -> tuple[tuple[str, tuple[Column, ...]], ...]:
         """The columns that new ones must be compatible with, for each asset that promises it."""
@@ -173,8 +177,8 @@ class Dispatch:
         if kept and len(kept) == len(steps):
             return Argument(edge.param, kept, None, self._many[edge])
         if not self._many[edge]:
-            return Argument(edge.param, value=state.values.get(steps[0], _NIL))
-        raw = {state.plan.steps[above].partition: msgspec.Raw(state.values.get(above, _NIL)) for above in steps}
+            return Argument(edge.param, value=state.values.get(steps[0], NIL))
+        raw = {state.plan.steps[above].partition: msgspec.Raw(state.values.get(above, NIL)) for above in steps}
         return Argument(edge.param, kept, msgspec.msgpack.encode(raw), many=True)
 
     def _task_digest(self, state: RunState, edge: Edge, coord: Coord) -> str:
@@ -194,13 +198,9 @@ def is_read(edge: Edge) -> bool:
     return bool(edge.param) and not edge.param.endswith(":")
 
 
-_NIL = pack(None)
-
-
 def _value_of(state: RunState, param: str, index: int) -> Argument:
     """What a step returned, for this parameter."""
-    kept = state.kept.get(index)
-    return Argument(param, value=state.values.get(index, _NIL)) if kept is None else Argument(param, (kept,))
+    return argument_of(param, state.kept.get(index) or state.values.get(index, NIL))
 
 
 def _made_above(state: RunState, index: int) -> dict[tuple[str, str], str]:

@@ -154,8 +154,8 @@ def _refs_of(event: ev.AnyEvent) -> list[Ref]:
             return [kept]
         case ev.FactsNoted():
             return [fact.kept for fact in event.facts if isinstance(fact, Image)]
-        case ev.StepsCalled():
-            return [ref for call in event.calls for argument in call.arguments for ref in argument.refs]
+        case ev.StepsCalled() | ev.StepsRevived():
+            return [ref for call in event.calls for ref in call.refs()]
     return []
 
 

@@ -9,9 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from legato.kernel import events as ev
-from legato.kernel.family import WAITS
-from legato.kernel.state import CALLED
-from legato.plan.records import Handling, Plan, Step
+from legato.kernel.family import step_of
+from legato.plan.records import Handling, Plan
 from legato.ports.store import Store
 from legato.service.naming import Names
 from legato.service.workspace import Workspace
@@ -120,9 +119,9 @@ class Logbook:
     def _join(self, event: ev.StepsCalled) -> None:
         """What a flow calls is a step from then on, numbered after all others."""
         for call in event.calls:
-            node = WAITS[call.wait.kind] if call.wait is not None else call.node
-            self.plan.steps.append(Step(node, call.partition, True, CALLED))
-            self.plan.handling.setdefault(node, Handling())
+            step = step_of(call)
+            self.plan.steps.extend([step] * len(call.keys))
+            self.plan.handling.setdefault(step.node, Handling())
 
     def _park(self, event: ev.StepParked) -> list[int]:
         """A flow that waits without a process goes on with the same try."""

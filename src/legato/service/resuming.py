@@ -121,7 +121,7 @@ class _Walk:
         return (begun if state.attempts[index] or index in state.dormant else "left to do") + more
 
     def _below(self, flow: int) -> Iterator[tuple[int, _Case]]:
-        for index in sorted(self._state.children.get(flow, {}).values()):
+        for index in sorted(self._state.calls.of(flow).values()):
             action, reason = self._treat(index)
             if action == "run":
                 self._again.add(index)

@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from legato.kernel import events as ev
 from legato.kernel.family import WAKE_DUE
-from legato.kernel.state import HELD
 from legato.plan.records import Plan
 from legato.ports.store import Run, Store
 from legato.runtime.conductor import read_state
@@ -121,12 +120,11 @@ def _waits(store: Store, run: Run, words: str) -> Iterator[Waiting]:
     for due, step, kind in state.due:
         if kind == WAKE_DUE:  # one that was begun anew has a later one
             dues[step] = max(due, dues.get(step, due))
-    for step, call in sorted(state.calls.items()):
-        if call.wait is not None and state.status[step] == HELD:
-            yield Waiting(
-                run=run.id, step=step, flow=names.of(state.parents[step]), kind=call.wait.kind, name=call.wait.name,
-                who=call.wait.who, until=dues.get(step), state=words,
-            )  # fmt: skip
+    for step, wait in state.held().items():
+        yield Waiting(
+            run=run.id, step=step, flow=names.of(state.calls.parent(step)), kind=wait.kind, name=wait.name, who=wait.who,
+            until=dues.get(step), state=words,
+        )  # fmt: skip
 
 
 def _leave(workspace: Workspace, waits: Sequence[Waiting], value: bytes, reason: str) -> Answered:
@@ -178,8 +176,10 @@ def _nothing_waits(store: Store, run: Run, kind: str, name: str | None) -> NotFo
     number = len(unpack(store.plan(run.id), Plan).steps)
     for event in _events(store, run.id):
         if isinstance(event, ev.StepsCalled):
-            former.update({step: call.wait for step, call in enumerate(event.calls, number) if call.wait is not None})
-            number += len(event.calls)
+            for call in event.calls:
+                if call.wait is not None:
+                    former[number] = call.wait
+                number += len(call.keys)
         elif isinstance(event, ev.WaitEnded) and _is_of(former.get(event.step), kind, name):
             told = f"{former[event.step].name!r} {_ENDS[event.end]}{f' by {event.actor}' if event.actor else ''}"
             told += f" at {to_datetime(event.at):%Y-%m-%d %H:%M:%S} UTC{f' ({event.note})' if event.note else ''}"

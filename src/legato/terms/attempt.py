@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from msgspec import Struct
@@ -41,6 +42,15 @@ class Argument(Struct, frozen=True, array_like=True, omit_defaults=True):
     value: bytes | None = None
     many: bool = False
     """Whether the dependency can name several partitions, however many it names this time."""
+
+
+Item = bytes | Ref
+"""A value that is handed over: inline (MessagePack), or stored."""
+
+
+def argument_of(param: str, item: Item) -> Argument:
+    """The argument that has this value."""
+    return Argument(param, (item,)) if isinstance(item, Ref) else Argument(param, value=item)
 
 
 class Order(Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -154,20 +164,37 @@ class Wait(Struct, frozen=True, array_like=True, omit_defaults=True):
 
 
 class Call(Struct, frozen=True, array_like=True, omit_defaults=True):
-    """One call that a flow makes: a task, another flow, an asset to materialize, or a wait (`node` is empty then).
+    """A call that a flow makes, or many that differ in one argument alone: of a task, another flow, an asset to materialize, or
+    a wait (`node` is empty then).
 
-    `key` is its identity within the flow, whatever the order of calls: node, inputs and its number among equal calls, or an
-    explicit name. `inputs` are parameters that take the result of an earlier call (its key). `beside` asks that it be made
-    in the flow's own process, which has nothing to do until it has the result.
+    `keys` has one identity for each call, which it has within the flow whatever the order of calls: node, inputs and number among
+    equal calls, or an explicit name. Of many calls each takes one of the `items` as its parameter `over`, in this order.
+    `inputs` are parameters that take the result of an earlier call (its key). `beside` asks that it be made in the flow's own
+    process, which has nothing to do until it has the result.
     """
 
-    key: str
+    keys: tuple[bytes, ...]
     node: str = ""
     partition: str = ""
     arguments: tuple[Argument, ...] = ()
-    inputs: tuple[tuple[str, str], ...] = ()
+    inputs: tuple[tuple[str, bytes], ...] = ()
+    over: str = ""
+    items: tuple[Item, ...] = ()
     beside: bool = False
     wait: Wait | None = None
+
+    def one(self, place: int) -> Call:
+        """The call at this place, on its own."""
+        if len(self.keys) == 1 and not self.over:
+            return self
+        arguments = (*self.arguments, argument_of(self.over, self.items[place])) if self.over else self.arguments
+        return Call((self.keys[place],), self.node, self.partition, arguments, self.inputs, beside=self.beside, wait=self.wait)
+
+    def refs(self) -> Iterator[Ref]:
+        """The stored values that are handed over."""
+        for argument in self.arguments:
+            yield from argument.refs
+        yield from (item for item in self.items if isinstance(item, Ref))
 
 
 class Called(Struct, frozen=True, array_like=True, tag="called"):
@@ -187,7 +214,7 @@ class Parked(Struct, frozen=True, array_like=True, tag="parked", omit_defaults=T
     step: int
     token: int
     seconds: float
-    keys: tuple[str, ...]
+    keys: tuple[bytes, ...]
     log: LogSpan | None = None
 
 
@@ -217,19 +244,25 @@ class Noted(Struct, frozen=True, array_like=True, tag="noted", omit_defaults=Tru
 
 
 class Answer(Struct, frozen=True, array_like=True, omit_defaults=True):
-    """The outcome of a call, for the attempt of the flow that made it. A value is inline or kept, as in `Done`.
+    """The outcome of the call with this key. A value is inline or kept, as in `Done`.
 
     `waiting` is no outcome: it says at once that a wait is not over, so that the flow need not keep its process to find out.
     """
 
+    key: bytes
+    value: bytes | None = None
+    kept: Ref | None = None
+    outcome: Literal["succeeded", "failed", "skipped", "cancelled", "undone", "waiting"] = "succeeded"
+    error: Error | None = None
+
+
+class Answers(Struct, frozen=True, array_like=True):
+    """Outcomes of calls, for the attempt of the flow that made them."""
+
     run: str
     step: int
     token: int
-    key: str
-    outcome: Literal["succeeded", "failed", "skipped", "cancelled", "undone", "waiting"]
-    value: bytes | None = None
-    kept: Ref | None = None
-    error: Error | None = None
+    answers: tuple[Answer, ...]
 
 
 Report = Begun | Done | Raised | Declined | Lost | Returned | Called | Noted | Parked

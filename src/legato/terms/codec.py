@@ -18,6 +18,10 @@ def pack(value: object) -> bytes:
     return _packer.encode(value)
 
 
+NIL = pack(None)
+"""The bytes of nothing."""
+
+
 def unpack(body: bytes, kind: type[T]) -> T:
     """The record that `pack` wrote, validated against its type."""
     decoder = _decoders.get(kind)

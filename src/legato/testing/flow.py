@@ -46,7 +46,7 @@ class FlowContract:
         script.beside = beside
         assert script.value("chain", count=50) == 50
         assert script.made == ["add"] * 50 + ["chain"]
-        assert len({call.key for call in script.calls}) == len(script.calls) == 50
+        assert len({call.keys for call in script.calls}) == len(script.calls) == 50
 
     def test_what_was_made_beside_is_reported_before_the_next_call(self, script: Script) -> None:
         assert script.value("chain", count=20) == 20
@@ -55,7 +55,7 @@ class FlowContract:
 
     def test_equal_calls_are_told_apart_by_their_number(self, script: Script) -> None:
         assert script.value("poll_equal", count=5) == [2] * 5
-        assert len({call.key for call in script.calls}) == 5
+        assert len({call.keys for call in script.calls}) == 5
 
     @pytest.mark.parametrize("seed", range(5))
     def test_outcomes_in_any_order_reach_their_futures(self, script: Script, seed: int) -> None:
@@ -97,12 +97,12 @@ class FlowContract:
         storage = script.kit.open_storages()["files"]
         assert [storage.load((ref,), Any) for ref in made] == [["Ann 4", "Ann 2"], ["Bob 1", "Bob 2", "Bob 3"]]
         one, other = (call for call in script.calls if call.node == "leads")
-        assert one.key != other.key
+        assert one.keys != other.keys
         assert [param for param, _ in one.inputs] == ["found", "first"]
 
     def test_names_tell_calls_apart(self, script: Script) -> None:
         assert script.value("named") == [2, 3]
-        assert {call.key for call in script.calls} == {"call-1", "call-2"}
+        assert {call.keys for call in script.calls} == {(b"call-1",), (b"call-2",)}
         end = script.run("named_twice")
         assert isinstance(end, Raised)
         assert "[call-name]" in end.error.message

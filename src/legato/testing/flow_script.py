@@ -11,6 +11,7 @@ import msgspec
 from legato.ports.executor import Executor
 from legato.terms.attempt import (
     Answer,
+    Answers,
     Argument,
     Begun,
     Call,
@@ -41,8 +42,8 @@ class Step(msgspec.Struct):
     parent: int = -1
     token: int = 0
     entries: int = 0
-    parked: tuple[str, ...] = ()
-    keys: dict[str, int] = {}
+    parked: tuple[bytes, ...] = ()
+    keys: dict[bytes, int] = {}
     answer: Answer | None = None
     end: Report | None = None
     noted: list[tuple[Fact, int]] = []
@@ -66,7 +67,7 @@ class Script:
         self.most_open = self.ended = 0
         self._tokens = 0
         self._ready: list[Step] = []
-        self._answers: list[Answer] = []
+        self._answers: list[Answers] = []
         self._dependents: dict[int, list[Step]] = {}
 
     def start(self, node: str, **inputs: Any) -> Step:
@@ -144,9 +145,10 @@ class Script:
         assert step.call is not None
         assert step.answer is None
         self.ended += 1
-        step.answer = Answer("r", parent.number, 0, step.call.key, outcome, value, kept, error)
+        (key,) = step.call.keys
+        step.answer = Answer(key, value, kept, outcome, error)
         self._tell(parent, step.answer)
-        if step.call.key in parent.parked:
+        if key in parent.parked:
             parent.parked = ()
             self._ready.append(parent)
         for other in self._dependents.pop(step.number, ()):
@@ -156,7 +158,7 @@ class Script:
                 self._ready.append(other)
 
     def _tell(self, flow: Step, answer: Answer) -> None:
-        self._answers.append(msgspec.structs.replace(answer, token=flow.token))
+        self._answers.append(Answers("r", flow.number, flow.token, (answer,)))
 
     # -- orders --
 
@@ -243,18 +245,19 @@ class Script:
             self._record(step, "failed", error=report.error)
 
     def _hear_calls(self, flow: Step, report: Called) -> None:
-        for call in report.calls:
+        for call in (each.one(place) for each in report.calls for place in range(len(each.keys))):
             self.calls.append(call)
-            if call.key in flow.keys:
-                known = self.steps[flow.keys[call.key]]
+            (key,) = call.keys
+            if key in flow.keys:
+                known = self.steps[flow.keys[key]]
             else:
-                flow.keys[call.key] = len(self.steps)
+                flow.keys[key] = len(self.steps)
                 known = Step(0, call.node, call=call, parent=flow.number)
                 known = self._wait(known) if call.wait else self._add(known)
             if known.answer is not None:
                 self._tell(flow, known.answer)
             elif call.wait is not None:
-                self._tell(flow, Answer("r", flow.number, 0, call.key, "waiting"))
+                self._tell(flow, Answer(key, outcome="waiting"))
         self.most_open = max(self.most_open, len(flow.keys) - self.ended)
 
     def _wait(self, step: Step) -> Step:

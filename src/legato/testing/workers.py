@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from legato.ports.storage import Slot, Storage
-from legato.terms.attempt import Answer, Argument, Begun, Declined, Done, Lost, Order, Output, Raised, Report, Returned
+from legato.terms.attempt import Answers, Argument, Begun, Declined, Done, Lost, Order, Output, Raised, Report, Returned
 from legato.terms.codec import pack, unpack
 from legato.terms.fact import TIMEOUT_TYPES, Error, Verdict
 from legato.terms.instant import Instant, after
@@ -80,7 +80,7 @@ class SimulatedExecutor:
         """Nowhere, since no flow is ever held."""
         return None
 
-    def answer(self, answers: Sequence[Answer]) -> None:
+    def answer(self, answers: Sequence[Answers]) -> None:
         """Nobody asked."""
 
     def recall(self) -> None:

@@ -13,10 +13,11 @@ from legato.declare.body import Binding, Body, Code
 from legato.declare.node import Node, Project
 from legato.declare.partitions import Partition, coord_of, partition_of
 from legato.quality.schema import describe
-from legato.terms.attempt import Argument, Order
-from legato.terms.codec import pack
+from legato.terms.attempt import Argument, Item, Order, argument_of
+from legato.terms.codec import NIL, pack
 from legato.terms.errors import LegatoError
 from legato.worker.failure import Refused
+from legato.worker.pending import Pending
 from legato.worker.values import Values, python_scalar
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -28,17 +29,19 @@ class Bound(NamedTuple):
     """A call's arguments. `digest` tells calls with other inputs apart, in whatever order dicts and sets hold theirs."""
 
     arguments: tuple[Argument, ...]
-    inputs: tuple[tuple[str, str], ...]
+    inputs: tuple[tuple[str, bytes], ...]
     partition: str
     digest: bytes
 
 
 class Arguments:
-    """Binds the calls of one attempt of a flow."""
+    """Binds the calls of one attempt of a flow. `futures` is the class of results that may not be there yet."""
 
-    def __init__(self, project: Project, code: Code, values: Values, flow: Node, order: Order) -> None:
+    def __init__(
+        self, project: Project, code: Code, values: Values, flow: Node, order: Order, futures: type = Pending
+    ) -> None:  # fmt: skip
         self._project, self._code, self._values = project, code, values
-        self._flow, self._order = flow, order
+        self._flow, self._order, self._futures = flow, order, futures
         self._shapes: dict[str, Shape] = {}
         self._staged = 0
 
@@ -67,7 +70,7 @@ class Arguments:
                 next=f"legato run +{node.name}; or let the flow hand the value over, under a name that no task has",
             )  # fmt: skip
 
-    def materialize(self, shape: Shape, partition: str, arguments: Mapping[str, Any], futures: type) -> Bound:
+    def materialize(self, shape: Shape, partition: str, arguments: Mapping[str, Any]) -> Bound:
         """What a flow gives an asset that it makes; `LegatoError` (`partition-key`) if it has no such partition."""
         parts = shape.node.partitions
         try:
@@ -75,36 +78,42 @@ class Arguments:
         except LegatoError as error:
             what = f"{shape.node.name} has no partition {partition!r}" if partition else f"{shape.node.name} has partitions"
             raise LegatoError("partition-key", what, why=error.why, next=error.next) from None
-        return self.bind(shape, (), arguments, futures, partition)
+        return self.bind(shape, (), arguments, partition)
 
-    def bind(self, shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any], futures: type, partition: str = "") -> Bound:
+    def bind(self, shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any], partition: str = "") -> Bound:
         """The arguments of a call; TypeError where they do not fit the signature, as in Python."""
-        given = dict(zip(shape.positional, args, strict=False))
-        if len(args) > len(shape.positional) or not kwargs.keys() <= shape.keywords or not given.keys().isdisjoint(kwargs):
-            shape.refuse(args, kwargs)
-        given.update(kwargs)
-        if not shape.required <= given.keys():
-            shape.refuse(args, kwargs)
-        if shape.partition:
-            partition = _partition(given.pop(shape.partition), shape)
+        given = shape.match(args, kwargs)
+        partition = shape.take_partition(given) or partition
+        arguments, inputs, marks = self.hand(shape, given)
         digest = shape.identity.copy()
-        digest.update(partition.encode())
-        arguments, inputs = [], []
+        digest.update(partition.encode() + b"".join(marks))
+        return Bound(arguments, inputs, partition, digest.digest())
+
+    def hand(
+        self, shape: Shape, given: Mapping[str, Any]
+    ) -> tuple[tuple[Argument, ...], tuple[tuple[str, bytes], ...], list[bytes]]:
+        """What is handed over, which results are passed on unseen, and what each input adds to the call's digest."""
+        arguments, inputs, marks = [], [], []
         for param, kind, left_out in shape.inputs:
             if param not in given:
                 mark = left_out
-            elif isinstance(given[param], futures):
+            elif self.is_future(given[param]):
                 inputs.append((param, given[param].key))
-                mark = b"f" + given[param].key.encode()
+                mark = mark_of_future(given[param])
             else:
-                argument, mark = self._encode(shape, param, kind, given[param])
-                arguments.append(argument)
-            digest.update(len(mark).to_bytes(4, "little"))
-            digest.update(mark)
-        return Bound(tuple(arguments), tuple(inputs), partition, digest.digest())
+                item, mark = self.store(shape, param, kind, given[param])
+                arguments.append(argument_of(param, item))
+            marks.append(framed(mark))
+        return tuple(arguments), tuple(inputs), marks
 
-    def _encode(self, shape: Shape, param: str, kind: Any, value: Any) -> tuple[Argument, bytes]:
-        value = python_scalar(value)
+    def is_future(self, value: Any) -> bool:
+        """Whether this is the result of a call, which may not be there yet."""
+        return isinstance(value, self._futures)
+
+    def store(self, shape: Shape, param: str, kind: Any, value: Any) -> tuple[Item, bytes]:
+        """A value as it is handed over, and its mark in the digest; `LegatoError` (`call-argument`) if it cannot be stored."""
+        if type(value) not in _PLAIN:
+            value = python_scalar(value)
         if type(value) in _PLAIN:
             try:
                 body = _encode(value)
@@ -112,7 +121,7 @@ class Arguments:
                 pass
             else:
                 if len(body) <= self._values.inline_limit_bytes:
-                    return Argument(param, value=body), b"v" + body
+                    return body, b"v" + body
         self._staged += 1
         version = f"{self._order.run}-{self._order.token}-{self._staged}"
         try:
@@ -124,8 +133,9 @@ class Arguments:
                 why=why, next="hand over plain data, a table, or the future of a call itself",
             ) from error  # fmt: skip
         if ref is None:
-            return Argument(param, value=inline), _canonical(value, inline or b"")
-        return Argument(param, (ref,)), _canonical(value, f"{ref.format}:{ref.digest}".encode())
+            inline = inline or NIL
+            return inline, _canonical(value, inline)
+        return ref, _canonical(value, f"{ref.format}:{ref.digest}".encode())
 
 
 class Shape:
@@ -151,6 +161,20 @@ class Shape:
         )  # fmt: skip
         self.identity = blake2b(pack(node.name), digest_size=16)
 
+    def match(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments by parameter; TypeError where they do not fit the signature, as in Python."""
+        given = dict(zip(self.positional, args, strict=False))
+        if len(args) > len(self.positional) or not kwargs.keys() <= self.keywords or not given.keys().isdisjoint(kwargs):
+            self.refuse(args, kwargs)
+        given.update(kwargs)
+        if not self.required <= given.keys():
+            self.refuse(args, kwargs)
+        return given
+
+    def take_partition(self, given: dict[str, Any]) -> str:
+        """The key of the partition among the arguments, taken out of them; empty where there is none."""
+        return partition_key(given.pop(self.partition), self) if self.partition else ""
+
     def refuse(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise Python's own TypeError for arguments that do not fit."""
         name = f"{self.node.name}.materialize()" if self.node.kind == "asset" else f"{self.node.name}()"
@@ -159,6 +183,16 @@ class Shape:
         except TypeError as error:
             raise TypeError(f"{name} {error}") from None
         raise TypeError(f"{name} takes other arguments")
+
+
+def framed(mark: bytes) -> bytes:
+    """What an input adds to a call's digest, told apart from what the next one adds."""
+    return len(mark).to_bytes(4, "little") + mark
+
+
+def mark_of_future(future: Any) -> bytes:
+    """What a result that is passed on unseen adds to a call's digest."""
+    return b"f" + bytes(future.key)
 
 
 def _is_argument(binding: Binding, declared: Mapping[str, inspect.Parameter]) -> bool:
@@ -197,7 +231,8 @@ def _canonical(value: Any, stored: bytes) -> bytes:
         return b"r" + kind + stored
 
 
-def _partition(value: Any, shape: Shape) -> str:
+def partition_key(value: Any, shape: Shape) -> str:
+    """The key of a partition, which may be given by its key."""
     if isinstance(value, Partition):
         return value.key
     if isinstance(value, str):

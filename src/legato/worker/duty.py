@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import NoReturn
 
-from legato.terms.attempt import Answer, Begun, Called, Declined, Done, LogSpan, Order, Raised, Report, Returned
+from legato.terms.attempt import Answers, Begun, Called, Declined, Done, LogSpan, Order, Raised, Report, Returned
 from legato.worker import kin
 from legato.worker.capture import Capture
 from legato.worker.harness import Harness
@@ -26,7 +26,7 @@ TICK_S = 0.05
 _QUICK_S = 0.001
 _CHUNK = 1 << 18
 
-_Queued = tuple[int, Order] | list[Answer] | None
+_Queued = tuple[int, Order] | Answers | None
 
 
 class Duty:
@@ -99,19 +99,21 @@ class Duty:
 
     def take(self, timeout_s: float) -> Taken | None:
         """What arrives for the flow; an order is made here first."""
-        try:
-            item = self._next(timeout_s)
-        except Empty:
-            return None
-        if isinstance(item, list):
-            return item
-        if item is None:  # told to quit: once the flow has parked
-            self._queue.put(None)
-            return None
-        number, order = item
-        if self._harness.makes_flow(order):  # it needs a place of its own
-            self._outbox.put(Returned(*_key(order)))
-            return ()
+        while True:
+            try:
+                item = self._next(timeout_s)
+            except Empty:
+                return None
+            if isinstance(item, Answers):
+                return item
+            if item is None:  # told to quit: once the flow has parked
+                self._queue.put(None)
+                return None
+            if not self._harness.makes_flow(item[1]):
+                return self._make_beside(*item)
+            self._outbox.put(Returned(*_key(item[1])))  # it needs a place of its own
+
+    def _make_beside(self, number: int, order: Order) -> tuple[Order, Report]:
         assert self._flow is not None
         flow_number, _, log_start = self._flow
         with self._harness.aside():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import Any, NoReturn
 
@@ -20,7 +21,8 @@ from legato.worker.line import Line, Taken
 from legato.worker.loop import Loop
 from legato.worker.outcome import Outcomes, exception_of
 from legato.worker.pending import Awaited, Pending
-from legato.worker.pump import GRACE_S, Pump, grace_s
+from legato.worker.pump import GRACE_S, Pump
+from legato.worker.row import Row
 from legato.worker.window import CHUNK, Window
 
 _SWALLOWED = (
@@ -32,7 +34,7 @@ _SWALLOWED = (
 class Parking(BaseException):
     """Unwinds a flow's body, which is entered again once one of the calls with these keys has ended."""
 
-    def __init__(self, keys: tuple[str, ...]) -> None:
+    def __init__(self, keys: tuple[bytes, ...]) -> None:
         super().__init__("this flow waits and gives its process back; it is entered again later")
         self.keys = keys
 
@@ -49,15 +51,17 @@ class Flow:
         self._arguments, self._outcomes = arguments, outcomes
         self._pump = Pump(self, line)
         self._thread = threading.get_ident()
-        self._equal: dict[int, int] = {}
+        self._met: set[int] = set()
+        self._repeats: dict[int, int] = {}
         self._names: set[str] = set()
         self._calls: list[Call] = []
-        self._open: dict[str, Pending] = {}
+        self._unsent = self._made = 0
+        self._open: dict[bytes, Pending | Window] = {}
+        self._held: set[bytes] = set()
         self._failed: list[Pending] = []
         self._beside: Call | None = None
-        self._made = 0
         self._parking: Parking | None = None
-        self._is_over = self._has_held = False
+        self._is_over = False
 
     # -- the whole pass --
 
@@ -87,10 +91,10 @@ class Flow:
 
     def _join(self) -> None:
         """Wait for every call that is under way; one that failed without anybody seeing it fails the flow."""
-        self._wait(lambda: not self._open, lambda: list(self._open.values())[-1:])
+        self._wait(lambda: not self._open, lambda: list(self._open)[-1:])
         unseen = [pending for pending in self._failed if not pending.is_seen]
         if unseen:
-            self.value_of(min(unseen, key=lambda pending: pending.number))
+            min(unseen, key=lambda pending: pending.number).result()
 
     def _unwind(self, error: BaseException) -> NoReturn:
         if self._parking is None:
@@ -121,7 +125,10 @@ class Flow:
     def map(self, face: Any, items: Iterable[Any], shared: Mapping[str, Any]) -> Any:
         """One call for each item; the results in order. Of an `async def`, a coroutine that makes them."""
         shape = self._arguments.shape(face.node.name)
-        window = Window(items, lambda item: self._begin(shape, (item,), shared, None))
+        _require_callable(shape)
+        row = Row(self._arguments, shape, shared)
+        subject, fn = shape.node.name, shape.fn
+        window = Window(items, partial(self._begin_all, row), lambda answer: self.value_of(answer, subject, fn))
         if shape.is_async:
             return self._map_later(window)
         while window.go_on():
@@ -136,7 +143,7 @@ class Flow:
     def materialize(self, face: Any, partition: str, arguments: Mapping[str, Any]) -> Any:
         """Make and publish an asset, or one partition of it, with what no plan could give it."""
         shape = self._arguments.shape(face.node.name)
-        bound = self._arguments.materialize(shape, partition, arguments, Pending)
+        bound = self._arguments.materialize(shape, partition, arguments)
         pending = self._add_bound(shape, None, bound, None)
         return pending if is_looping() else pending.result()
 
@@ -153,9 +160,8 @@ class Flow:
     def _begin(
         self, shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str | None, *, beside: bool = False
     ) -> Pending:
-        if shape.node.kind not in ("task", "flow"):
-            raise LegatoError("call-node", f"{shape.node.name} is no task and no flow", next="call its materialize()")
-        return self._add_bound(shape, name, self._arguments.bind(shape, args, kwargs, Pending), shape.fn, beside=beside)
+        _require_callable(shape)
+        return self._add_bound(shape, name, self._arguments.bind(shape, args, kwargs), shape.fn, beside=beside)
 
     def _add_bound(self, shape: Shape, name: str | None, bound: Bound, fn: Any, *, beside: bool = False) -> Pending:
         return self._add(
@@ -166,28 +172,41 @@ class Flow:
     def _add(self, digest: bytes, name: str | None, subject: str, fn: Any, **rest: Any) -> Pending:
         self._require_open()
         key = self._numbered(digest) if name is None else self._named(name)
-        self._made += 1
         pending = self._open[key] = Pending(self, key, subject, fn, self._made)
-        call = Call(key, **rest)
-        self._calls.append(call)
+        call = Call((key,), **rest)
         if call.beside:
             self._beside = call
-        if len(self._calls) >= CHUNK:
-            self.send()
+        self._take_on([call], 1)
         return pending
 
-    def _numbered(self, digest: bytes) -> str:
-        short = int.from_bytes(digest[:8], "little")
-        number = self._equal.get(short, 0)
-        self._equal[short] = number + 1
-        return f"{digest.hex()}-{number}" if number else digest.hex()
+    def _begin_all(self, row: Row, window: Window, items: Sequence[Any]) -> list[bytes]:
+        self._require_open()
+        keys, calls = row.calls(items, self._numbered)
+        self._open.update(dict.fromkeys(keys, window))
+        self._take_on(calls, len(keys))
+        return keys
 
-    def _named(self, name: str) -> str:
+    def _take_on(self, calls: list[Call], count: int) -> None:
+        self._calls += calls
+        self._made += count
+        self._unsent += count
+        if self._unsent >= CHUNK:
+            self.send()
+
+    def _numbered(self, digest: bytes) -> bytes:
+        short = int.from_bytes(digest[:7], "little")
+        if short not in self._met:
+            self._met.add(short)
+            return digest
+        self._repeats[short] = number = self._repeats.get(short, 0) + 1
+        return b"%b-%d" % (digest, number)
+
+    def _named(self, name: str) -> bytes:
         if not isinstance(name, str) or not name or name in self._names:
             why = "two calls of this flow have it" if name in self._names else "it is no text, or empty"
             raise LegatoError("call-name", f"name={name!r} names no call", why=why, next="give each call a name of its own")
         self._names.add(name)
-        return name
+        return name.encode()
 
     def _require_open(self) -> None:
         if self._parking is not None:
@@ -203,7 +222,7 @@ class Flow:
     def send(self) -> None:
         """Send the calls that were made."""
         if self._calls:
-            order, calls, self._calls = self._order, tuple(self._calls), []
+            order, calls, self._calls, self._unsent = self._order, tuple(self._calls), [], 0
             self._line.call(Called(order.run, order.step, order.token, calls))
 
     # -- waiting --
@@ -224,20 +243,24 @@ class Flow:
         while (taken := self._line.take(0.0)) is not None:
             self.take_in(taken)
 
-    def _wait(self, is_over: Callable[[], bool], waits: Callable[[], list[Pending]]) -> None:
+    def grace_s(self, waits: Callable[[], list[bytes]]) -> float:
+        """How long to wait for these: no time where all of them are known to wait for time or for people."""
+        return 0.0 if self._held and self._held.issuperset(waits()) else GRACE_S
+
+    def _wait(self, is_over: Callable[[], bool], waits: Callable[[], list[bytes]]) -> None:
         while not is_over():
             self._require_open()
             self.send()
-            taken = self._line.take(grace_s(waits()) if self._has_held else GRACE_S)
+            taken = self._line.take(self.grace_s(waits))
             if taken is None:
                 parking = self.park(waits())
                 self._pump.cancel()
                 raise parking
             self.take_in(taken)
 
-    def park(self, waits: list[Pending]) -> Parking:
+    def park(self, waits: list[bytes]) -> Parking:
         """Decide to give the process back until one of these has ended."""
-        self._parking = Parking(tuple(pending.key for pending in waits))
+        self._parking = Parking(tuple(waits))
         return self._parking
 
     # -- what comes in --
@@ -248,35 +271,39 @@ class Flow:
             self._learn(*taken)
             return
         order = self._order
-        for answer in taken:
-            if (answer.run, answer.step, answer.token) == (order.run, order.step, order.token):
+        if (taken.run, taken.step, taken.token) == (order.run, order.step, order.token):
+            for answer in taken.answers:
                 self._settle(answer)
 
     def _learn(self, made: Order, report: Report) -> None:
         """A value that was made beside can be used at once: the conductor hears of it before it hears of what follows."""
-        call, mine = self._beside, self._order
-        if call is not None and type(report) is Done and _is_for(made, call) and made.run == mine.run:
-            self._settle(Answer(mine.run, mine.step, mine.token, call.key, "succeeded", report.value, report.kept))
+        call = self._beside
+        if call is not None and type(report) is Done and _is_for(made, call) and made.run == self._order.run:
+            self._settle(Answer(call.keys[0], report.value, report.kept))
 
     def _settle(self, answer: Answer) -> None:
-        pending = self._open.get(answer.key)
-        if pending is None:
+        awaited = self._open.get(answer.key)
+        if awaited is None:
             return
         if answer.outcome == "waiting":
-            pending.is_held = self._has_held = True
+            self._held.add(answer.key)
             return
         del self._open[answer.key]
-        if answer.outcome != "succeeded":
-            self._failed.append(pending)
-        pending.end(answer)
+        self._held.discard(answer.key)
+        if answer.outcome != "succeeded" and isinstance(awaited, Pending):
+            self._failed.append(awaited)
+        awaited.end(answer)
 
-    def value_of(self, pending: Pending) -> Any:
+    def value_of(self, answer: Answer, subject: str, fn: Any) -> Any:
         """The value of a call that has ended, or its error raised."""
-        assert pending.answer is not None
-        if pending.answer.outcome == "succeeded":
-            return self._outcomes.value(pending.answer, pending.subject, pending.fn)
-        pending.is_seen = True
-        raise exception_of(pending.answer, pending.subject)
+        if answer.outcome == "succeeded":
+            return self._outcomes.value(answer, subject, fn)
+        raise exception_of(answer, subject)
+
+
+def _require_callable(shape: Shape) -> None:
+    if shape.node.kind not in ("task", "flow"):
+        raise LegatoError("call-node", f"{shape.node.name} is no task and no flow", next="call its materialize()")
 
 
 def _is_for(made: Order, call: Call) -> bool:

@@ -17,6 +17,7 @@ from legato.declare.calling import CALLER
 from legato.declare.node import Node
 from legato.quality.schema import describe
 from legato.terms.attempt import Declined, Done, LogSpan, Noted, Order, Output, Parked, Raised, Ref, Report
+from legato.terms.codec import NIL
 from legato.terms.errors import LegatoError
 from legato.terms.fact import TIMEOUT_TYPES, Error
 from legato.worker import context, kin
@@ -33,7 +34,7 @@ from legato.worker.preload import Kit
 from legato.worker.resources import Resources
 from legato.worker.surroundings import Surroundings
 from legato.worker.teller import Teller
-from legato.worker.values import NIL, Values
+from legato.worker.values import Values
 
 _TELLING = (str, int, float, bytes, dict, list, tuple)
 _Result = tuple[bytes | None, Ref | None, tuple[Output, ...]]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
-from legato.terms.attempt import Answer, Called, Order, Report
+from legato.terms.attempt import Answers, Called, Order, Report
 
-Taken = Sequence[Answer] | tuple[Order, Report]
+Taken = Answers | tuple[Order, Report]
 """What arrives while a flow waits: answers, or an attempt that was made beside it, with its end (which is reported already)."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from legato.declare.calling import TaskFailed
 from legato.terms.attempt import Answer, Argument
+from legato.terms.codec import NIL
 from legato.terms.fact import Error
 from legato.worker.failure import Refused
 from legato.worker.inputs import Inputs
@@ -27,6 +28,8 @@ class Outcomes:
 
     def value(self, answer: Answer, subject: str, fn: Any) -> Any:
         """The value, as what the function is annotated to return; in its natural form where it is something else."""
+        if answer.value == NIL:
+            return None
         argument = Argument(subject, (answer.kept,) if answer.kept else (), answer.value)
         hint = self._hint(fn)
         if hint is not Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from legato.declare.calling import Future
@@ -17,8 +17,8 @@ class Awaited(Protocol):
 
     wakers: list[asyncio.Future[None]]
 
-    def waits(self) -> list[Pending]:
-        """Calls of which any one that ends makes it worth looking again."""
+    def waits(self) -> list[bytes]:
+        """Keys of calls of which any one that ends makes it worth looking again."""
         ...
 
 
@@ -29,7 +29,7 @@ class Holder(Protocol):
         """Take in what has arrived."""
         ...
 
-    def value_of(self, pending: Pending) -> Any:
+    def value_of(self, answer: Answer, subject: str, fn: Any) -> Any:
         """The value of a call that has ended, or its error raised."""
         ...
 
@@ -43,24 +43,20 @@ class Holder(Protocol):
 
 
 class Pending(Future[Any]):
-    """One call, by its key. `answer` is its outcome once it has one.
+    """One call, by its key. `answer` is its outcome once it has one; `is_seen` says that somebody has asked for it then."""
 
-    `is_held` says that it waits for time or for people, `is_seen` that somebody knows or need not know of its failure.
-    """
-
-    def __init__(self, holder: Holder, key: str, subject: str, fn: Any, number: int) -> None:
+    def __init__(self, holder: Holder, key: bytes, subject: str, fn: Any, number: int) -> None:
         self._holder = holder
         self.key, self.subject, self.fn, self.number = key, subject, fn, number
         self.answer: Answer | None = None
-        self.is_held = self.is_seen = False
+        self.is_seen = False
         self.wakers: list[asyncio.Future[None]] = []
-        self.on_end: Callable[[Pending], None] | None = None
 
     def result(self) -> Any:
         """The result, waited for; raises what the call raised."""
         if self.answer is None:
             self._holder.wait_for(self)
-        return self._holder.value_of(self)
+        return self._value()
 
     def done(self) -> bool:
         """Whether `result()` gives its answer at once."""
@@ -68,21 +64,24 @@ class Pending(Future[Any]):
             self._holder.look()
         return self.answer is not None
 
-    def waits(self) -> list[Pending]:
+    def waits(self) -> list[bytes]:
         """Itself, as long as it has not ended."""
-        return [] if self.answer else [self]
+        return [] if self.answer else [self.key]
 
     def end(self, answer: Answer) -> None:
         """Take the outcome, and tell who waits for it."""
         self.answer = answer
         wake(self.wakers)
-        if self.on_end is not None:
-            self.on_end(self)
+
+    def _value(self) -> Any:
+        assert self.answer is not None
+        self.is_seen = True
+        return self._holder.value_of(self.answer, self.subject, self.fn)
 
     def __await__(self) -> Generator[Any, Any, Any]:
         while self.answer is None:
             yield from self._holder.pause(self).__await__()
-        return self._holder.value_of(self)
+        return self._value()
 
     def __repr__(self) -> str:
         return f"<Future of {self.subject}: {self.answer.outcome if self.answer else 'not there yet'}>"

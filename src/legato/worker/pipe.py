@@ -8,7 +8,7 @@ from enum import IntEnum
 
 import msgspec
 
-from legato.terms.attempt import Answer, Order, Report
+from legato.terms.attempt import Answers, Order, Report
 
 _HEAD = struct.Struct("<IB")
 _ARRAY32 = struct.Struct(">BI")
@@ -32,7 +32,7 @@ class Frame(IntEnum):
 _encoder = msgspec.msgpack.Encoder()
 _orders = msgspec.msgpack.Decoder(list[Order])
 _reports = msgspec.msgpack.Decoder(list[Report])
-_answers = msgspec.msgpack.Decoder(list[Answer])
+_answers = msgspec.msgpack.Decoder(Answers)
 _key = msgspec.msgpack.Decoder(tuple[str, int, int])
 
 encode_report = _encoder.encode
@@ -49,8 +49,8 @@ def orders_frame(orders: Sequence[Order]) -> bytes:
     return frame(Frame.ORDERS, _encoder.encode(orders))
 
 
-def answers_frame(answers: Sequence[Answer]) -> bytes:
-    """A batch of answers."""
+def answers_frame(answers: Answers) -> bytes:
+    """Answers for a flow."""
     return frame(Frame.ANSWERS, _encoder.encode(answers))
 
 
@@ -69,7 +69,7 @@ def decode_orders(body: bytes) -> list[Order]:
     return _orders.decode(body)
 
 
-def decode_answers(body: bytes) -> list[Answer]:
+def decode_answers(body: bytes) -> Answers:
     """The answers of a frame."""
     return _answers.decode(body)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from legato.worker.line import Line, Taken
-from legato.worker.pending import Awaited, Pending
+from legato.worker.pending import Awaited
 
 GRACE_S = 0.5
 """How long a flow keeps its process while it waits and nothing happens."""
@@ -23,14 +24,13 @@ class Flowing(Protocol):
         """Learn what arrived."""
         ...
 
-    def park(self, waits: list[Pending]) -> BaseException:
-        """Decide to give the process back until one of these has ended."""
+    def grace_s(self, waits: Callable[[], list[bytes]]) -> float:
+        """How long to wait for these while nothing happens."""
         ...
 
-
-def grace_s(waits: list[Pending]) -> float:
-    """How long to wait for these: no time where all of them are known to wait for time or for people."""
-    return 0.0 if all(pending.is_held for pending in waits) else GRACE_S
+    def park(self, waits: list[bytes]) -> BaseException:
+        """Decide to give the process back until one of these has ended."""
+        ...
 
 
 class Pump:
@@ -93,7 +93,7 @@ class Pump:
 
     def _wait(self) -> None:
         waits = self._waits()
-        taken = self._line.take(grace_s(waits))
+        taken = self._line.take(self._flow.grace_s(lambda: waits))
         if taken is not None:
             self._flow.take_in(taken)
         elif waits:
@@ -121,7 +121,7 @@ class Pump:
             self._moved_at = self._loop.time()
         if not self._paused:
             return
-        if self._is_held():
+        if self._flow.grace_s(self._waits) == 0:
             self._loop.call_soon(self._expire)
         elif self._timer is None:
             self._timer = self._loop.call_later(GRACE_S, self._expire)
@@ -133,18 +133,15 @@ class Pump:
             self._timer = None
         if self._loop is None or not (waits := self._waits()):
             return
-        left_s = self._moved_at + grace_s(waits) - self._loop.time()
+        left_s = self._moved_at + self._flow.grace_s(lambda: waits) - self._loop.time()
         if left_s > 0:
             self._timer = self._loop.call_later(left_s, self._expire)
         else:
             self._park(waits)
 
-    def _park(self, waits: list[Pending]) -> None:
+    def _park(self, waits: list[bytes]) -> None:
         self._flow.park(waits)
         self.cancel()
 
-    def _is_held(self) -> bool:
-        return all(pending.is_held for awaited in self._paused.values() for pending in awaited.waits())
-
-    def _waits(self) -> list[Pending]:
-        return [pending for awaited in self._paused.values() for pending in awaited.waits()]
+    def _waits(self) -> list[bytes]:
+        return [key for awaited in self._paused.values() for key in awaited.waits()]

@@ -19,12 +19,12 @@ from legato.quality.checks import judge_builtins, verdict_of
 from legato.quality.contract import judge_contract
 from legato.quality.schema import as_polars, describe, is_table
 from legato.terms.attempt import Order, Output, Ref
+from legato.terms.codec import NIL
 from legato.terms.errors import LegatoError
 from legato.terms.fact import Verdict
 from legato.worker.failure import Refused
 from legato.worker.inputs import Inputs, encode_as
 
-NIL = b"\xc0"
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 _NO_HINT = object()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from legato.worker.pending import Pending, wake
+from legato.terms.attempt import Answer
+from legato.worker.pending import wake
 
 if TYPE_CHECKING:
     import asyncio
@@ -16,14 +17,20 @@ WINDOW = 1_000
 CHUNK = 250
 """How many have to end before more are made: they travel together."""
 
+Begin = Callable[["Window", Sequence[Any]], list[bytes]]
+"""Makes calls for these items, whose ends the window is to be told; their keys, in this order."""
+
 
 class Window:
-    """One `map`: results in the order of the items. After the first failure that is seen no more calls are made."""
+    """One `map`: results in the order of the items. After the first failure that is seen no more calls are made.
 
-    def __init__(self, items: Iterable[Any], begin: Callable[[Any], Pending]) -> None:
+    `read` gives the value of a call that has ended, or raises its error.
+    """
+
+    def __init__(self, items: Iterable[Any], begin: Begin, read: Callable[[Answer], Any]) -> None:
         self._items = iter(items)
-        self._begin = begin
-        self._open: dict[int, Pending] = {}
+        self._begin, self._read = begin, read
+        self._open: dict[bytes, int] = {}
         self._errors: dict[int, Exception] = {}
         self._results: list[Any] = []
         self._has_more = True
@@ -31,42 +38,44 @@ class Window:
 
     def go_on(self) -> bool:
         """Make as many calls as there is room for; whether there is anything left to wait for."""
-        if self._has_more and not self._errors and len(self._open) <= WINDOW - CHUNK:
-            for item in self._items:
-                pending = self._begin(item)
-                pending.on_end = partial(self._end, len(self._results))
-                self._open[len(self._results)] = pending
-                self._results.append(None)
-                if len(self._open) >= WINDOW:
-                    break
-            else:
-                self._has_more = False
+        while self._has_more and not self._errors and len(self._open) <= WINDOW - CHUNK:
+            items: list[Any] = []
+            try:
+                for item in islice(self._items, CHUNK):
+                    items.append(item)  # noqa: PERF402 - what was drawn is called, also where the next one raises
+                self._has_more = len(items) == CHUNK
+            finally:
+                self._make(items)
         return self.is_stuck()
+
+    def _make(self, items: list[Any]) -> None:
+        for place, key in enumerate(self._begin(self, items), len(self._results)):
+            self._open[key] = place
+        self._results += [None] * len(items)
 
     def is_stuck(self) -> bool:
         """Whether nothing can be done before more calls have ended."""
         if self._errors:
             first = min(self._errors)
-            return any(place < first for place in self._open)
+            return any(place < first for place in self._open.values())
         return len(self._open) > WINDOW - CHUNK if self._has_more else bool(self._open)
 
-    def waits(self) -> list[Pending]:
+    def waits(self) -> list[bytes]:
         """The last ones made: a flow that gives its process back meanwhile is entered again when most are over, not at each."""
-        waiting = list(self._open.values())
+        waiting = list(self._open)
         return waiting[-max(1, len(waiting) // 4) :]
 
     def results(self) -> list[Any]:
         """All results; or the error of the first item that failed, raised, after which nobody asks for the others."""
         if not self._errors:
             return self._results
-        for pending in self._open.values():
-            pending.is_seen = True
         raise self._errors[min(self._errors)]
 
-    def _end(self, place: int, pending: Pending) -> None:
-        del self._open[place]
+    def end(self, answer: Answer) -> None:
+        """Take an outcome."""
+        place = self._open.pop(answer.key)
         try:
-            self._results[place] = pending.result()
+            self._results[place] = self._read(answer)
         except Exception as error:
             self._errors[place] = error
         if not self.is_stuck():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from legato.kernel.commands import Deliver, KillAttempt, StartBeside
 from legato.kernel.events import (
@@ -15,7 +16,7 @@ from legato.kernel.events import (
     WaitEnd,
     WaitEnded,
 )
-from legato.kernel.family import descendants, is_outdated
+from legato.kernel.family import is_outdated
 from legato.kernel.inputs import Resolve
 from legato.kernel.rules.failure import fail_attempt, stopped
 from legato.kernel.state import FRESH, HELD, IDLE, READY, RUNNING, RunState
@@ -32,43 +33,53 @@ def take_called(turn: Turn, called: Called) -> None:
     if attempt is None or attempt.stopping:
         return
     state = turn.state
-    known = state.children.get(called.step, {})
+    known = state.calls.of(called.step)
     new, again = _sort(state, known, called.calls)
     if new:
-        _stop(turn, [known[call.key] for call in new if call.key in known])
+        _stop(turn, [known[key] for call in new for key in call.keys if key in known])
         known_nodes, later = state.plan.handling, state.later
         joined = {call.node: later[call.node] for call in new if call.node not in known_nodes and call.node in later}
         turn.emit(StepsCalled(turn.now, called.step, new, joined))
-    asleep = {index: call for index, call in again.items() if index in state.dormant}
-    if asleep:
+        known = state.calls.of(called.step)
+    if asleep := {step: call.one(place) for step, (call, place) in again.items() if step in state.dormant}:
         turn.emit(StepsRevived(turn.now, tuple(asleep), tuple(asleep.values())))
-    known = state.children.get(called.step, {})
-    for key in dict.fromkeys(call.key for call in called.calls):
-        if state.status[known[key]] >= FRESH or state.status[known[key]] == HELD:  # a wait that is not over: time to park
-            turn.ask(Deliver(called.step, called.token, known[key]))
+    waits = [known[key] for call in new if call.wait is not None for key in call.keys]
+    if told := tuple(step for step in (*again, *waits) if _has_news(state, step)):
+        turn.ask(Deliver(called.step, called.token, told))
     for call in called.calls:
         if call.beside:
-            _start_beside(turn, called, call)
+            _start_beside(turn, called, known[call.keys[0]])
 
 
-def _sort(state: RunState, known: Mapping[str, int], calls: Sequence[Call]) -> tuple[tuple[Call, ...], dict[int, Call]]:
-    """Which of the calls become steps, each once, and the steps of those that are known and still good."""
-    new: dict[str, Call] = {}
-    again: dict[int, Call] = {}
+def _sort(
+    state: RunState, known: Mapping[bytes, int], calls: Sequence[Call]
+) -> tuple[tuple[Call, ...], dict[int, tuple[Call, int]]]:
+    """The calls that become steps, each once; and the steps of those that are known and still good, with the place of each."""
+    new: list[Call] = []
+    again: dict[int, tuple[Call, int]] = {}
+    met: set[bytes] = set()
     for call in calls:
-        index = known.get(call.key)
-        remade = bool(new) and any(key in new for _, key in call.inputs)
-        if index is None or remade or is_outdated(state, index, call, known):
-            new[call.key] = call
-        else:
-            again[index] = call
-    return tuple(new.values()), again
+        remade = any(key in met for _, key in call.inputs)
+        places = []
+        for place, key in enumerate(call.keys):
+            index = known.get(key)
+            if index is not None and not remade and not is_outdated(state, index, call, known):
+                again[index] = call, place
+            elif key not in met:
+                met.add(key)
+                places.append(place)
+        new += [call] if len(places) == len(call.keys) else map(call.one, places)
+    return tuple(new), again
 
 
-def _start_beside(turn: Turn, called: Called, call: Call) -> None:
+def _has_news(state: RunState, step: int) -> bool:
+    """Whether the flow can be told something at once: an outcome, or that a wait is not over, so that it is time to park."""
+    return state.status[step] >= FRESH or state.status[step] == HELD
+
+
+def _start_beside(turn: Turn, called: Called, index: int) -> None:
     """Start a call in the flow's own process, where its pool and its asset partitions allow it at once."""
     state = turn.state
-    index = state.children[called.step][call.key]
     handling = state.handling(index)
     claims = state.claims(index)
     if state.status[index] != READY or handling.flow or state.halted or state.cancelling or index in state.fallback_due:
@@ -88,8 +99,8 @@ def take_parked(turn: Turn, parked: Parked) -> None:
     if attempt.stopping:
         fail_attempt(turn, parked, stopped(attempt.stopping), seconds=parked.seconds, log=parked.log)
         return
-    children = turn.state.children.get(parked.step, {})
-    on = tuple(children[key] for key in parked.keys if key in children)
+    known = turn.state.calls.of(parked.step)
+    on = tuple(known[key] for key in parked.keys if key in known)
     turn.emit(StepParked(turn.now, parked.step, parked.token, parked.seconds, on, parked.log))
 
 
@@ -98,7 +109,7 @@ def take_resolved(turn: Turn, resolve: Resolve) -> None:
     state = turn.state
     if not 0 <= resolve.step < len(state.status) or state.status[resolve.step] != HELD:
         return
-    wait = state.calls[resolve.step].wait
+    wait = state.calls.wait(resolve.step)
     if wait is None or wait.kind == "sleep":
         return
     end: WaitEnd = "refused" if wait.kind == "approval" and resolve.value == _NO else "granted"
@@ -108,19 +119,22 @@ def take_resolved(turn: Turn, resolve: Resolve) -> None:
 def tell_flows(turn: Turn) -> None:
     """Tell each flow under way of the outcomes that it has not heard of; a parked one finds them when it is entered again."""
     state = turn.state
+    if not state.told:
+        return
     told, state.told = state.told, []
-    for index in told:
-        parent = state.parents[index]
+    for parent, ended in groupby(told, state.calls.parent):
         attempt = state.running.get(parent)
-        replaced = state.children[parent].get(state.keys[index]) != index
-        if attempt is not None and attempt.mode == "run" and not attempt.stopping and not replaced:
-            turn.ask(Deliver(parent, attempt.token, index))
+        if attempt is None or attempt.mode != "run" or attempt.stopping:
+            continue
+        known = state.calls.of(parent)
+        if steps := tuple(index for index in ended if known.get(state.calls.key(index)) == index):  # else it was replaced
+            turn.ask(Deliver(parent, attempt.token, steps))
 
 
 def close_orphans(turn: Turn) -> None:
     """What a flow called and left open when it ended is cancelled, all the way down."""
     while turn.state.orphaned:
-        _stop(turn, list(descendants(turn.state, turn.state.orphaned.pop())))
+        _stop(turn, list(turn.state.calls.below(turn.state.orphaned.pop())))
 
 
 def _stop(turn: Turn, steps: Sequence[int]) -> None:

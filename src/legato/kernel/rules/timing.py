@@ -29,7 +29,7 @@ def do_what_is_due(turn: Turn, tick: Tick) -> None:
                 turn.ask(KillAttempt(index, attempt.token))
         elif kind == WAKE_DUE:
             if state.status[index] == HELD:
-                wait = state.calls[index].wait
+                wait = state.calls.wait(index)
                 turn.emit(WaitEnded(now, index, "over" if wait is not None and wait.kind == "sleep" else "timed out"))
         elif state.backoff.get(index) == due:
             del state.backoff[index]

@@ -67,7 +67,7 @@ class Lines:
         self.state, self._told = state, self.clock.now()
         self.pace = Pace(state, slots, timings, self._told)
         self.names = names_of(state)
-        self._held = [index for index, call in state.calls.items() if call.wait is not None and state.status[index] == HELD]
+        self._held = state.held()
 
     def hear(self, state: RunState, events: list[ev.AnyEvent]) -> None:
         """Count what happened, and tell what is worth a line."""
@@ -165,11 +165,10 @@ class Lines:
 
     def _tell_held(self) -> None:
         """Tell what a run that goes on waits for still: not what somebody has answered meanwhile."""
-        held, self._held = self._held, []
-        for index in held:
-            call = self.state.calls.get(index)
-            if call is not None and call.wait is not None and self.state.status[index] == HELD:
-                self._waiting(call.wait)
+        held, self._held = self._held, {}
+        for index, wait in held.items():
+            if self.state.status[index] == HELD:
+                self._waiting(wait)
 
     def _taken_back(self, event: ev.StepUndone) -> None:
         handling = self.state.handling(event.step)

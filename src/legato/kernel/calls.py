@@ -1,0 +1,103 @@
+"""Which steps of a run are which calls of its flows: in groups and columns, so that a mapped item costs numbers, not records."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+
+from legato.terms.attempt import Argument, Call, Item, Wait, argument_of
+
+
+class Group:
+    """Calls that a flow made alike: steps of consecutive numbers from `first` on, with the call's keys in this order.
+
+    `call` and `items` say what they are called with, for as long as somebody can ask: an item is dropped when its step is over,
+    and all the rest with the last one.
+    """
+
+    __slots__ = ("_left", "call", "first", "items", "keys", "parent")
+
+    def __init__(self, parent: int, first: int, call: Call) -> None:
+        self.parent, self.first, self.keys = parent, first, call.keys
+        self.call: Call | None = call
+        self.items: list[Item | None] = list(call.items)
+        self._left = len(call.keys)
+
+    def arguments(self, index: int) -> tuple[Argument, ...]:
+        """What the flow gave the step; the results that it passed on unseen are not among it."""
+        assert self.call is not None
+        if not self.items:
+            return self.call.arguments
+        item = self.items[index - self.first]
+        assert item is not None
+        return (*self.call.arguments, argument_of(self.call.over, item))
+
+    def drop(self, index: int) -> None:
+        """Nobody will ask any more what this step was called with."""
+        self._left -= 1
+        if self._left <= 0:
+            self.call, self.items = None, []
+        elif self.items:
+            self.items[index - self.first] = None
+
+
+class Calls:
+    """Which step is which call of which flow. `children` are a flow's calls by key."""
+
+    __slots__ = ("_group_of", "_groups", "_start", "children")
+
+    def __init__(self, start: int) -> None:
+        self._start = start
+        self._groups: list[Group] = []
+        self._group_of = array("I")
+        self.children: dict[int, dict[bytes, int]] = {}
+
+    def add(self, parent: int, call: Call) -> range:
+        """Number the calls after all steps that there are."""
+        count, first = len(call.keys), self._start + len(self._group_of)
+        steps = range(first, first + count)
+        self._group_of.extend([len(self._groups)] * count)
+        self._groups.append(Group(parent, first, call))
+        self.children.setdefault(parent, {}).update(zip(call.keys, steps, strict=True))
+        return steps
+
+    def adopt(self, former: int, heir: int) -> None:
+        """What one flow called counts as called by another, which takes its place."""
+        if (children := self.children.pop(former, None)) is not None:
+            self.children[heir] = children
+            for index in children.values():
+                self.group(index).parent = heir
+
+    def renew(self, index: int, call: Call) -> None:
+        """The step is called again, with what may have been dropped since."""
+        again = Group(self.parent(index), index, call)
+        self._group_of[index - self._start] = len(self._groups)
+        self._groups.append(again)
+
+    def group(self, index: int) -> Group:
+        """The calls that this step, which no plan has, was made with."""
+        return self._groups[self._group_of[index - self._start]]
+
+    def wait(self, index: int) -> Wait | None:
+        """What the step waits for, if that is all it does, and it is not over."""
+        call = self.group(index).call if index >= self._start else None
+        return None if call is None else call.wait
+
+    def parent(self, index: int) -> int:
+        """The flow that called the step."""
+        return self.group(index).parent
+
+    def key(self, index: int) -> bytes:
+        """The key that its flow knows the step by."""
+        group = self.group(index)
+        return group.keys[index - group.first]
+
+    def of(self, flow: int) -> dict[bytes, int]:
+        """The steps that a flow called, by their keys."""
+        return self.children.get(flow, {})
+
+    def below(self, flow: int) -> Iterator[int]:
+        """Everything that a flow called, and that what it called did."""
+        for child in self.of(flow).values():
+            yield child
+            yield from self.below(child)
