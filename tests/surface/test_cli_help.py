@@ -12,7 +12,7 @@ import pytest
 from legato.surfaces.cli.main import COMMANDS, call, legato
 
 SPEC = (
-    "init demo check list show plan run status why runs logs resume cancel waits approve signal "
+    "init demo check list show plan run status why runs logs facts resume cancel waits approve signal "
     "versions rollback keys query doctor explain"
 )
 

@@ -10,10 +10,11 @@ from legato.kernel import events as ev
 from legato.kernel.fold import fold
 from legato.kernel.state import RunState
 from legato.plan.records import Handling, Plan, Reason, Step
-from legato.surfaces.cli.output import Screen, as_plain, cells_of, clip, count, size_in_words, wrap
+from legato.service.facts import Tally
+from legato.surfaces.cli.output import Screen, as_plain, cells_of, clip, count, size_in_words, without_colour, wrap
 from legato.surfaces.cli.progress import Lines, Live
 from legato.terms.attempt import Call, Wait
-from legato.terms.fact import Error
+from legato.terms.fact import Error, Progress
 from legato.terms.instant import Instant
 
 STEP_S = 1_000_000
@@ -110,7 +111,7 @@ def play(watcher: Lines, clock: Clock, state: RunState, outcomes: str, seconds: 
 
 def test_plain_lines_tell_each_step_of_a_small_plan() -> None:
     stream, clock, state = io.StringIO(), Clock(), make_state(3)
-    lines = Lines(Screen(stream), clock)
+    lines = Lines(Screen(stream), clock, Tally())
     lines.begin(state, 1, {})
     play(lines, clock, state, ".x.", 0.25)
     assert stream.getvalue() == "done    day@000  250 ms\nfailed  day@001: no\ndone    day@002  250 ms\n"
@@ -118,7 +119,7 @@ def test_plain_lines_tell_each_step_of_a_small_plan() -> None:
 
 def test_plain_lines_of_a_large_plan_come_by_node_and_by_time() -> None:
     stream, clock, state = io.StringIO(), Clock(), make_state(100)
-    lines = Lines(Screen(stream), clock)
+    lines = Lines(Screen(stream), clock, Tally())
     lines.begin(state, 1, {})
     play(lines, clock, state, "." * 10 + "x" + "." * 89, 0.1)
     assert stream.getvalue().splitlines() == [
@@ -130,7 +131,7 @@ def test_plain_lines_of_a_large_plan_come_by_node_and_by_time() -> None:
 
 def test_many_failures_are_told_up_to_twenty() -> None:
     stream, clock, state = io.StringIO(), Clock(), make_state(60)
-    lines = Lines(Screen(stream), clock)
+    lines = Lines(Screen(stream), clock, Tally())
     lines.begin(state, 1, {})
     play(lines, clock, state, "x" * 60)
     assert len(stream.getvalue().splitlines()) == 21
@@ -139,7 +140,7 @@ def test_many_failures_are_told_up_to_twenty() -> None:
 
 def test_the_picture_is_drawn_at_most_ten_times_a_second(terminal: Terminal) -> None:
     clock, state = Clock(), make_state(1000)
-    live = Live(Screen(terminal), clock)
+    live = Live(Screen(terminal), clock, Tally())
     live.begin(state, 1, {})
     play(live, clock, state, "." * 1000, 0.001)
     assert 6 <= terminal.getvalue().count("/1,000") <= 10
@@ -147,7 +148,7 @@ def test_the_picture_is_drawn_at_most_ten_times_a_second(terminal: Terminal) -> 
 
 def test_the_picture_shows_what_runs_and_goes_away(terminal: Terminal) -> None:
     clock, state = Clock(), make_state(4)
-    live = Live(Screen(terminal), clock)
+    live = Live(Screen(terminal), clock, Tally())
     live.begin(state, 2, {"day": (10, 20.0)})
     started = ev.AttemptsStarted(clock.now(), (0, 1), 1)
     fold(state, started)
@@ -163,6 +164,32 @@ def test_the_picture_shows_what_runs_and_goes_away(terminal: Terminal) -> None:
     assert terminal.getvalue() == shown + "\x1b[3A\r\x1b[J"
 
 
+def test_how_far_running_steps_say_they_are(terminal: Terminal) -> None:
+    clock, state, tally, stream = Clock(), make_state(4), Tally(), io.StringIO()
+    live, lines = Live(Screen(terminal), clock, tally), Lines(Screen(stream), clock, tally)
+    started = ev.AttemptsStarted(clock.now(), (0, 1, 2), 1)
+    fold(state, started)
+    for watcher in (live, lines):
+        watcher.begin(state, 3, {})
+    for step, fact in enumerate((Progress(3, 4, "loading \x1b[31m" + "x" * 60), Progress(1_500_000), Progress(0, 0))):
+        tally.hear(ev.FactsNoted(clock.now(), step, step + 1, (fact,)))
+    clock.move(6)
+    live.tick()
+    lines.tick()
+    shown = [without_colour(line) for line in terminal.getvalue().splitlines()]
+    assert all(cells_of(line) <= 60 for line in shown)
+    assert shown[1].startswith("  day@000  3/4 loading  [31mxxxx")
+    assert shown[2:] == ["  day@001  1,500,000  6.0 s", "  day@002  0/0  6.0 s"]
+    assert stream.getvalue().startswith("0 of 4 steps done; day@000 3/4 loading  [31mx")
+    assert stream.getvalue().endswith("; day@001 1,500,000; day@002 0/0\n")
+    tally.hear(ev.FactsNoted(clock.now(), 0, 1, (Progress(1, 4, "half"),)))
+    tally.hear(ev.StepSucceeded(clock.now(), 1, 2, 6.0))
+    clock.move(1)
+    live.tick()
+    assert "  day@000  ━━━━──────────── 1/4 half  7.0 s" in without_colour(terminal.getvalue())
+    assert "  day@001  7.0 s" in without_colour(terminal.getvalue())
+
+
 def hear(watcher: Lines, state: RunState, *events: ev.AnyEvent) -> None:
     """Let these events happen."""
     for event in events:
@@ -174,7 +201,7 @@ def make_flow(stream: io.StringIO, clock: Clock, **handling: Handling) -> tuple[
     """A run of a flow that is under way, and who tells of it."""
     steps = [Step("flow", "", True, Reason("requested"))]
     state = RunState("run", Plan(request="", project="", steps=steps, handling={"flow": Handling(flow=True), **handling}))
-    lines = Lines(Screen(stream), clock)
+    lines = Lines(Screen(stream), clock, Tally())
     lines.begin(state, 1, {})
     hear(lines, state, ev.AttemptsStarted(clock.now(), (0,), 1))
     return lines, state
@@ -197,7 +224,7 @@ def test_a_run_that_goes_on_tells_what_it_still_waits_for() -> None:
     stream, clock = io.StringIO(), Clock()
     _, state = make_flow(io.StringIO(), clock)
     fold(state, ev.StepsCalled(clock.now(), 0, (Call("a", wait=Wait("approval", "A?")), Call("b", wait=Wait("approval", "B?")))))
-    lines = Lines(Screen(stream), clock)
+    lines = Lines(Screen(stream), clock, Tally())
     lines.begin(state, 1, {})
     hear(lines, state, ev.WaitEnded(clock.now(), 1, "granted", b"\xc3", "ann"))
     clock.move(1)

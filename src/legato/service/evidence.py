@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -57,7 +56,7 @@ def investigate(workspace: Workspace, store: Store, trouble: Trouble, book: Logb
     last = attempts[-1] if attempts else None
     error = last.error if last is not None else None
     version = store.version(trouble.asset, trouble.partition, trouble.version) if trouble.version else None
-    file = file_of(workspace, version) if version is not None else ""
+    file = workspace.file_of(version.ref) if version is not None else ""
     return Failure(
         run=trouble.run, kind=trouble.kind, message=trouble.message, at=trouble.at,
         tries=sum(each.outcome != "parked" for each in attempts),
@@ -90,17 +89,6 @@ def _as_stored(row: dict[str, Any], version: Version) -> dict[str, Any]:
 def _query(file: str, verdict: Verdict) -> str:
     """A command for the offending rows, over the version's own file: no other name leads to what was never published."""
     return command("legato", "query", f"select * from read_parquet({literal(file)}) where {verdict.where}")
-
-
-def file_of(workspace: Workspace, version: Version) -> str:
-    """The file of a stored version; empty where its storage has none, or no longer the one that was stored."""
-    storage = workspace.storages.get(version.ref.storage)
-    if storage is None:
-        return ""
-    try:
-        return str(storage.load((version.ref,), Path))
-    except LegatoError:
-        return ""
 
 
 def _last_output(workspace: Workspace, attempt: AttemptRecord | None) -> tuple[str, ...]:

@@ -11,16 +11,20 @@ from legato.kernel.events import SkipKind
 from legato.kernel.state import FAILED, SKIPPED, RunState, Status
 from legato.ports.store import Holder, Run, Store
 from legato.runtime.conductor import read_state
+from legato.service.facts import Tally
 from legato.service.folding import MOST_RANGES, Folder
 from legato.service.naming import Names, names_of
 from legato.service.workspace import Workspace
 from legato.terms.attempt import Ref
-from legato.terms.fact import Error, Verdict
+from legato.terms.fact import Error, Progress, Verdict
 from legato.terms.instant import Instant
 from legato.terms.key import show
 
 Warned = tuple[Ref, Verdict]
 """A published version, and a check that it did not pass."""
+
+MOST_METRICS = 20
+"""How many metrics a report has."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -67,12 +71,25 @@ class Running(Struct, frozen=True, kw_only=True):
     name: str
     step: int
     since: Instant
+    progress: Progress | None = None
+
+
+class Measured(Struct, frozen=True, kw_only=True):
+    """The newest value of a metric that a step told."""
+
+    step: int
+    name: str
+    metric: str
+    value: int | float
+    unit: str
+    at: Instant
 
 
 class RunReport(Struct, frozen=True, kw_only=True):
     """One run. `state` is the run's own, but for an open one: running or interrupted. `counts` are all steps by status.
 
-    `not_undone` are steps that a rollback could not take back, with the errors of their undo.
+    `not_undone` are steps that a rollback could not take back, with the errors of their undo. `metrics` are the newest ones, the
+    last one last; `facts` counts all that was told.
     """
 
     id: str
@@ -89,6 +106,8 @@ class RunReport(Struct, frozen=True, kw_only=True):
     skips: tuple[Skip, ...] = ()
     warnings: tuple[Warning, ...] = ()
     running: tuple[Running, ...] = ()
+    metrics: tuple[Measured, ...] = ()
+    facts: int = 0
 
 
 class RunLine(Struct, frozen=True, kw_only=True):
@@ -128,8 +147,14 @@ def report_run(workspace: Workspace, store: Store, run: Run) -> RunReport:
     """How a run is, from its recorded events."""
     newest = next((each.id for each in store.runs(limit=1)), "")
     words = state_in_words(run, workspace.find_holder(), newest)
-    warned = [each for _, body in store.events(run.id) for each in warned_in(ev.decode(body))]
-    return report_state(Folder(workspace.project, workspace.extents(store)), run, read_state(store, run.id), words, warned)
+    warned: list[Warned] = []
+    tally = Tally()
+    for _, body in store.events(run.id):
+        event = ev.decode(body)
+        warned += warned_in(event)
+        tally.hear(event)
+    folder = Folder(workspace.project, workspace.extents(store))
+    return report_state(folder, run, read_state(store, run.id), words, warned, tally)
 
 
 def warned_in(event: ev.AnyEvent) -> list[Warned]:
@@ -139,7 +164,9 @@ def warned_in(event: ev.AnyEvent) -> list[Warned]:
     return [(output.ref, verdict) for output in event.outputs for verdict in output.verdicts if not verdict.passed]
 
 
-def report_state(folder: Folder, run: Run, state: RunState, words: str, warned: Sequence[Warned]) -> RunReport:
+def report_state(
+    folder: Folder, run: Run, state: RunState, words: str, warned: Sequence[Warned], tally: Tally
+) -> RunReport:  # fmt: skip
     """How a run is, from its state; `words` say how it is as a whole."""
     line, names = _line(run, words), names_of(state)
     held_up, skips = _skips(folder, state)
@@ -151,8 +178,13 @@ def report_state(folder: Folder, run: Run, state: RunState, words: str, warned: 
         not_undone=_failures(folder, state, names, state.stuck, {}), skips=skips,
         warnings=tuple(_warnings(folder, state, warned)),
         running=tuple(
-            Running(name=names.of(index), step=index, since=attempt.started) for index, attempt in state.running.items()
+            Running(name=names.of(index), step=index, since=attempt.started, progress=tally.progress.get(index))
+            for index, attempt in state.running.items()
         ) if words == "running" else (),
+        metrics=tuple(
+            Measured(step=index, name=names.of(index), metric=each.name, value=each.value, unit=each.unit, at=each.at)
+            for (index, _), each in list(tally.metrics.items())[-MOST_METRICS:]
+        ), facts=tally.count,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from legato.plan.records import Plan, Reason, Step
 from legato.plan.stale import Needs
 from legato.ports.store import Store, Trouble
 from legato.service.changes import InputChange, Inputs
-from legato.service.evidence import FailedCheck, Failure, failed_checks, file_of, investigate
+from legato.service.evidence import FailedCheck, Failure, failed_checks, investigate
 from legato.service.folding import Folder
 from legato.service.logbook import Logbook
 from legato.service.planning import Planner, Request
@@ -205,7 +205,7 @@ class _Case:
             return None
         return Seen(
             version=head.version, at=head.at, run=version.run, rows=head.ref.rows, size_bytes=head.ref.size_bytes,
-            warnings=failed_checks(version, file_of(self.workspace, version)),
+            warnings=failed_checks(version, self.workspace.file_of(version.ref)),
         )  # fmt: skip
 
     def _book(self, run: str) -> Logbook:

@@ -17,7 +17,8 @@ from legato.ports.clock import Clock
 from legato.ports.executor import Executor
 from legato.ports.storage import Storage
 from legato.ports.store import Holder, Store
-from legato.terms.errors import NotFound, UsageError
+from legato.terms.attempt import Ref
+from legato.terms.errors import LegatoError, NotFound, UsageError
 from legato.terms.key import split
 
 if TYPE_CHECKING:
@@ -67,6 +68,16 @@ class Workspace:
             why = did_you_mean(name, self.project.makers)
             raise NotFound("asset", f"no asset or task is named {name!r}", why=why, next="legato list")
         return self.project.maker(name)
+
+    def file_of(self, ref: Ref) -> str:
+        """The file of a stored value; empty where its storage has none, or no longer the one that was stored."""
+        storage = self.storages.get(ref.storage)
+        if storage is None:
+            return ""
+        try:
+            return str(storage.load((ref,), Path))
+        except LegatoError:
+            return ""
 
     def key(self, text: str, store: Store | None) -> tuple[str, str]:
         """The asset and partition of `delays@2013-01-05`; both must exist."""

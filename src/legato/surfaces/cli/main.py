@@ -41,6 +41,7 @@ COMMANDS: dict[str, Entry] = {
     "signal": Entry("waits:signal_command", "Send a signal to the flows that wait for it.", RUN),
     "runs": Entry("runs:runs", "List runs, newest first.", RUN),
     "logs": Entry("logs:logs", "Print what a run's steps printed.", RUN),
+    "facts": Entry("facts:facts", "Show what a run's steps told: metrics, tables, images.", RUN),
     "versions": Entry("versions:versions", "List the versions of an asset.", DATA),
     "rollback": Entry("versions:rollback", "Publish an older version again.", DATA),
     "keys": Entry("keys:keys", "List the keys of dynamic partitions, or add some.", DATA),

@@ -141,6 +141,17 @@ def clip(text: str, width: int) -> str:
     return text + "…"
 
 
+def readable(text: str) -> str:
+    """The text in one line, without what would move the cursor or change colours."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
+
+
+def bar(share: float, width: int) -> tuple[str, str]:
+    """A bar of so many cells: the part that is done, and the rest."""
+    full = min(width, max(0, round(share * width)))
+    return "━" * full, "─" * (width - full)
+
+
 def wrap(text: str, width: int) -> list[str]:
     """The text in lines of at most so many cells, at its blanks; words and paths are never cut."""
     if cells_of(text) <= width:

@@ -14,13 +14,16 @@ from legato.kernel.family import WAITS
 from legato.kernel.state import BACKOFF, HELD, RunState
 from legato.ports.clock import Clock
 from legato.service.estimating import Timings
+from legato.service.facts import Tally
 from legato.service.naming import names_of
 from legato.service.shell import command as shell
 from legato.surfaces.cli.call import Call
-from legato.surfaces.cli.output import Screen, cells_of, clip, count
+from legato.surfaces.cli.numbers import progress_in_words
+from legato.surfaces.cli.output import Screen, bar, cells_of, clip, count
 from legato.surfaces.cli.pace import Pace
 from legato.surfaces.cli.streaming import Stream
 from legato.terms.attempt import Wait
+from legato.terms.fact import Progress
 from legato.terms.instant import Instant, format_seconds
 
 DRAW_EVERY_S, TELL_EVERY_S = 0.1, 5.0
@@ -32,7 +35,8 @@ MOST_FAILURES = 20
 MOST_WAITS = 5
 HELD_S = 0.5
 """So long after it went on, a run tells what it was waiting for before and still is."""
-MOST_RUNNING = 5
+MOST_RUNNING, MOST_FAR = 5, 3
+_BAR = 16
 
 
 class Watcher(Protocol):
@@ -55,10 +59,13 @@ class Watcher(Protocol):
 
 
 class Lines:
-    """Plain lines: a step or, in a large plan, a node that is done; each failure; and how far it is, every few seconds."""
+    """Plain lines: a step or, in a large plan, a node that is done; each failure; and how far it is, every few seconds.
 
-    def __init__(self, screen: Screen, clock: Clock) -> None:
-        self.screen, self.clock = screen, clock
+    `tally` holds what the run's steps told; somebody else keeps it.
+    """
+
+    def __init__(self, screen: Screen, clock: Clock, tally: Tally) -> None:
+        self.screen, self.clock, self.tally = screen, clock, tally
         self._failures = self._waits = self._undone = 0
         self._told = Instant(0)
 
@@ -100,7 +107,12 @@ class Lines:
 
     def state_in_words(self, now: Instant) -> str:
         """How far the run is: `812 of 1,475 done, 3 failed, about 40 s left`."""
-        return f"{self.pace.done:,} of {count(self.pace.total, 'step')} done{self.trouble()}{self.time_left(now)}"
+        return f"{self.pace.done:,} of {count(self.pace.total, 'step')} done{self.trouble()}{self.time_left(now)}{self.far()}"
+
+    def far(self) -> str:
+        """How far some of the steps that run say they are."""
+        told = [(index, each) for index in self.state.running if (each := self.tally.progress.get(index)) is not None]
+        return "".join(f"; {self.names.of(index)} {progress_in_words(each)}" for index, each in told[:MOST_FAR])
 
     def trouble(self) -> str:
         """What failed or waits for another try."""
@@ -240,15 +252,30 @@ class Live(Lines):
     def _picture(self, now: Instant) -> list[str]:
         done, total = self.pace.done, self.pace.total
         head = f" {done:,}/{total:,}{self.trouble()}  {format_seconds(self.pace.elapsed_s(now))}{self.time_left(now)}"
-        bar = _bar(done / max(1, total), min(40, max(8, self.screen.width - cells_of(head) - 1)))
-        lines = [self.screen.paint(bar[0], "green") + self.screen.paint(bar[1], "dim") + head]
+        lines = [self._bar(done / max(1, total), min(40, max(8, self.screen.width - cells_of(head) - 1))) + head]
         for index, attempt in list(self.state.running.items())[:MOST_RUNNING]:
             took = format_seconds((now - attempt.started) / 1e6)
             stopping = f" stopping ({attempt.stopping})" if attempt.stopping else ""
-            name = clip(self.names.of(index), self.screen.width - len(took) - len(stopping) - 6)
-            lines.append(f"  {self.screen.paint(name, 'cyan')}  {self.screen.paint(took + stopping, 'dim')}")
+            lines.append(self._running(self.names.of(index), self.tally.progress.get(index), took + stopping))
         more = len(self.state.running) - MOST_RUNNING
         return [*lines, self.screen.paint(f"  and {more} more", "dim")] if more > 0 else lines
+
+    def _running(self, name: str, progress: Progress | None, took: str) -> str:
+        """One step that runs: its name, how far it says it is, how long it has run."""
+        room = self.screen.width - len(took) - 6
+        far = ""
+        if progress is not None:
+            words = clip(progress_in_words(progress), room // 2)
+            room -= cells_of(words) + 2
+            if progress.total and room > _BAR + 12:
+                far = self._bar(progress.done / progress.total, _BAR) + " "
+                room -= _BAR + 1
+            far += f"{words}  "
+        return f"  {self.screen.paint(clip(name, room), 'cyan')}  {far}{self.screen.paint(took, 'dim')}"
+
+    def _bar(self, share: float, width: int) -> str:
+        full, rest = bar(share, width)
+        return self.screen.paint(full, "green") + self.screen.paint(rest, "dim")
 
     def _draw(self, above: str, picture: list[str]) -> None:
         """Put a picture in the place of the one before, in one write, with text above that stays."""
@@ -258,14 +285,9 @@ class Live(Lines):
         self._shown = picture
 
 
-def _bar(share: float, width: int) -> tuple[str, str]:
-    full = min(width, round(share * width))
-    return "━" * full, "─" * (width - full)
-
-
-def watcher_for(call: Call, clock: Clock) -> Watcher:
+def watcher_for(call: Call, clock: Clock, tally: Tally) -> Watcher:
     """What suits where the answer goes."""
     if call.json:
         return Stream(call)
     screen = call.screen
-    return Live(screen, clock) if screen.is_terminal else Lines(screen, clock)
+    return Live(screen, clock, tally) if screen.is_terminal else Lines(screen, clock, tally)

@@ -15,6 +15,7 @@ from legato.kernel import events as ev
 from legato.kernel.state import RunState
 from legato.plan.records import Plan
 from legato.runtime.conductor import Conductor, Live
+from legato.service.facts import Tally
 from legato.service.folding import Folder
 from legato.service.reporting import RunReport, Warned, report_state, warned_in
 from legato.service.running import Session, run
@@ -75,7 +76,8 @@ class Sitting:
 
     def __init__(self, call: Call, workspace: Workspace) -> None:
         self.call, self.workspace = call, workspace
-        self._watcher = watcher_for(call, workspace.clock)
+        self._tally = Tally()
+        self._watcher = watcher_for(call, workspace.clock, self._tally)
         self._stopper = Stopper()
         self._live: Live | None = None
         self._warned: list[Warned] = []
@@ -168,6 +170,7 @@ class Sitting:
     def _hear(self, state: RunState, events: list[ev.AnyEvent]) -> None:
         for event in events:
             self._warned += warned_in(event)
+            self._tally.hear(event)
         self._quietly(lambda: self._watcher.hear(state, events))
 
     def _quietly(self, tell: Callable[[], None]) -> None:
@@ -185,7 +188,7 @@ class Sitting:
         assert self._live is not None
         state, row = self._live.state, self._live.book.run
         words = "interrupted" if state.ended is None else row.state
-        report = report_state(self._folder(self._conductor), row, state, words, self._warned)
+        report = report_state(self._folder(self._conductor), row, state, words, self._warned, self._tally)
         report = replace(report, seconds=(self.workspace.clock.now() - self._began) / 1e6)
         code = EXIT_INTERRUPTED if state.ended is None else EXIT_OK if state.ended == "succeeded" else EXIT_FAILED
         self._say(report, ok=code == EXIT_OK)

@@ -10,6 +10,7 @@ from legato.service.running import find_run
 from legato.service.shell import command as shell
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.listing import in_counts
+from legato.surfaces.cli.numbers import progress_in_words
 from legato.surfaces.cli.output import Screen, count, when
 from legato.surfaces.cli.summary import draw_summary
 from legato.terms.instant import format_seconds
@@ -62,7 +63,8 @@ def status(call: Call, run: str | None) -> None:
 def _draw_report(screen: Screen, report: RunReport) -> None:
     screen.say(f"{report.request}, asked by {report.actor} at {when(report.at)}")
     for each in report.running[:5]:
-        screen.say(f"  {screen.status('running')}  {each.name}, since {when(each.since)}")
+        far = f", {progress_in_words(each.progress)}" if each.progress is not None else ""
+        screen.say(f"  {screen.status('running')}  {each.name}, since {when(each.since)}{far}")
     if len(report.running) > 5:
         screen.say(f"  and {len(report.running) - 5} more")
     draw_summary(screen, report)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from legato.service.reporting import Failure, RunReport
+from collections.abc import Sequence
+
+from legato.service.reporting import Failure, Measured, RunReport
 from legato.service.shell import command as shell
-from legato.surfaces.cli.output import Screen, count
+from legato.surfaces.cli.numbers import in_unit
+from legato.surfaces.cli.output import Screen, count, readable
 from legato.terms.instant import format_seconds
 from legato.terms.key import split_number
 
 MOST_FAILURES = 10
+MOST_STEPS, MOST_METRICS = 5, 5
+"""Of how many steps the newest metrics are told, and how many of each."""
 
 _ORDER = ("succeeded", "failed", "skipped", "cancelled", "undone", "running")
 _LEFT = ("waiting", "ready", "backoff", "held", "parked")
@@ -38,6 +43,9 @@ def draw_summary(screen: Screen, report: RunReport) -> None:
     for skip in report.skips:
         screen.say()
         screen.say(screen.hang("", f"{count(skip.count, 'step')} {_SKIPPED[skip.kind]}: {skip.names}"))
+    if report.metrics:
+        screen.say()
+        _draw_metrics(screen, report.metrics)
     steps = next_commands(report)
     if steps:
         screen.say()
@@ -45,6 +53,20 @@ def draw_summary(screen: Screen, report: RunReport) -> None:
         for number, (command, purpose) in enumerate(steps):
             head = screen.paint("next: ", "dim") if number == 0 else "      "
             screen.say(f"{head}{screen.paint(command.ljust(width), 'bold')}  {screen.paint(purpose, 'dim')}")
+
+
+def _draw_metrics(screen: Screen, metrics: Sequence[Measured]) -> None:
+    """The newest metrics, step by step: of each step some, and of the steps those that told last."""
+    by_step: dict[str, list[str]] = {}
+    for each in metrics:
+        by_step.setdefault(each.name, []).append(f"{readable(each.metric)} {in_unit(each.value, each.unit)}")
+    for name, told in list(by_step.items())[-MOST_STEPS:]:
+        more = f" and {len(told) - MOST_METRICS} more" if len(told) > MOST_METRICS else ""
+        screen.say(
+            screen.hang(
+                f"{screen.paint('told', 'cyan')}    {screen.paint(name, 'bold')}: ", ", ".join(told[-MOST_METRICS:]) + more
+            )
+        )
 
 
 def _headline(screen: Screen, report: RunReport) -> str:
@@ -80,12 +102,13 @@ def _draw_failure(screen: Screen, failure: Failure, word: str) -> None:
 
 def next_commands(report: RunReport) -> list[tuple[str, str]]:
     """What to do next, as commands, each with what it is for."""
+    facts = [(f"legato facts {report.id}", "all that its steps told")] if report.facts else []
     if report.state == "running":
         return [(f"legato logs -f {report.id}", "what it prints"), (f"legato cancel {report.id}", "stop it")]
     if report.state == "interrupted":
         return [(f"legato resume {report.id}", "go on where it stopped")]
     if report.state == "succeeded":
-        return [("legato list", "what there is now")]
+        return [("legato list", "what there is now"), *facts]
     if report.not_undone:
         return [
             (shell("legato", "logs", report.id, report.not_undone[0].example), "what its undo printed"),
