@@ -133,7 +133,7 @@ def test_all_that_a_step_told(site: Path) -> None:
 def test_another_try(site: Path) -> None:
     lines = told(legato(site, "facts", "last", "model", "--attempt", "1").stdout).splitlines()
     assert (lines[0], lines[-1]) == ("── model", "  try  1")
-    assert legato(site, "facts", "last", "model", "--attempt", "3").stdout.startswith("nothing of run ")
+    assert told(legato(site, "facts", "last", "model", "--attempt", "3").stdout) == "model of run RUN told nothing"
 
 
 def test_facts_in_json(site: Path) -> None:

@@ -57,6 +57,7 @@ class Logbook:
         self.causes: dict[int, int] = {}
         self.outcome: ev.Outcome | None = None
         self._tries: dict[int, int] = {}
+        self._newest: dict[int, int] = {}
         self._names = Names(self.plan.steps, self.plan.handling, len(self.plan.steps))
         self._after = 0
 
@@ -110,6 +111,7 @@ class Logbook:
     def _start(self, event: ev.AttemptsStarted, step: int, token: int) -> int:
         planned = self.plan.steps[step]
         self._tries[step] = self._tries.get(step, 0) + 1
+        self._newest[step] = token
         self.attempts[token] = AttemptRecord(
             step=step, token=token, node=planned.node, partition=planned.partition, number=self._tries[step], mode=event.mode,
             started=event.at,
@@ -130,9 +132,12 @@ class Logbook:
 
     def _forget(self, steps: tuple[int, ...]) -> list[int]:
         """Attempts that were taken back are no tries; those that had begun before their conductor died may have left output."""
-        gone, kept = set(steps), []
-        for token in [token for token, each in self.attempts.items() if each.step in gone and not each.outcome]:
-            self._tries[self.attempts[token].step] -= 1
+        kept: list[int] = []
+        for step in steps:
+            token = self._newest.get(step, 0)
+            if token not in self.attempts or self.attempts[token].outcome:
+                continue
+            self._tries[step] -= 1
             if self.attempts[token].log is None:
                 del self.attempts[token]
             else:

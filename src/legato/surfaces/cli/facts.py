@@ -14,7 +14,7 @@ from legato.service.running import find_run
 from legato.service.shell import command as shell
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.numbers import in_unit, number, progress_in_words, sparkline
-from legato.surfaces.cli.output import Screen, as_plain, bar, clip, count, readable, size_in_words
+from legato.surfaces.cli.output import Screen, bar, clip, count, readable, size_in_words
 from legato.terms.errors import LegatoError
 
 _MOST_STEPS = 20
@@ -38,14 +38,14 @@ def facts(call: Call, run: str, step: str, attempt: int | None, rows: int, save:
     store = call.history(workspace)
     found = read_facts(workspace, store, find_run(store, run).id, step, attempt or 0)
     saved = _save(found, save) if save is not None else []
-    result = as_plain(found) if save is None else {**as_plain(found), "saved": saved}
-    call.answer(result, lambda: _draw(call.screen, found, rows, saved, alone=bool(step)))
+    result = found if save is None else {"run": found.run, "steps": found.steps, "saved": saved}
+    call.answer(result, lambda: _draw(call.screen, found, step, rows, saved))
 
 
-def _draw(screen: Screen, found: RunFacts, rows: int, saved: list[str], *, alone: bool) -> None:
+def _draw(screen: Screen, found: RunFacts, asked: str, rows: int, saved: list[str]) -> None:
     if not found.steps:
-        screen.say(f"{'nothing' if alone else 'no step'} of run {found.run} told anything")
-    shown = found.steps if alone else found.steps[:_MOST_STEPS]
+        screen.say(f"{asked or 'no step'} of run {found.run} told {'nothing' if asked else 'anything'}")
+    shown = found.steps if asked else found.steps[:_MOST_STEPS]
     for at, step in enumerate(shown):
         if at:
             screen.say()
