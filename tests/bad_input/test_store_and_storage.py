@@ -257,6 +257,17 @@ def test_what_flows_hand_on_and_pictures_are_nobodys_leftover(tmp_path: Path, as
     assert "1 file" in ask(tmp_path, "doctor").found("leftovers")[0][1]
 
 
+def test_values_that_a_resumed_flow_hands_over_again_are_nobodys_leftover(site: Path, ask: Any) -> None:
+    made = "@lg.asset\ndef copied(found: bytes) -> int:\n    return len(found)\n\n\n"
+    task = '@lg.task(on_failure="rollback")\ndef fails() -> None:\n    raise ValueError\n\n\n'
+    flow = '@lg.flow\ndef hands() -> None:\n    copied.materialize(found=b"y" * 200_000)\n    fails()\n'
+    (site / "pipeline.py").write_text(f"{PIPELINE}\n\n{made}{task}{flow}")
+    assert ask(site, "run", "hands").exit == 1
+    assert ask(site, "resume").exit == 1
+    assert len(list((site / ".legato" / "data" / "hands" / "_").iterdir())) == 2
+    assert ask(site, "doctor").found("leftovers") == [("ok", "none", "")]
+
+
 def test_nothing_is_removed_while_something_runs(littered: Path, ask: Any) -> None:
     writer = open_workspace(littered).open_writer("legato run rows")
     told = ask(littered, "doctor", "--fix", "--yes")
