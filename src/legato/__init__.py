@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from legato.declare.faces import Input, asset, assets, check, flow, previous, resource, source, task
     from legato.declare.mapping import all_partitions, look_back
     from legato.declare.node import Retry
-    from legato.declare.options import Pool
     from legato.declare.partitions import Partition, daily, dynamic, hourly, monthly, product, static, weekly
+    from legato.declare.pool import Pool, rate
     from legato.declare.resource import Context, Secret, secret
     from legato.declare.rules import (
         column,
@@ -43,8 +43,8 @@ _HOMES = {
     "declare.faces": ("Input", "asset", "assets", "check", "flow", "previous", "resource", "source", "task"),
     "declare.mapping": ("all_partitions", "look_back", "mapping"),
     "declare.node": ("Retry",),
-    "declare.options": ("Pool",),
     "declare.partitions": ("Partition", "daily", "dynamic", "hourly", "monthly", "product", "static", "weekly"),
+    "declare.pool": ("Pool", "rate"),
     "declare.resource": ("Context", "Secret", "secret"),
     "declare.rules": (
         "column", "contract", "expression", "in_range", "in_set", "matches", "not_null", "row_count", "unique",
@@ -65,7 +65,7 @@ __all__ = [  # noqa: RUF022 - in the order in which one learns them
     "cron", "every", "updated", "keep_fresh", "file", "webhook", "message", "trigger",
     "sleep", "approval", "signal",
     "log", "metric", "progress", "table", "markdown", "image",
-    "load", "Retry", "Pool", "Context", "Secret", "Future", "TaskFailed", "LegatoError",
+    "load", "Retry", "Pool", "rate", "Context", "Secret", "Future", "TaskFailed", "LegatoError",
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from legato.declare import order
+from legato.declare.pool import Use
 from legato.kernel import commands as cmd
 from legato.kernel import events as ev
 from legato.kernel.board import Board
@@ -24,12 +25,18 @@ MORNING = Instant(1_700_000_000_000_000)
 
 def how(**options: Any) -> Handling:
     """How a step is treated."""
-    return Handling(**options)
+    return Handling(**_with_pools(options))
+
+
+def _with_pools(options: dict[str, Any]) -> dict[str, Any]:
+    """`pool="db"` is short for the one pool of that name."""
+    pool = options.pop("pool", None)
+    return options if pool is None else {**options, "pools": (Use(pool),)}
 
 
 def asset(*names: str, **options: Any) -> Handling:
     """How a step that makes these assets is treated."""
-    return Handling(outputs=names, **options)
+    return Handling(outputs=names, **_with_pools(options))
 
 
 def make_plan(text: str, *, fresh: str = "", blocked: str = "", **handling: Handling) -> Plan:
@@ -60,11 +67,13 @@ def make_plan(text: str, *, fresh: str = "", blocked: str = "", **handling: Hand
 class Scene:
     """One run. Every decision is checked against the invariants; `close` checks that a replay gives the same state."""
 
-    def __init__(self, text: str, *, board: Board | None = None, run_id: str = "r", **options: Any) -> None:
+    def __init__(
+        self, text: str, *, board: Board | None = None, run_id: str = "r", at: Instant = MORNING, **options: Any
+    ) -> None:
         self.plan = make_plan(text, **options)
-        self.state = RunState(run_id, self.plan, board)
+        self.state = RunState(run_id, self.plan, board, at=at)
         self.names = [show(step.node, step.partition) for step in self.plan.steps]
-        self.now = MORNING
+        self.now = at
         self.events: list[ev.AnyEvent] = []
         self.asked: list[cmd.Command] = []
         self._told = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from scene import asset, how
 
 from legato.declare.node import Retry
+from legato.declare.pool import Limit
 from legato.kernel.board import Board
 
 TEN = Retry(3, "fixed", 10.0, jitter=False)
@@ -180,7 +181,7 @@ def test_resume_of_an_open_or_succeeded_run_changes_nothing(play):
 
 def test_take_over_voids_what_the_former_conductor_started(play):
     """Attempts of a dead conductor are handed out again, under new tokens and at no cost; their late words are refused."""
-    scene = play("a, b -> c", a=asset("x", retry=TEN), board=Board({"default": 2}))
+    scene = play("a, b -> c", a=asset("x", retry=TEN), board=Board({"default": Limit(2)}))
     scene.start()
     scene.done("b")
     scene.told()

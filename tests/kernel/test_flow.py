@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from legato.declare.pool import Limit, Use
 from legato.kernel import events as ev
 from legato.kernel.board import Board
 from legato.kernel.commands import Command, Deliver, KillAttempt, StartAttempts, StartBeside
@@ -20,7 +21,8 @@ from legato.terms.fact import Error, Metric, Progress
 from legato.terms.instant import Instant
 
 HANDLING = {
-    "flow": Handling(flow=True, lost_retries=100), "sub": Handling(flow=True), "task": Handling(), "slow": Handling(pool="one"),
+    "flow": Handling(flow=True, lost_retries=100), "sub": Handling(flow=True), "task": Handling(),
+    "slow": Handling(pools=(Use("one"),)),
     "undone": Handling(undo=True), "fatal": Handling(on_failure="rollback"),
 }  # fmt: skip
 
@@ -30,7 +32,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.now = 1_000_000
-        self.state = RunState("r", self._plan(), Board({"one": 1}))
+        self.state = RunState("r", self._plan(), Board({"one": Limit(1)}))
         self.events: list[ev.AnyEvent] = []
         self.commands: list[Command] = []
 
@@ -46,7 +48,7 @@ class Stage:
         return decision.commands
 
     def replay(self) -> RunState:
-        state = RunState("r", self._plan(), Board({"one": 1}))
+        state = RunState("r", self._plan(), Board({"one": Limit(1)}))
         for event in self.events:
             fold(state, ev.decode(ev.encode(event)))
         assert bytes(state.status) == bytes(self.state.status)
@@ -274,9 +276,9 @@ def test_a_call_that_rolls_back_undoes_what_the_flow_did(stage: Stage) -> None:
 
 
 def test_a_node_that_joined_the_project_later_is_handled_as_it_says(stage: Stage) -> None:
-    stage.state.later = {"new": Handling(pool="one")}
+    stage.state.later = {"new": Handling(pools=(Use("one"),))}
     stage.call(stage.start_flow(), Call((b"a",), "new"))
-    assert stage.replay().plan.handling["new"].pool == "one"
+    assert stage.replay().plan.handling["new"].pools == (Use("one"),)
 
 
 def test_what_a_flow_told_is_remembered_by_its_keys(stage: Stage) -> None:

@@ -5,66 +5,69 @@ from __future__ import annotations
 from scene import asset, how
 
 from legato.declare.node import Retry
+from legato.declare.pool import Limit
 from legato.kernel.board import Board
 
 
 def test_a_pool_allows_so_many_attempts_at_once(play):
     """Slots bound the attempts under way, whatever workers offer."""
-    board = Board({"db": 2})
+    board = Board({"db": Limit(2)})
     scene = play("a*5", a=how(pool="db"), board=board)
     assert scene.offer(a=1e-5) == ["a@0", "a@1"]
     assert scene.offer(a=1e-5) == []
     scene.done("a@0")
     assert scene.start() == ["a@2"]
-    assert board.used == {"db": 2}
+    assert board.used == {("db", ""): 2}
 
 
 def test_a_full_pool_hides_no_other_pools_work(play):
     """Ready steps behind a full pool, though first by priority, leave the way free for others."""
-    board = Board({"db": 1})
+    board = Board({"db": Limit(1)})
     scene = play("a*50, b", a=how(pool="db", priority=9), board=board)
     assert scene.start() == ["a@0", "b"]
 
 
 def test_a_pool_is_shared_by_all_runs(play):
     """Two runs together never hold more slots than there are."""
-    board = Board({"db": 1})
+    board = Board({"db": Limit(1)})
     first, second = (play("a*2", a=how(pool="db"), board=board, run_id=run_id) for run_id in "rq")
     assert first.start() == ["a@0"]
     assert second.start() == []
     first.done("a@0")
+    assert second.start() == [], "of steps that wait equally long the older run's go first"
+    assert first.start() == ["a@1"]
+    first.done("a@1")
     assert second.start() == ["a@0"]
-    assert first.start() == []
 
 
 def test_slots_come_back_however_an_attempt_ends(play):
     """Success, failure, loss, refusal, return and cancellation all free the slot."""
-    board = Board({"db": 1})
+    board = Board({"db": Limit(1)})
     scene = play("a*6", a=how(pool="db", lost_retries=0), board=board)
     for end in (scene.done, scene.raises, scene.lost, scene.declines):
         end(*scene.start())
-        assert board.used["db"] == 0
+        assert board.used["db", ""] == 0
     (name,) = scene.start()
     scene.returns(name)
-    assert board.used["db"] == 0
+    assert board.used["db", ""] == 0
     scene.start()
     scene.cancel()
     scene.lost(name)
-    assert board.used["db"] == 0
+    assert board.used["db", ""] == 0
     assert scene.outcome == "cancelled"
 
 
 def test_higher_priority_starts_first_then_plan_order(play):
     """Priority decides among all ready steps, also across pools."""
-    scene = play("a, b, c, d", b=how(priority=5), c=how(priority=-1), d=how(priority=7, pool="db"), board=Board({"db": 1}))
+    scene = play("a, b, c, d", b=how(priority=5), c=how(priority=-1), d=how(priority=7, pool="db"), board=Board({"db": Limit(1)}))
     assert scene.start() == ["d", "b", "a", "c"]
 
 
 def test_priority_holds_across_pools_when_steps_were_skipped(play):
     """A stale entry at the head of one pool lends its priority to nobody."""
     scene = play(
-        "x, a, b, c", board=Board({"p": 9, "q": 9}), x=how(on_failure="halt"), a=how(pool="p", priority=9), b=how(pool="p"),
-        c=how(pool="q", priority=5),
+        "x, a, b, c", board=Board({"p": Limit(9), "q": Limit(9)}), x=how(on_failure="halt"), a=how(pool="p", priority=9),
+        b=how(pool="p"), c=how(pool="q", priority=5),
     )  # fmt: skip
     assert scene.offer() == ["a"]
     scene.die()
@@ -155,8 +158,8 @@ def test_a_retry_lets_others_write_in_between(play):
 def test_several_outputs_are_claimed_together(play):
     """A step that makes two assets waits for both."""
     board = Board()
-    both = play("a", a=asset("x", "y"), board=board, run_id="both")
     one = play("a, b", a=asset("x"), b=asset("y"), board=board, run_id="one")
+    both = play("a", a=asset("x", "y"), board=board, run_id="both")
     assert one.start() == ["a", "b"]
     assert both.start() == []
     one.done("a")

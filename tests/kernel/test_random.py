@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scene import MORNING, Scene, asset, how, make_plan, picture
 
 from legato.declare.node import Retry
+from legato.declare.pool import Limit
 from legato.kernel import events as ev
 from legato.kernel.board import Board
 from legato.kernel.commands import DiscardStaged
@@ -19,7 +20,7 @@ from legato.terms.fact import Error, Metric, Verdict
 
 CALM = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 NAMES = "abcde"
-SLOTS = {"one": 1, "two": 2}
+SLOTS = {"one": Limit(1), "two": Limit(2)}
 
 handlings = st.builds(
     lambda makes, **options: lambda name: asset(*[f"{name}{number}" for number in range(makes)], **options),
@@ -27,7 +28,7 @@ handlings = st.builds(
     retry=st.builds(Retry, st.integers(0, 2), delay_s=st.sampled_from([0.0, 1.0, 9.0]), jitter=st.booleans()),
     lost_retries=st.integers(0, 2),
     timeout_s=st.sampled_from([None, None, 5.0]),
-    pool=st.sampled_from(["default", "one", "two"]),
+    pool=st.sampled_from([None, "one", "two"]),
     priority=st.integers(-2, 2),
     on_failure=st.sampled_from(["skip", "skip", "halt", "rollback"]),
     fallback=st.booleans(),
@@ -126,9 +127,11 @@ def test_any_two_runs_under_any_inputs(edges, counts, treated, acts):
     for what, number, second in acts:
         if what == "die" and any(scene.state.running for scene in scenes):
             continue  # conductors die with all their runs: the world ring does that
+        if what == "die":
+            board.leave(scenes[second].state.number)
         act(scenes[second], what, number)
         if what == "die":
-            scenes[second].state.board = board
+            scenes[second].state.join(board, scenes[second].now)
     finish(*scenes)
     for scene in scenes:
         scene.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from scene import asset, how
 
 from legato.declare.node import Retry
+from legato.declare.pool import Limit
 from legato.kernel.board import Board
 from legato.terms.attempt import Done
 
@@ -117,7 +118,7 @@ def test_an_undo_that_declines_has_undone_nothing(play):
 
 def test_an_undo_is_bound_by_time_pools_and_claims(play):
     """An undo is an attempt: it needs a slot and its asset partitions, and must not outlast its time limit."""
-    board = Board({"db": 1})
+    board = Board({"db": Limit(1)})
     scene = play("a -> b", a=asset("x", undo=True, pool="db", timeout_s=600.0), b=BACK, board=board)
     other = play("a", a=asset("x", pool="db"), board=board, run_id="other")
     scene.start()
@@ -131,7 +132,7 @@ def test_an_undo_is_bound_by_time_pools_and_claims(play):
     scene.wait(600)
     scene.lost("a")
     assert scene.outcome == "partly_undone"
-    assert board.used["db"] == 0
+    assert board.used["db", ""] == 0
 
 
 def test_an_undo_waits_for_a_claim_even_where_slots_are_free(play):

@@ -12,6 +12,7 @@ from time import process_time
 
 import pytest
 
+from legato.declare.pool import Limit
 from legato.plan import validate
 from legato.terms.errors import EXIT_INVALID, InvalidProject, LegatoError
 from legato.worker.loading import load_project
@@ -148,7 +149,7 @@ def test_the_project_is_found_from_any_folder_below(tmp_path: Path) -> None:
     write(tmp_path, files)
     loaded = load_project(tmp_path / "docs" / "deep")
     assert (loaded.config.name, loaded.config.root, loaded.config.modules) == ("airline", tmp_path, ("flows/daily.py",))
-    assert loaded.project.pools == {"crm": 2}
+    assert loaded.project.pools == {"crm": Limit(2)}
     assert str(loaded.project.nodes["flights"].place) == "src/flows/daily.py:2"
     assert loaded.code.body("flights").fn() == 1
 

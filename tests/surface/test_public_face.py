@@ -20,7 +20,7 @@ NAMES = """
     cron every updated keep_fresh file webhook message trigger
     sleep approval signal
     log metric progress table markdown image
-    load Retry Pool Context Secret Future TaskFailed LegatoError
+    load Retry Pool rate Context Secret Future TaskFailed LegatoError
 """.split()  # noqa: SIM905
 
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 import pytest
 
 import legato as lg
+from legato.declare.pool import Use
 from legato.terms.errors import LegatoError
 
 
@@ -49,7 +50,7 @@ def test_keywords_become_the_node() -> None:
     node = delays.node
     assert (node.name, node.kind, node.outputs) == ("delays", "asset", ("delays",))
     assert (node.retry, node.timeout_s) == (lg.Retry(3), 5400.0)
-    assert (node.pool, node.priority) == ("crm", 5)
+    assert (node.pools, node.priority) == ((Use("crm"),), 5)
     assert (node.owner, node.tags) == ("ops@airline.example", ("daily",))
     assert flights.node.description == "All flights.\n\nOne number each."
     assert node.place is not None

@@ -11,6 +11,7 @@ import pytest
 
 import legato as lg
 from legato.declare.calling import CALLER
+from legato.declare.pool import Use
 from legato.terms.attempt import Wait
 from legato.terms.errors import LegatoError, UsageError
 
@@ -261,5 +262,6 @@ def test_keywords_of_a_flow() -> None:
 
     node = month_end.node
     assert (node.name, node.owner, node.tags, node.domain, node.version) == ("month.end", "finance", ("monthly",), "books", "7")
-    assert (node.retry.times, node.timeout_s, node.pool, node.on_failure, node.undo) == (2, 259_200.0, "books", "rollback", True)
+    assert (node.retry.times, node.timeout_s, node.on_failure, node.undo) == (2, 259_200.0, "rollback", True)
+    assert node.pools == (Use("books"),)
     assert (month_end.faults, month_end.undo) == ([], give_back)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from legato.declare.node import Dep, Node, Project, Retry
+from legato.declare.pool import Use
 from legato.kernel.inputs import Resume
 from legato.ports.store import Commit
 from legato.testing.sample import Script
@@ -119,7 +120,7 @@ def test_a_run_may_outlive_a_node_of_its_project():
 
 def test_a_run_that_is_owned_already_is_resumed_in_place():
     """Resuming twice in one conductor neither reads the run again nor loses a slot."""
-    world = open_world(node("x", pool="p"), bad=("x",))
+    world = open_world(node("x", pools=(Use("p"),)), bad=("x",))
 
     def begin(conductor):
         run = conductor.accept(world.plan(conductor.store, wish("first", "x")), actor="ann")

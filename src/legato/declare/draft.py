@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from legato.declare import order
 from legato.declare.body import Body, Code, check_key, undo_key, until_key, when_key
 from legato.declare.faces import AnyFace, CheckFace, CheckSet, Declaration, Face, ResourceFace
-from legato.declare.node import DEFAULT_POOL, Check, Dep, Node, Project
+from legato.declare.node import Check, Dep, Node, Project
+from legato.declare.pool import DEFAULT_POOL, Limit, Use
 from legato.declare.resolve import Names, Resolver, did_you_mean
 from legato.terms.errors import Fault, Place
 from legato.terms.fact import Severity
@@ -24,7 +25,7 @@ class Site(Struct, frozen=True, kw_only=True):
     """What a project's declarations are judged against: its name, pools and storages; places are shown from `root`."""
 
     name: str
-    pools: Mapping[str, int] = {}
+    pools: Mapping[str, Limit] = {}
     storages: tuple[str, ...] = BUILT_IN_STORAGES
     root: str = ""
 
@@ -48,6 +49,7 @@ class Draft:
         self._names = Names()
         self._resolver = Resolver(self._names, self.faults)
         self._nodes: dict[str, Node] = {}
+        self._limits: dict[str, Limit] = {}
         self._faces: dict[str, AnyFace] = {}
         self._bodies: dict[str, Body] = {}
         self._resources: dict[Any, Body] = {}
@@ -67,6 +69,7 @@ class Draft:
             self._settle_called()
         for face in self._faces.values():
             self._read_beside(face)
+        self._require_pools()
         self._read_triggers([node for node in self._nodes.values() if node.trigger is not None])
         self._read_checks([each for each in declared if isinstance(each, CheckFace | CheckSet)])
         for node in self._nodes.values():
@@ -159,13 +162,40 @@ class Draft:
             self._bodies[until_key(node.name)] = self._resolver.beside(face, face.until, "until", inputs, judges=True)
         if face.fallback is not None:
             self._nodes[node.name] = replace(node, fallback=self._fallback(face, node))
-        pools = self.site.pools
-        if node.pool != DEFAULT_POOL and node.pool not in pools:
-            hint = did_you_mean(node.pool, pools) or f"add `{node.pool} = 2` under [pools] in the project's configuration"
-            self._fault("pool-unknown", f"{node.name}: there is no pool `{node.pool}`", node.place, hint)
+        self._read_pools(node.name)
         if node.storage and node.storage not in self.site.storages:
             hint = did_you_mean(node.storage, self.site.storages) or f"there are {', '.join(self.site.storages)}"
             self._fault("storage-unknown", f"{node.name}: there is no storage `{node.storage}`", node.place, hint)
+
+    def _read_pools(self, name: str) -> None:
+        """The pools that the node uses are known, each of one size, and a key is a parameter that is given to every step."""
+        node, known = self._nodes[name], self.site.pools
+        for pool, limit in node.limits.items():
+            if limit != (other := known.get(pool) or self._limits.setdefault(pool, limit)):
+                what = f"{name}: pool `{pool}` has {limit} here and {other} elsewhere"
+                self._fault("pool-size", what, node.place, "give its size in one place, and its name everywhere else")
+        if not node.pools and DEFAULT_POOL in known:
+            self._nodes[name] = replace(node, pools=(Use(DEFAULT_POOL),))
+        for use in node.pools:
+            if use.key and use.key not in (given := self._given(node)):
+                hint = did_you_mean(use.key, given) or (f"there are {', '.join(given)}" if given else "a flow's calls have some")
+                self._fault("pool-key", f"{name}: pool key `{use.key}` is no parameter that is given to it", node.place, hint)
+
+    def _require_pools(self) -> None:
+        """Every pool that a node only names has its size somewhere."""
+        known = {**self.site.pools, **self._limits}
+        for node in self._nodes.values():
+            for use in node.pools:
+                if use.pool not in known:
+                    hint = did_you_mean(use.pool, known) or f"add `{use.pool} = 2` under [pools] in the project's configuration"
+                    self._fault("pool-unknown", f"{node.name}: there is no pool `{use.pool}`", node.place, hint)
+
+    def _given(self, node: Node) -> list[str]:
+        """The parameters that a call gives, and what a partition is called."""
+        inputs = {dep.param for dep in node.deps}
+        bindings = self._bodies[node.name].bindings
+        called = [each.param for each in bindings if each.source == "input" and each.param not in inputs]
+        return [*called, "partition"] if node.partitions is not None else called
 
     def _fallback(self, face: AnyFace, node: Node) -> str:
         found = self._names.expand(face.fallback)
@@ -299,7 +329,7 @@ class Draft:
         """The nodes in this order, not yet fingerprinted."""
         nodes = {name: self._nodes[name] for name in names}
         makers = {made: maker for made, maker in self._names.makers.items() if maker in nodes}
-        return Project(name=self.site.name, nodes=nodes, makers=makers, pools=dict(self.site.pools))
+        return Project(name=self.site.name, nodes=nodes, makers=makers, pools={**self.site.pools, **self._limits})
 
     def code(self) -> Code:
         """All functions, with how their parameters are filled."""

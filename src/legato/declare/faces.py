@@ -20,9 +20,10 @@ from legato.declare.calling import CALLER, Future
 from legato.declare.contract import Contract
 from legato.declare.mapping import Mapping as PartitionMapping
 from legato.declare.moment import Trigger
-from legato.declare.node import DEFAULT_POOL, Kind, OnFailure, Retry
-from legato.declare.options import Pool, place_of, read_node
+from legato.declare.node import Kind, OnFailure, Retry
+from legato.declare.options import place_of, read_node
 from legato.declare.partitions import Partition, Partitions
+from legato.declare.pool import Pool
 from legato.declare.rules import Rule
 from legato.terms.errors import Fault, LegatoError, Place, UsageError
 from legato.terms.fact import Severity
@@ -31,6 +32,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 Function = Callable[..., Any]
+Pools = str | Pool | Sequence[str | Pool] | None
 
 
 class Declaration:
@@ -211,14 +213,14 @@ def asset(
     *, name: str | None = None, deps: Deps = (), partitions: Partitions | None = None, on: Trigger | None = None,
     contract: Contract | Mapping[str, Contract] | None = None, storage: str = "", version: str = "", owner: str = "",
     tags: Iterable[str] = (), domain: str = "", retries: int | Retry = 0, timeout: str | float | timedelta | None = None,
-    pool: str | Pool = DEFAULT_POOL, on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None,
+    pool: Pools = None, on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None,
     when: Function | None = None,
 ) -> Callable[[Callable[P, R]], Face[P, R]]: ...  # fmt: skip
 def asset(  # noqa: PLR0913
     fn: Any = None, /, *, name: str | None = None, deps: Deps = (), partitions: Partitions | None = None,
     on: Trigger | None = None, contract: Contract | Mapping[str, Contract] | None = None, storage: str = "",
     version: str = "", owner: str = "", tags: Iterable[str] = (), domain: str = "", retries: int | Retry = 0,
-    timeout: str | float | timedelta | None = None, pool: str | Pool = DEFAULT_POOL, on_failure: OnFailure = "skip",
+    timeout: str | float | timedelta | None = None, pool: Pools = None, on_failure: OnFailure = "skip",
     fallback: AnyFace | str | None = None, when: Function | None = None,
 ) -> Any:  # fmt: skip
     """Declares an asset: what the function returns is kept, versioned, checked and published under its name.
@@ -228,7 +230,8 @@ def asset(  # noqa: PLR0913
     takes the asset's own version before (`{"before": lg.previous}`). With a parameter that names nothing, flows make it:
     `prices.materialize(found=...)`.
     `on` says when it runs by itself (`lg.cron("0 6 * * *")`); `contract` is what each version must satisfy; `version`
-    replaces the code's fingerprint; `retries` is a number or a `Retry`, `timeout` a duration such as "30s"; `pool` shares slots;
+    replaces the code's fingerprint; `retries` is a number or a `Retry`, `timeout` a duration such as "30s"; `pool` is what its
+    steps share (a name, `lg.rate(...)`, a `Pool`, or several);
     `on_failure` is skip, halt or rollback; `fallback` is a task with the same inputs; `when` a function of inputs that says
     whether to run at all.
     """
@@ -239,7 +242,7 @@ def assets(  # noqa: PLR0913
     *outputs: str, name: str | None = None, deps: Deps = (), partitions: Partitions | None = None, on: Trigger | None = None,
     contract: Mapping[str, Contract] | None = None, storage: str = "", version: str = "", owner: str = "",
     tags: Iterable[str] = (), domain: str = "", retries: int | Retry = 0, timeout: str | float | timedelta | None = None,
-    pool: str | Pool = DEFAULT_POOL, on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None,
+    pool: Pools = None, on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None,
     when: Function | None = None,
 ) -> Callable[[Callable[P, R]], Face[P, R]]:  # fmt: skip
     """Declares several assets that one function makes: it returns a dict by name, or a tuple in this order.
@@ -274,13 +277,13 @@ def task(fn: Callable[P, R], /) -> Face[P, R]: ...
 def task(
     *, name: str | None = None, deps: Deps = (), partitions: Partitions | None = None, version: str = "",
     owner: str = "", tags: Iterable[str] = (), domain: str = "", retries: int | Retry = 0,
-    timeout: str | float | timedelta | None = None, pool: str | Pool = DEFAULT_POOL, on_failure: OnFailure = "skip",
+    timeout: str | float | timedelta | None = None, pool: Pools = None, on_failure: OnFailure = "skip",
     fallback: AnyFace | str | None = None, undo: Function | None = None, when: Function | None = None,
 ) -> Callable[[Callable[P, R]], Face[P, R]]: ...  # fmt: skip
 def task(  # noqa: PLR0913
     fn: Any = None, /, *, name: str | None = None, deps: Deps = (), partitions: Partitions | None = None,
     version: str = "", owner: str = "", tags: Iterable[str] = (), domain: str = "", retries: int | Retry = 0,
-    timeout: str | float | timedelta | None = None, pool: str | Pool = DEFAULT_POOL, on_failure: OnFailure = "skip",
+    timeout: str | float | timedelta | None = None, pool: Pools = None, on_failure: OnFailure = "skip",
     fallback: AnyFace | str | None = None, undo: Function | None = None, when: Function | None = None,
 ) -> Any:  # fmt: skip
     """Declares a task: work whose value lives only in its run.
@@ -297,13 +300,13 @@ def flow(fn: Callable[P, R], /) -> Face[P, R]: ...
 def flow(
     *, name: str | None = None, on: Trigger | None = None, version: str = "", owner: str = "", tags: Iterable[str] = (),
     domain: str = "", retries: int | Retry = 0, timeout: str | float | timedelta | None = None,
-    pool: str | Pool = DEFAULT_POOL, on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None,
+    pool: Pools = None, on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None,
     undo: Function | None = None,
 ) -> Callable[[Callable[P, R]], Face[P, R]]: ...  # fmt: skip
 def flow(  # noqa: PLR0913
     fn: Any = None, /, *, name: str | None = None, on: Trigger | None = None, version: str = "", owner: str = "",
     tags: Iterable[str] = (), domain: str = "", retries: int | Retry = 0, timeout: str | float | timedelta | None = None,
-    pool: str | Pool = DEFAULT_POOL, on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None,
+    pool: Pools = None, on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None,
     undo: Function | None = None,
 ) -> Any:  # fmt: skip
     """Declares a flow: plain Python that calls tasks, other flows and assets, each call a durable step of the run.

@@ -11,6 +11,7 @@ from msgspec import Struct
 from legato.declare.contract import Contract
 from legato.declare.moment import AnyTrigger
 from legato.declare.partitions import Mapping, Partitions
+from legato.declare.pool import Limit, Use
 from legato.terms.errors import Place
 from legato.terms.fact import Severity
 from legato.terms.instant import parse_duration
@@ -19,7 +20,6 @@ Kind = Literal["asset", "task", "source", "flow"]
 Backoff = Literal["fixed", "linear", "exponential"]
 OnFailure = Literal["skip", "halt", "rollback"]
 
-DEFAULT_POOL = "default"
 LOST_RETRIES = 2
 """How often a step is tried again after its worker died, on the platform's own account."""
 
@@ -91,8 +91,9 @@ class Node(Struct, frozen=True, kw_only=True):
 
     `outputs` are the assets it makes (an asset's own name; several for a multi-asset; none for a task). `arguments` are the
     required parameters of a flow, and those of a task or asset that name nothing: only a flow can call that task, or have that
-    asset made. `previous` maps parameters to those of its own assets whose published version they take. `code` is the
-    fingerprint of its function and all project code that it uses, or of `version` where that is given.
+    asset made. `previous` maps parameters to those of its own assets whose published version they take. `limits` are the sizes of
+    pools that its declaration gives. `code` is the fingerprint of its function and all project code that it uses, or of `version`
+    where that is given.
     """
 
     name: str
@@ -107,7 +108,8 @@ class Node(Struct, frozen=True, kw_only=True):
     retry: Retry = NO_RETRY
     lost_retries: int = LOST_RETRIES
     timeout_s: float | None = None
-    pool: str = DEFAULT_POOL
+    pools: tuple[Use, ...] = ()
+    limits: dict[str, Limit] = {}
     priority: int = 0
     on_failure: OnFailure = "skip"
     fallback: str = ""
@@ -141,7 +143,7 @@ class Project(Struct, frozen=True, kw_only=True):
     nodes: dict[str, Node]
     makers: dict[str, str]
     """Asset or task name -> the node that makes it."""
-    pools: dict[str, int] = {}
+    pools: dict[str, Limit] = {}
     fingerprint: str = ""
 
     def maker(self, name: str) -> Node:

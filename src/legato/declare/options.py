@@ -7,24 +7,20 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, get_args
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from legato.declare.contract import Contract
 from legato.declare.moment import Trigger
-from legato.declare.node import DEFAULT_POOL, NO_RETRY, Kind, Node, OnFailure, Retry
+from legato.declare.node import NO_RETRY, Kind, Node, OnFailure, Retry
 from legato.declare.partitions import Partitions
+from legato.declare.pool import Limit, Pool, Use
 from legato.declare.retrying import faults_of_retry
 from legato.terms.errors import Fault, LegatoError, Place
 from legato.terms.instant import parse_duration
 from legato.terms.key import NAME_HINT, is_name
 
-
-class Pool(Struct, frozen=True):
-    """Slots that steps share, and how urgently this one wants one: the higher priority goes first."""
-
-    name: str
-    priority: int = 0
+MOST_PRIORITY = 1_000
+"""A level of priority is worth a minute of waiting; this many are most of a day."""
 
 
 def place_of(fn: Any) -> Place | None:
@@ -44,7 +40,7 @@ def read_node(kind: Kind, fn: Any, outputs: tuple[str, ...] | None, keywords: Ma
     made: tuple[str, ...] = () if kind in ("task", "flow") else (name,)
     if outputs is not None:
         made = reader.outputs(outputs)
-    pool = reader.pool(keywords.get("pool", DEFAULT_POOL))
+    uses, limits, priority = reader.pools(name, keywords.get("pool"))
     return Node(
         name=name,
         kind=kind,
@@ -53,8 +49,9 @@ def read_node(kind: Kind, fn: Any, outputs: tuple[str, ...] | None, keywords: Ma
         partitions=reader.partitions(keywords.get("partitions")),
         retry=reader.retries(keywords.get("retries", 0), kind),
         timeout_s=reader.timeout(keywords.get("timeout")),
-        pool=pool.name,
-        priority=pool.priority,
+        pools=uses,
+        limits=limits,
+        priority=priority,
         on_failure=reader.on_failure(keywords.get("on_failure", "skip")),
         undo=reader.function("undo", keywords.get("undo")),
         when=reader.function("when", keywords.get("when")),
@@ -155,12 +152,39 @@ class _Reader:
             self._fault("timeout", what, hint)
         return None if wrong or value is None else parse_duration(value)
 
-    def pool(self, value: Any) -> Pool:
-        pool = Pool(value) if isinstance(value, str) else value
-        if isinstance(pool, Pool) and isinstance(pool.priority, int) and is_name(pool.name):
+    def pools(self, owner: str, value: Any) -> tuple[tuple[Use, ...], dict[str, Limit], int]:
+        """Which pools its steps share, the sizes that are given here by pool, and its priority: the highest of them."""
+        given = () if value is None else value if isinstance(value, tuple | list) else (value,)
+        sound = [pool for each in given if (pool := self._pool(each)) is not None]
+        limits: dict[str, Limit] = {}
+        for pool in sound:
+            name = _pool_name(owner, pool)
+            limit = self._limit(name, pool)
+            if limit is None:
+                continue
+            known = limits.get(name)
+            limits[name] = limit if known is None else _together(known, limit)
+        uses = tuple(dict.fromkeys(Use(_pool_name(owner, pool), pool.key) for pool in sound))
+        return uses, limits, max((pool.priority for pool in sound), default=0)
+
+    def _pool(self, value: Any) -> Pool | None:
+        pool = Pool(value) if isinstance(value, str) and value else value
+        sound = isinstance(pool, Pool) and isinstance(pool.priority, int) and abs(pool.priority) <= MOST_PRIORITY
+        sound = sound and (not pool.name or is_name(pool.name)) and (not pool.key or pool.key.isidentifier())
+        if sound and (pool.name or pool.slots is not None or pool.rate or pool.priority):
             return pool
-        self._fault("pool", f"pool={value!r} is not a pool", 'write pool="crm" or pool=lg.Pool("crm", priority=5)')
-        return Pool(DEFAULT_POOL)
+        self._fault("pool", f"pool={value!r} is not a pool", 'write pool="crm", lg.rate("100/min") or lg.Pool("crm", priority=5)')
+        return None
+
+    def _limit(self, name: str, pool: Pool) -> Limit | None:
+        if pool.slots is not None and (not isinstance(pool.slots, int) or isinstance(pool.slots, bool) or pool.slots < 1):
+            self._fault("pool-size", f"pool `{name}` has {pool.slots!r} slots", "write slots=1 or more")
+            return None
+        try:
+            return pool.limit() or (None if pool.name else Limit())
+        except LegatoError as error:
+            self._fault("rate", f"pool `{name}`: {error.what}", error.next)
+            return None
 
     def on_failure(self, value: Any) -> OnFailure:
         known = get_args(OnFailure)
@@ -204,3 +228,14 @@ class _Reader:
             self._fault("domain", f"{domain!r} cannot be a domain", NAME_HINT)
             return ""
         return domain
+
+
+def _pool_name(owner: str, pool: Pool) -> str:
+    """The pool's own name, or one that no other pool can have: `enrich()`, or `enrich(tenant)` for one with a key."""
+    return pool.name or f"{owner}({pool.key})"
+
+
+def _together(one: Limit, other: Limit) -> Limit:
+    """Two sizes given for one pool: its slots by one, its rate by the other."""
+    slots = other.slots if one.slots is None else one.slots
+    return Limit(slots, one.starts, one.period_s) if one.starts is not None else Limit(slots, other.starts, other.period_s)

@@ -1,8 +1,21 @@
-"""What runs share: slots of pools, and who is writing which asset partition. Derived from the runs' events, never stored."""
+"""What runs share: the order of their ready steps, the room in pools, and who is writing which asset partition.
+
+Derived from the runs' events, but for the starts that a rate still counts: those outlive their runs, and are stored.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from legato.declare.pool import Limit
+from legato.kernel.lanes import Lane, Lanes, Share
+from legato.terms.instant import Instant, after
+
+if TYPE_CHECKING:
+    from legato.kernel.state import RunState
 
 Claim = tuple[str, str]
 """An asset and a partition."""
@@ -10,23 +23,130 @@ Claim = tuple[str, str]
 Owner = tuple[str, int]
 """A run and a step."""
 
-UNLIMITED = 1 << 60
+Start = tuple[Share, Instant]
+"""When an attempt started that a rate counts."""
+
+STEP_BITS, RUN_BITS = 32, 24
+_MINUTE_US = 60_000_000
+NOTHING: Mapping[Share, int] = {}
 
 
 class Board:
-    """Slots and claims. A claim that is taken parks whoever asks; when it is free again, they are called in order of asking."""
+    """Pools, claims and lanes. `attempts` are under way, `flow_attempts` of them are of flows.
 
-    __slots__ = ("claims", "parked", "slots", "used")
+    A claim that is taken parks whoever asks; when it is free again, they are called in order of asking. `fresh` are the starts
+    that are not stored yet, where somebody stores them (`keep`).
+    """
 
-    def __init__(self, slots: Mapping[str, int] | None = None) -> None:
-        self.slots = dict(slots or {})
-        self.used: dict[str, int] = {}
+    def __init__(self, limits: Mapping[str, Limit] | None = None, starts: Iterable[Start] = (), *, keep: bool = False) -> None:
+        self.limits = dict(limits or {})
+        self.used: Counter[Share] = Counter()
+        self.starts: dict[Share, deque[Instant]] = {}
         self.claims: dict[Claim, Owner] = {}
         self.parked: dict[Claim, list[Callable[[], None]]] = {}
+        self.steps, self.flows = Lanes(self), Lanes(self)
+        self.attempts = self.flow_attempts = 0
+        self.fresh: list[Start] = []
+        self._now = Instant(0)
+        self._leaving: list[tuple[Instant, Share]] = []
+        self._runs: dict[int, RunState] = {}
+        self._next_run = 0
+        for share, at in starts:
+            self._count(share, at)
+        self._keep = keep
 
-    def free(self, pool: str) -> int:
-        """How many more attempts the pool allows now."""
-        return self.slots.get(pool, UNLIMITED) - self.used.get(pool, 0)
+    # -- runs and their steps --
+
+    def enter(self, state: RunState) -> int:
+        """A run joins; its number here. Of steps that became ready in the same minute those of the older run go first."""
+        number = self._next_run
+        self._next_run += 1
+        self._runs[number] = state
+        return number
+
+    def leave(self, number: int) -> None:
+        """A run has ended: what is left of it in the lanes stands for nothing."""
+        self._runs.pop(number, None)
+
+    def runs(self) -> Iterable[RunState]:
+        """The runs that are here and have not ended."""
+        return self._runs.values()
+
+    @staticmethod
+    def key(ready: Instant, priority: int, run: int, index: int) -> int:
+        """A number that sorts ready steps: a level of priority is worth a minute of waiting; then run by run, in plan order."""
+        return ((ready // _MINUTE_US - priority) << RUN_BITS | run & ((1 << RUN_BITS) - 1)) << STEP_BITS | index
+
+    def first(self, lanes: Lanes, now: Instant, taken: Mapping[Share, int] = NOTHING) -> tuple[RunState, int, int] | None:
+        """The run and the step that is to start first of those that may, and its key."""
+        self._now = now
+        key = lanes.first(taken)
+        if key is None:
+            return None
+        return self._runs[(key >> STEP_BITS) & ((1 << RUN_BITS) - 1)], key & ((1 << STEP_BITS) - 1), key
+
+    def is_ready(self, key: int) -> bool:
+        """Whether the entry still stands for a step that is ready, of a run that takes steps."""
+        state = self._runs.get((key >> STEP_BITS) & ((1 << RUN_BITS) - 1))
+        return state is not None and state.takes(key & ((1 << STEP_BITS) - 1))
+
+    # -- pools --
+
+    def shut(self, lane: Lane, taken: Mapping[Share, int] = NOTHING, *, now: Instant | None = None) -> Share | None:
+        """The first share of the lane that allows no further attempt now; `taken` are attempts about to start."""
+        self._now = self._now if now is None else now
+        for share in lane:
+            limit = self.limits.get(share[0])
+            if limit is None:
+                continue
+            more = taken.get(share, 0)
+            if limit.slots is not None and self.used[share] + more >= limit.slots:
+                return share
+            if limit.starts is not None and len(self._counted(share)) + more >= limit.starts:
+                return share
+        return None
+
+    def reopens(self, share: Share, now: Instant) -> Instant | None:
+        """When the share's rate allows the next start; None where it is not the rate that forbids it."""
+        limit, self._now = self.limits.get(share[0]), now
+        counted = self._counted(share)
+        return after(counted[0], limit.period_s) if limit and limit.starts is not None and len(counted) >= limit.starts else None
+
+    def next_due(self) -> Instant | None:
+        """When a rate next forgets a start."""
+        return self._leaving[0][0] if self._leaving else None
+
+    def pass_time(self, now: Instant) -> None:
+        """Forget the starts that rates do not count any more."""
+        self._now = now
+        while self._leaving and self._leaving[0][0] <= now:
+            _, share = heappop(self._leaving)
+            if not self._counted(share):
+                self.starts.pop(share, None)
+            self._reopen(share)
+
+    def _counted(self, share: Share) -> deque[Instant]:
+        counted = self.starts.get(share)
+        if counted is None:
+            return _NONE
+        oldest = after(self._now, -self.limits[share[0]].period_s)
+        while counted and counted[0] <= oldest:
+            counted.popleft()
+        return counted
+
+    def _count(self, share: Share, at: Instant) -> None:
+        limit = self.limits.get(share[0])
+        if limit is None or limit.starts is None:
+            return
+        self.pass_time(max(self._now, at))
+        self.starts.setdefault(share, deque()).append(at)
+        heappush(self._leaving, (after(at, limit.period_s), share))
+
+    def _reopen(self, share: Share) -> None:
+        self.steps.reopen(share)
+        self.flows.reopen(share)
+
+    # -- attempts --
 
     def holder(self, claims: tuple[Claim, ...], owner: Owner) -> tuple[Claim, Owner] | None:
         """The first of the claims that somebody else holds, and who."""
@@ -40,17 +160,36 @@ class Board:
         """Call this once the claim is free."""
         self.parked.setdefault(claim, []).append(call)
 
-    def take(self, pool: str, claims: tuple[Claim, ...], owner: Owner) -> None:
+    def seat(self, lane: Lane, at: Instant) -> None:
+        """A slot of each of these pools is taken, and its rate counts a start."""
+        for share in lane:
+            if share[0] in self.limits:
+                self.used[share] += 1
+                self._count(share, at)
+                if self._keep and self.limits[share[0]].starts is not None:
+                    self.fresh.append((share, at))
+
+    def unseat(self, lane: Lane) -> None:
+        """The slots are free again."""
+        for share in lane:
+            if share[0] in self.limits:
+                self.used[share] -= 1
+                if not self.used[share]:
+                    del self.used[share]
+                self._reopen(share)
+
+    def take(self, claims: tuple[Claim, ...], owner: Owner) -> None:
         """An attempt of the owner has started."""
-        self.used[pool] = self.used.get(pool, 0) + 1
         for claim in claims:
             self.claims[claim] = owner
 
-    def give_back(self, pool: str, claims: tuple[Claim, ...], owner: Owner) -> None:
-        """The owner's attempt is over: its slot and its claims are free, and who waited for them is called."""
-        self.used[pool] = self.used.get(pool, 0) - 1
+    def give_back(self, claims: tuple[Claim, ...], owner: Owner) -> None:
+        """The owner's attempt is over: its claims are free, and who waited for them is called."""
         for claim in claims:
             if self.claims.get(claim) == owner:
                 del self.claims[claim]
                 for call in self.parked.pop(claim, ()):
                     call()
+
+
+_NONE: deque[Instant] = deque()

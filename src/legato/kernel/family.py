@@ -77,14 +77,14 @@ def _begin(state: RunState, index: int, call: Call, at: Instant) -> None:
     """A call that waits for nothing may be made; a wait begins."""
     if call.wait is None:
         if state.left[index] == 0:
-            state.make_ready(index)
+            state.make_ready(index, at)
         return
     state.set_status(index, HELD)
     if call.wait.seconds is not None:
         heappush(state.due, (after(at, call.wait.seconds), index, WAKE_DUE))
 
 
-def take_outcome(state: RunState, index: int) -> None:
+def take_outcome(state: RunState, index: int, at: Instant) -> None:
     """A step has its outcome: a flow that is parked for it may go on, one under way is to be told."""
     if index < state.planned:
         return
@@ -96,14 +96,14 @@ def take_outcome(state: RunState, index: int) -> None:
         group.drop(index)
     if state.parked and index in state.parked.get(group.parent, ()):
         del state.parked[group.parent]
-        state.make_ready(group.parent)
+        state.make_ready(group.parent, at)
 
 
-def park(state: RunState, index: int, on: tuple[int, ...]) -> None:
+def park(state: RunState, index: int, on: tuple[int, ...], at: Instant) -> None:
     """Let a flow wait without a process; not if what it waits for is there already."""
     state.attempts[index] -= 1
     if not on or any(state.status[each] >= FRESH for each in on):
-        state.make_ready(index)
+        state.make_ready(index, at)
     else:
         state.set_status(index, PARKED)
         state.parked[index] = frozenset(on)

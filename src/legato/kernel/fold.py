@@ -26,7 +26,7 @@ from legato.kernel.state import (
 )  # fmt: skip
 from legato.terms.codec import NIL
 from legato.terms.fact import TIMEOUT_TYPES, Error
-from legato.terms.instant import after
+from legato.terms.instant import Instant, after
 
 RETRY_DUE, DEADLINE_DUE = 0, 1
 
@@ -48,12 +48,19 @@ def _started(state: RunState, event: ev.AttemptsStarted) -> None:
             heappush(state.due, (deadline, index, DEADLINE_DUE))
         if state.backoff:
             state.backoff.pop(index, None)
-        state.running[index] = Attempt(token, mode, at, deadline)
+        lane = state.lane(index) if handling.pools else ()
+        if lane:
+            board.seat(lane, at)
+            if handling.flow and mode != "undo":
+                state.seats[index], lane = lane, ()
+        state.running[index] = Attempt(token, mode, at, deadline, lane)
         state.attempts[index] += 1
         if mode != "undo":
             state.set_status(index, RUNNING)
-        claims = tuple((asset, step.partition) for asset in handling.outputs) if handling.outputs else ()
-        board.take(handling.pool, claims, (run_id, index))
+        if handling.outputs:
+            board.take(tuple((asset, step.partition) for asset in handling.outputs), (run_id, index))
+        board.attempts += 1
+        board.flow_attempts += handling.flow
         token += 1
     state.next_token = token
 
@@ -64,8 +71,13 @@ def _end_attempt(state: RunState, index: int, token: int) -> bool:
     if attempt is None or attempt.token != token:
         return False
     del state.running[index]
-    handling = state.plan.handling[state.plan.steps[index].node]
-    state.board.give_back(handling.pool, state.claims(index) if handling.outputs else (), (state.run_id, index))
+    handling, board = state.plan.handling[state.plan.steps[index].node], state.board
+    if attempt.lane:
+        board.unseat(attempt.lane)
+    if handling.outputs:
+        board.give_back(state.claims(index), (state.run_id, index))
+    board.attempts -= 1
+    board.flow_attempts -= handling.flow
     return True
 
 
@@ -107,10 +119,19 @@ def _succeeded(state: RunState, event: ev.StepSucceeded) -> None:
         state.since.pop(index, None)
     if state.rolling:
         state.undo_queue.append(index)
-    state.release(index)
+    state.release(index, event.at)
+    if state.seats:
+        _leave_seat(state, index)
     if state.calls.of(index) and state.open:
         state.orphaned.append(index)  # what it called in an earlier pass, and, with other code, no more
-    take_outcome(state, index)
+    take_outcome(state, index, event.at)
+
+
+def _leave_seat(state: RunState, index: int) -> None:
+    """A flow has its outcome: its slots are free."""
+    lane = state.seats.pop(index, None)
+    if lane is not None:
+        state.board.unseat(lane)
 
 
 def _failed(state: RunState, event: ev.AttemptFailed) -> None:
@@ -135,10 +156,10 @@ def _failed(state: RunState, event: ev.AttemptFailed) -> None:
         if then == "fallback":
             state.fallback_due.add(index)
         if state.status[index] == RUNNING:
-            state.make_ready(index)
+            state.make_ready(index, event.at)
     elif then == "cancel":
         state.set_status(index, CANCELLED)
-        _close(state, index)
+        _close(state, index, event.at)
     elif then == "stuck":
         state.stuck.add(index)
         if state.undo_queue and state.undo_queue[-1] == index:
@@ -146,21 +167,23 @@ def _failed(state: RunState, event: ev.AttemptFailed) -> None:
     else:
         state.set_status(index, FAILED)
         state.fallen.append(index)
-        _close(state, index)
+        _close(state, index, event.at)
 
 
-def _close(state: RunState, index: int) -> None:
+def _close(state: RunState, index: int, at: Instant) -> None:
     """The step ended without success."""
+    if state.seats:
+        _leave_seat(state, index)
     if state.calls.of(index):
         state.orphaned.append(index)
-    take_outcome(state, index)
+    take_outcome(state, index, at)
 
 
 def _code_changed(state: RunState, event: ev.CodeChanged) -> None:
     state.codes.append({**(state.codes[-1] if state.codes else {}), **event.code})
     for index in [each for each in state.parked if state.plan.steps[each].node in event.code]:
         del state.parked[index]  # the new code may not wait for the same
-        state.make_ready(index)
+        state.make_ready(index, event.at)
 
 
 def _called(state: RunState, event: ev.StepsCalled) -> None:
@@ -178,7 +201,7 @@ def _revived(state: RunState, event: ev.StepsRevived) -> None:
 
 def _parked(state: RunState, event: ev.StepParked) -> None:
     if _end_attempt(state, event.step, event.token):
-        park(state, event.step, event.on)
+        park(state, event.step, event.on, event.at)
 
 
 def _wait_ended(state: RunState, event: ev.WaitEnded) -> None:
@@ -189,13 +212,13 @@ def _wait_ended(state: RunState, event: ev.WaitEnded) -> None:
         state.set_status(index, SUCCEEDED)
         state.done_order.append(index)  # a rollback takes an answer back, too: who resumes the run asks again
         state.values[index] = event.value
-        state.release(index)
-        take_outcome(state, index)
+        state.release(index, event.at)
+        take_outcome(state, index, event.at)
     else:
         state.errors[index] = Error("timeout", event.note or "nobody answered in time", TIMEOUT_TYPES)
         state.set_status(index, FAILED)
         state.fallen.append(index)
-        _close(state, index)
+        _close(state, index, event.at)
 
 
 def _noted(state: RunState, event: ev.FactsNoted) -> None:
@@ -217,7 +240,7 @@ def _returned(state: RunState, event: ev.AttemptsReturned) -> None:
         _end_attempt(state, index, attempt.token)
         state.attempts[index] -= 1
         if attempt.mode != "undo":
-            state.make_ready(index)
+            state.make_ready(index, event.at)
 
 
 def _declined(state: RunState, event: ev.StepDeclined) -> None:
@@ -226,7 +249,7 @@ def _declined(state: RunState, event: ev.StepDeclined) -> None:
         state.causes[event.step] = ("condition", event.step)
         state.errors.pop(event.step, None)
         state.fallen.append(event.step)
-        _close(state, event.step)
+        _close(state, event.step, event.at)
 
 
 def _skipped(state: RunState, event: ev.StepsSkipped) -> None:
@@ -235,7 +258,7 @@ def _skipped(state: RunState, event: ev.StepsSkipped) -> None:
             state.set_status(index, SKIPPED)
             state.causes[index] = (event.kind, event.root)
             state.parked.pop(index, None)
-            _close(state, index)
+            _close(state, index, event.at)
 
 
 def _cancelled(state: RunState, event: ev.StepsCancelled) -> None:
@@ -243,7 +266,7 @@ def _cancelled(state: RunState, event: ev.StepsCancelled) -> None:
         if state.status[index] in IDLE:
             state.set_status(index, CANCELLED)
             state.parked.pop(index, None)
-            _close(state, index)
+            _close(state, index, event.at)
 
 
 def _halted(state: RunState, event: ev.RunHalted) -> None:
@@ -279,6 +302,7 @@ def _resumed(state: RunState, event: ev.RunResumed) -> None:
         return
     state.halted = state.rolling = state.cancelling = False
     state.ended = None
+    state.number = state.board.enter(state)
     state.due.clear()
     state.backoff.clear()
     state.fallen.clear()
@@ -297,7 +321,7 @@ def _resumed(state: RunState, event: ev.RunResumed) -> None:
             state.dormant.update(each for each in state.calls.below(index) if state.status[each] != SUCCEEDED)
     for index in event.steps:
         if state.status[index] == WAITING and state.left[index] == 0:
-            state.make_ready(index)
+            state.make_ready(index, event.at)
     state.fallen.extend(index for index, code in enumerate(state.status) if code == SKIPPED)
 
 
@@ -313,6 +337,7 @@ def _undo_again(state: RunState, steps: tuple[int, ...]) -> None:
 
 def _ended(state: RunState, event: ev.RunEnded) -> None:
     state.ended = event.outcome
+    state.board.leave(state.number)
 
 
 _FOLDS: dict[type, Callable[[RunState, Any], None]] = {

@@ -7,6 +7,7 @@ from legato.kernel.state import (
     BACKOFF,
     FAILED,
     FRESH,
+    PARKED,
     READY,
     RUNNING,
     SKIPPED,
@@ -52,10 +53,11 @@ def _attempts(state: RunState) -> list[str]:
     tokens = [attempt.token for attempt in state.running.values()]
     if len(set(tokens)) != len(tokens) or any(token >= state.next_token for token in tokens):
         found.append(f"tokens {tokens} are not unique below {state.next_token}")
-    ready = {key & 0xFFFFFFFF for heaps in (state.ready, state.ready_flows) for heap in heaps.values() for key in heap}
+    queued = state.board.steps.keys() | state.board.flows.keys()
+    ready = {key & 0xFFFFFFFF for key in queued if (key >> 32) & 0xFFFFFF == state.number}
     parked = {call.args[0] for calls in state.board.parked.values() for call in calls if call.func.__self__ is state}  # type: ignore[attr-defined]
     lost = {index for index, code in enumerate(state.status) if code == READY} - ready - parked
-    if lost and state.ended is None:
+    if lost and not (state.halted or state.ended):
         found.append(f"steps {sorted(lost)} are ready, but nobody will start them")
     return found
 
@@ -90,7 +92,11 @@ def _board(state: RunState) -> list[str]:
         found.append(f"claims of {sorted(held)} but attempts of {sorted(expected)}")
     if any(used < 0 for used in state.board.used.values()):
         found.append(f"pool slots given back twice: {state.board.used}")
-    for pool, slots in state.board.slots.items():
-        if state.board.used.get(pool, 0) > slots:
-            found.append(f"pool {pool} has {slots} slots and {state.board.used[pool]} attempts")
+    for share, used in state.board.used.items():
+        slots = state.board.limits[share[0]].slots
+        if slots is not None and used > slots:
+            found.append(f"pool {share} has {slots} slots and {used} attempts")
+    idle = {index for index in state.seats if state.status[index] not in (READY, RUNNING, BACKOFF, PARKED)}
+    if idle:
+        found.append(f"steps {sorted(idle)} hold slots, but are no flows under way")
     return found

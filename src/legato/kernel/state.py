@@ -9,18 +9,17 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 from enum import IntEnum
-from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from legato.kernel.board import Board
 from legato.kernel.calls import Calls
 from legato.kernel.events import Outcome, SkipKind
+from legato.kernel.lanes import Lane, Lanes
 from legato.plan.records import Handling, Plan, Reason
 from legato.terms.attempt import LogSpan, Mode, Ref, Wait
+from legato.terms.codec import fingerprint, unpack
 from legato.terms.fact import Error
 from legato.terms.instant import Instant
-
-_PRIORITY_BITS, _STEP_BITS = 20, 32
 
 
 class Status(IntEnum):
@@ -44,6 +43,7 @@ WAITING, READY, RUNNING, BACKOFF, HELD, PARKED, FRESH, SUCCEEDED, SKIPPED, FAILE
 IDLE = frozenset((WAITING, READY, BACKOFF, HELD, PARKED))
 """Without an outcome, and without an attempt under way."""
 CALLED = Reason("called")
+_LONG_AGO = Instant(0)
 
 
 class Swap(NamedTuple):
@@ -57,18 +57,18 @@ class Swap(NamedTuple):
 class Attempt:
     """An attempt under way."""
 
-    __slots__ = ("deadline", "log", "mode", "started", "stopping", "token")
+    __slots__ = ("deadline", "lane", "log", "mode", "started", "stopping", "token")
 
-    def __init__(self, token: int, mode: Mode, started: Instant, deadline: Instant | None) -> None:
-        self.token, self.mode, self.started, self.deadline = token, mode, started, deadline
+    def __init__(self, token: int, mode: Mode, started: Instant, deadline: Instant | None, lane: Lane) -> None:
+        self.token, self.mode, self.started, self.deadline, self.lane = token, mode, started, deadline, lane
         self.stopping = ""
         self.log: LogSpan | None = None
 
 
 class RunState:
-    """One run. Only `fold` changes it (and the heaps of what is ready or due, from which a decision takes).
+    """One run. Only `fold` changes it (and the lanes of what is ready or due, from which a decision takes).
 
-    `left` counts the joints a step still waits for; `ready` holds, by pool, numbers that sort by priority, then by step;
+    `left` counts the joints a step still waits for; `seats` are the slots that flows hold until they have their outcome;
     `backoff` is when a step's next try is due, `since` when the first one began (where `max_time` limits them all); entries of
     `due` that say otherwise are stale. `values` and `kept` are results of tasks that other steps read; `fallen` are failures
     whose consequences are not decided yet. `recorded` are the tokens of attempts whose stored outputs are on record; `swaps` says
@@ -110,16 +110,17 @@ class RunState:
         "made",
         "next_token",
         "noted",
+        "number",
         "orphaned",
         "parked",
         "plan",
         "planned",
-        "ready",
-        "ready_flows",
         "recorded",
         "rolling",
         "run_id",
-        "running", "since",
+        "running",
+        "seats",
+        "since",
         "status",
         "stuck",
         "swaps",
@@ -130,7 +131,7 @@ class RunState:
         "wanted",
     )  # fmt: skip
 
-    def __init__(self, run_id: str, plan: Plan, board: Board | None = None) -> None:
+    def __init__(self, run_id: str, plan: Plan, board: Board | None = None, *, at: Instant = _LONG_AGO) -> None:
         size = len(plan.steps)
         self.run_id, self.plan, self.board = run_id, plan, board or Board()
         self.status = bytearray(size)
@@ -140,7 +141,7 @@ class RunState:
         self.due: list[tuple[Instant, int, int]] = []
         self.backoff: dict[int, Instant] = {}
         self.since: dict[int, Instant] = {}
-        self.ready: dict[str, list[int]] = {}
+        self.seats: dict[int, Lane] = {}
         self.values: dict[int, bytes] = {}
         self.kept: dict[int, Ref] = {}
         self.errors: dict[int, Error] = {}
@@ -157,7 +158,6 @@ class RunState:
         self.halted = self.rolling = self.cancelling = False
         self.ended: Outcome | None = None
         self.counts = [0] * len(Status)
-        self.ready_flows: dict[str, list[int]] = {}
         self.planned = size
         self.calls = Calls(size)
         self.later: Mapping[str, Handling] = {}
@@ -168,11 +168,12 @@ class RunState:
         self.noted: dict[int, set[int]] = {}
         self.told: list[int] = []
         self.orphaned: list[int] = []
-        self._wire()
+        self.number = self.board.enter(self)
+        self._wire(at)
 
     # -- wiring: who waits for whom --
 
-    def _wire(self) -> None:
+    def _wire(self, since: Instant) -> None:
         steps, status, left = self.plan.steps, self.status, self.left
         joints: dict[tuple[int, int], int] = {}
         self.joint_steps: list[array[int]] = []
@@ -202,10 +203,7 @@ class RunState:
                 self.wanted[index] = 1
         for index, code in enumerate(status):
             if code == WAITING and left[index] == 0:
-                self.set_status(index, READY)
-                self.heaps(index).setdefault(self.handling(index).pool, []).append(self.sort_key(index))
-        for heap in (*self.ready.values(), *self.ready_flows.values()):
-            heapify(heap)
+                self.make_ready(index, since)
 
     def _fill_joints(self, spans: list[tuple[int, int]]) -> None:
         """Count what each joint waits for; a joint whose steps are all done already opens at once."""
@@ -233,10 +231,34 @@ class RunState:
         """How the step's node is to be treated."""
         return self.plan.handling[self.plan.steps[index].node]
 
-    def sort_key(self, index: int) -> int:
-        """A number that sorts the step among the ready ones: higher priority first, then plan order."""
-        priority = self.handling(index).priority
-        return ((1 << (_PRIORITY_BITS - 1)) - priority) << _STEP_BITS | index
+    def lane(self, index: int) -> Lane:
+        """The pools that an attempt of this step needs room in. A flow that holds its slots already needs none."""
+        uses = self.plan.handling[self.plan.steps[index].node].pools
+        if not uses or index in self.seats:
+            return ()
+        return tuple((use.pool, self.key_value(index, use.key) if use.key else "") for use in uses)
+
+    def key_value(self, index: int, param: str) -> str:
+        """What a pool's key stands for at this step, as text: its partition, or what its flow gave as this parameter."""
+        if param == "partition":
+            return self.plan.steps[index].partition
+        call = self.calls.group(index).call if index >= self.planned else None
+        if call is None:
+            return ""
+        for argument in self.calls.group(index).arguments(index):
+            if argument.param == param:
+                return _as_text(argument.value, argument.refs)
+        siblings = self.calls.of(self.calls.parent(index))
+        for given, key in call.inputs:
+            if given == param:
+                source = siblings[key]
+                kept = self.kept.get(source)
+                return _as_text(self.values.get(source), () if kept is None else (kept,))
+        return ""
+
+    def takes(self, index: int) -> bool:
+        """Whether the step is ready, and the run starts steps."""
+        return self.status[index] == READY and not (self.halted or self.cancelling or self.ended)
 
     def joints(self, index: int) -> tuple[int, ...]:
         """The joints that this step is part of."""
@@ -283,33 +305,31 @@ class RunState:
         counts[status] += 1
         self.status[index] = status
 
-    def make_ready(self, index: int) -> None:
-        """Let the step be handed out."""
+    def make_ready(self, index: int, at: Instant) -> None:
+        """Let the step be handed out; since when it waits for that decides who goes first."""
         self.set_status(index, READY)
-        self.push(index)
+        self.put(index, Board.key(at, self.handling(index).priority, self.number, index))
 
-    def push(self, index: int) -> None:
-        """Put a ready step into its pool's heap."""
-        heaps = self.heaps(index)
-        heap = heaps.get(pool := self.handling(index).pool)
-        if heap is None:
-            heap = heaps[pool] = []
-        heappush(heap, self.sort_key(index))
+    def put(self, index: int, key: int) -> None:
+        """Lanes a ready step under this key."""
+        self.lanes(index).put(self.lane(index), key)
 
-    def heaps(self, index: int) -> dict[str, list[int]]:
-        """The heaps that the step belongs to: flows are started apart from all else."""
-        return self.ready_flows if self.handling(index).flow else self.ready
+    def lanes(self, index: int) -> Lanes:
+        """Where the step waits to start: flows are started apart from all else."""
+        return self.board.flows if self.handling(index).flow else self.board.steps
 
-    def pop(self, pool: str, heaps: dict[str, list[int]]) -> int | None:
-        """Take the first entry of a pool, and its doubles; None if it is stale. Replays and resumes leave both behind."""
-        heap = heaps[pool]
-        key = heappop(heap)
-        while heap and heap[0] == key:
-            heappop(heap)
-        index = key & ((1 << _STEP_BITS) - 1)
-        return index if self.status[index] == READY else None
+    def join(self, board: Board, at: Instant) -> None:
+        """Move to another board, with what is ready and what flows hold. Nothing may be under way."""
+        self.board.leave(self.number)
+        self.board = board
+        self.number = board.enter(self)
+        for lane in self.seats.values():
+            board.seat(lane, at)
+        for index, code in enumerate(self.status):
+            if code == READY:
+                self.put(index, Board.key(at, self.handling(index).priority, self.number, index))
 
-    def release(self, index: int) -> None:
+    def release(self, index: int, at: Instant) -> None:
         """Tell everybody who waits for this step that it is done."""
         left, joint_left, status = self.left, self.joint_left, self.status
         for joint in self.joints(index):
@@ -320,7 +340,7 @@ class RunState:
                 for waiter in self.joint_steps[joint]:
                     left[waiter] -= 1
                     if left[waiter] == 0 and status[waiter] == WAITING:
-                        self.make_ready(waiter)
+                        self.make_ready(waiter, at)
 
     def unrelease(self, index: int) -> None:
         """Take back a release: what waits for this step waits again."""
@@ -329,3 +349,17 @@ class RunState:
                 for waiter in self.joint_steps[joint]:
                     self.left[waiter] += 1
             self.joint_left[joint] += 1
+
+
+def _as_text(value: bytes | None, refs: tuple[Ref, ...]) -> str:
+    """A value as a pool's key: short texts and numbers as they are, anything else by its digest."""
+    if refs:
+        return ",".join(ref.digest or ref.version for ref in refs)
+    if value is None:
+        return ""
+    plain: object = unpack(value, object)
+    text = str(plain) if isinstance(plain, str | int | float) else ""
+    return text if 0 < len(text) <= _MOST_KEY else fingerprint(value)
+
+
+_MOST_KEY = 60

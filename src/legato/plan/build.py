@@ -243,7 +243,7 @@ def handling_of(node: Node) -> Handling:
     """How the kernel is to treat the steps of a node."""
     return Handling(
         outputs=node.outputs if node.kind == "asset" else (),
-        retry=node.retry, lost_retries=node.lost_retries, timeout_s=node.timeout_s, pool=node.pool, priority=node.priority,
+        retry=node.retry, lost_retries=node.lost_retries, timeout_s=node.timeout_s, pools=node.pools, priority=node.priority,
         on_failure=node.on_failure, fallback=bool(node.fallback), undo=node.undo, flow=node.kind == "flow",
         code=node.code,
     )  # fmt: skip

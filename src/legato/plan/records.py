@@ -6,7 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from legato.declare.node import DEFAULT_POOL, LOST_RETRIES, NO_RETRY, OnFailure, Retry
+from legato.declare.node import LOST_RETRIES, NO_RETRY, OnFailure, Retry
+from legato.declare.pool import Use
 from legato.terms.attempt import Argument
 
 ReasonKind = Literal[
@@ -64,7 +65,7 @@ class Handling(Struct, frozen=True, kw_only=True):
     retry: Retry = NO_RETRY
     lost_retries: int = LOST_RETRIES
     timeout_s: float | None = None
-    pool: str = DEFAULT_POOL
+    pools: tuple[Use, ...] = ()
     priority: int = 0
     on_failure: OnFailure = "skip"
     fallback: bool = False

@@ -77,6 +77,15 @@ class Run(Struct, frozen=True, kw_only=True):
     counts: dict[str, int] = {}
 
 
+class Start(Struct, frozen=True):
+    """When an attempt started that a pool's rate counts (for one value of its key, or for all), and until when it counts."""
+
+    pool: str
+    key: str
+    at: Instant
+    until: Instant
+
+
 class Holder(Struct, frozen=True):
     """The live process that has the writer's place."""
 
@@ -90,7 +99,8 @@ class Commit(Struct, kw_only=True):
 
     `events` are encoded and get consecutive numbers. `versions` are added; `heads` become what readers see, `unpublished`
     loses its head. `troubles` replace older ones of the same key; `settled` are the keys whose trouble is over.
-    `timings` adds, by node, how many attempts succeeded and their seconds. `run` replaces the run's row.
+    `timings` adds, by node, how many attempts succeeded and their seconds. `starts` are added, and those that count no longer
+    when the last of them was made are forgotten. `run` replaces the run's row.
     """
 
     run_id: str
@@ -101,6 +111,7 @@ class Commit(Struct, kw_only=True):
     troubles: list[Trouble] = []
     settled: list[tuple[str, str]] = []
     timings: dict[str, tuple[int, float]] = {}
+    starts: list[Start] = []
     run: Run | None = None
 
 
@@ -176,6 +187,10 @@ class Store(Protocol):
 
     def timings(self) -> dict[str, tuple[int, float]]:
         """By node: attempts that succeeded, and their seconds in all."""
+        ...
+
+    def starts(self) -> list[Start]:
+        """What rates counted last, in the order in which it ceases to count; some may count no longer."""
         ...
 
     def dynamic_keys(self, name: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Literal
 
 from legato.declare.node import qualified
@@ -23,7 +24,7 @@ from legato.plan.spread import Extents
 from legato.ports.clock import Clock
 from legato.ports.executor import Executor
 from legato.ports.storage import Storage
-from legato.ports.store import Commit, Run, Store, Version
+from legato.ports.store import Commit, Run, Start, Store, Version
 from legato.runtime.book import Book
 from legato.runtime.catalogue import Catalogue
 from legato.runtime.dispatch import MOST_AT_ONCE, Dispatch, Observe, Pace
@@ -31,7 +32,7 @@ from legato.terms.attempt import Answer, Answers, Begun, Called, Done, Noted, Or
 from legato.terms.codec import pack, unpack
 from legato.terms.errors import LegatoError, NotFound
 from legato.terms.fact import Error
-from legato.terms.instant import Instant
+from legato.terms.instant import Instant, after
 from legato.terms.key import run_id
 
 Listener = Callable[[RunState, list[ev.AnyEvent]], None]
@@ -60,6 +61,8 @@ class Live:
     events: list[ev.AnyEvent] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     sightings: list[Version] = field(default_factory=list)
+    due: Instant | None = None
+    """When it next has something to do, as the conductor has noted it."""
 
 
 class Conductor:
@@ -81,7 +84,7 @@ class Conductor:
         self.requests: Callable[[], Iterable[tuple[str, Input]]] = tuple
         self.on_turn: Callable[[], None] = lambda: None
         """Called at least every quarter of a second, before anything new is taken up: what it raises ends `drive`."""
-        self._board = Board(graph.project.pools)
+        self._board = Board(graph.project.pools, _not_beyond(store.starts(), clock.now()), keep=True)
         self._catalogue = Catalogue(store)
         self._dispatch = Dispatch(graph, extents, self._catalogue, observe)
         self._pace = Pace(store.timings())
@@ -91,6 +94,10 @@ class Conductor:
         nodes = graph.project.nodes.values()
         self._handling = {node.name: handling_of(node) for node in nodes} if any(node.kind == "flow" for node in nodes) else {}
         self._recalled = Instant(0)
+        self._open: dict[str, Live] = {}
+        self._changed: dict[str, Live] = {}
+        self._rolling: dict[str, Live] = {}
+        self._dues: list[tuple[Instant, str]] = []
 
     # -- taking runs on --
 
@@ -102,7 +109,7 @@ class Conductor:
             steps=plan.size,
         )  # fmt: skip
         self.store.accept(run, pack(plan), [])
-        live = self._own(run, RunState(run.id, plan, self._board))
+        live = self._own(run, RunState(run.id, plan, self._board, at=now))
         live.sightings = live.book.sightings(plan, now)
         self._tell(live, Tick(), now)
         return run.id
@@ -115,7 +122,7 @@ class Conductor:
         state = read_state(self.store, run_id)
         live = self._own(run, state)
         self._tell(live, TakeOver(), self.clock.now())
-        state.board = self._board  # only now: what the run once held must not touch what others hold today
+        state.join(self._board, self.clock.now())  # only now: what the run once held must not touch what others hold today
         return state
 
     def resume(self, run_id: str, *, actor: str) -> RunState:
@@ -138,6 +145,7 @@ class Conductor:
         state.later = self._handling
         self._catalogue.learn(self._dispatch.assets_of(state))
         live = self.runs[run.id] = Live(state, Book(self.store, self._catalogue, self._dispatch, run, state))
+        self._open[run.id] = self._changed[run.id] = live
         return live
 
     # -- the loop --
@@ -152,16 +160,15 @@ class Conductor:
             self._refuse_to_wait_for_nothing()
 
     def _busy(self) -> bool:
-        if self._draining:
-            return any(live.state.running or live.events for live in self.runs.values())
-        return any(live.state.ended is None or live.events for live in self.runs.values())
+        return bool(self._changed or (self._board.attempts if self._draining else self._open))
 
     def _refuse_to_wait_for_nothing(self) -> None:
         """Say so, loudly, if no event could ever move the open runs: that would be a fault of Legato's own."""
-        live = [each for each in self.runs.values() if each.state.ended is None]
-        if self._draining or not live or not self.executor.load():
+        board = self._board
+        if self._draining or not self._open or self._changed or board.attempts or board.next_due() or not self.executor.load():
             return
-        if any(each.events or each.state.running or each.state.counts[HELD] or next_due(each.state) is not None for each in live):
+        live = list(self._open.values())
+        if any(each.state.counts[HELD] or next_due(each.state) is not None for each in live):
             return
         raise LegatoError(
             "stuck", f"run {live[0].state.run_id} has {live[0].state.open} open steps, but nothing to wait for",
@@ -169,10 +176,10 @@ class Conductor:
         )  # fmt: skip
 
     def _patience(self) -> float:
-        if any(live.events for live in self.runs.values()):
+        if self._changed:
             return 0.0
-        dues = [due for live in self.runs.values() if (due := next_due(live.state)) is not None]
         longest = _RECALL_EVERY_S if self._uneven else _PATIENCE_S
+        dues = [*(due for due, _ in self._dues[:1]), *filter(None, [self._board.next_due()])]
         return max(0.0, min(longest, (min(dues) - self.clock.now()) / 1e6)) if dues else longest
 
     def _turn(self, reports: list[Report]) -> None:
@@ -184,12 +191,20 @@ class Conductor:
             if run in self.runs:
                 self._tell(self.runs[run], request, now)
         self._record_begun(now)
-        for live in self.runs.values():
-            if (due := next_due(live.state)) is not None and due <= now:
-                self._tell(live, Tick(), now)
+        self._pass_time(now)
         offers = [] if self._draining else self._offer(now)
         self._commit()
         self._perform(offers)
+
+    def _pass_time(self, now: Instant) -> None:
+        """Do what is due in each run; what the heap says is only where to look."""
+        self._board.pass_time(now)
+        while self._dues and self._dues[0][0] <= now:
+            due, run = heappop(self._dues)
+            live = self.runs[run]
+            if due == live.due:
+                live.due = None
+                self._tell(live, Tick(), now)
 
     def _hear(self, report: Report, now: Instant) -> None:
         live = self.runs.get(report.run)
@@ -233,52 +248,63 @@ class Conductor:
                 self._tell(self.runs[begun.run], begun, since)
 
     def _tell(self, live: Live, input: Input, now: Instant) -> None:
+        live.commands.extend(self._decide(live, input, now))
+
+    def _decide(self, live: Live, input: Input, now: Instant) -> list[Command]:
+        """What is to be done about an input; what happened is noted for the next commit."""
         decision = decide(live.state, input, now)
         live.events.extend(decision.events)
-        live.commands.extend(decision.commands)
+        self._changed[live.state.run_id] = live
+        if live.state.ended is None:
+            self._open[live.state.run_id] = live
+        if live.state.rolling:
+            self._rolling[live.state.run_id] = live
+        due = next_due(live.state)
+        if due is not None and due != live.due:
+            live.due = due
+            heappush(self._dues, (due, live.state.run_id))
+        return decision.commands
 
     def _offer(self, now: Instant) -> list[tuple[Live, StartAttempts, int]]:
-        """Offer each worker's room to the runs, the oldest first; who takes it, and which worker."""
+        """Offer each worker's room to whoever has the first of all ready steps; who takes it, and which worker."""
         taken: list[tuple[Live, StartAttempts, int]] = []
-        open_runs = [live for live in self.runs.values() if live.state.ended is None]
         loads = self.executor.load()
         for worker, load_s in enumerate(loads):
             room_s = self._pace.room(load_s)
-            for live in open_runs:
-                if room_s <= 0:
-                    break
-                decision = decide(live.state, Offer(room_s, MOST_AT_ONCE, self._pace.cost_s), now)
-                live.events.extend(decision.events)
-                for command in decision.commands:
-                    if isinstance(command, StartAttempts):
-                        taken.append((live, command, worker))
-                        room_s -= self._expected_s(live.state, command)
-                    else:
-                        live.commands.append(command)
+            for live in list(self._rolling.values()) if room_s > 0 else ():
+                taken += self._offer_to(live, Offer(room_s, MOST_AT_ONCE, self._pace.cost_s), worker, now)
+            while room_s > 0 and (first := self._board.first(self._board.steps, now)) is not None:
+                live = self.runs[first[0].run_id]
+                started = self._offer_to(live, Offer(room_s, MOST_AT_ONCE, self._pace.cost_s), worker, now)
+                room_s -= sum(self._expected_s(live.state, start) for _, start, _ in started)
+                taken += started
         self._share_out(loads, {worker for _, _, worker in taken}, now)
-        return [*taken, *self._offer_flows(open_runs, now)]
+        return [*taken, *self._offer_flows(now)]
 
-    def _offer_flows(self, open_runs: list[Live], now: Instant) -> list[tuple[Live, StartAttempts, int]]:
+    def _offer_flows(self, now: Instant) -> list[tuple[Live, StartAttempts, int]]:
         """Let flows begin, or go on, one at each place that is free for them."""
-        waiting = [live for live in open_runs if any(live.state.ready_flows.values())]
         taken: list[tuple[Live, StartAttempts, int]] = []
-        for place in self.executor.free_for_flows() if waiting else ():
-            for live in waiting:
-                decision = decide(live.state, Offer(1.0, 1, {}, flows=True), now)
-                live.events.extend(decision.events)
-                started = [command for command in decision.commands if isinstance(command, StartAttempts)]
-                live.commands.extend(command for command in decision.commands if not isinstance(command, StartAttempts))
-                taken.extend((live, command, place) for command in started)
-                if started:
-                    break
+        for place in self.executor.free_for_flows() if self._board.flows else ():
+            first = self._board.first(self._board.flows, now)
+            if first is None:
+                break
+            taken += self._offer_to(self.runs[first[0].run_id], Offer(1.0, 1, {}, flows=True), place, now)
         return taken
+
+    def _offer_to(self, live: Live, offer: Offer, place: int, now: Instant) -> list[tuple[Live, StartAttempts, int]]:
+        started = []
+        for command in self._decide(live, offer, now):
+            if isinstance(command, StartAttempts):
+                started.append((live, command, place))
+            else:
+                live.commands.append(command)
+        return started
 
     def _share_out(self, loads: Sequence[float], given: set[int], now: Instant) -> None:
         """Where a worker is idle while others hold more than they work on, ask for what they have not begun."""
-        apart = sum(live.state.handling(index).flow for live in self.runs.values() for index in live.state.running)
         idle = any(load_s == 0 and worker not in given for worker, load_s in enumerate(loads))
         busy = sum(load_s > 0 or worker in given for worker, load_s in enumerate(loads))
-        held = sum(len(live.state.running) for live in self.runs.values()) - apart - len(self._beside)
+        held = self._board.attempts - self._board.flow_attempts - len(self._beside)
         self._uneven = idle and held > busy
         if self._uneven and now - self._recalled >= _RECALL_EVERY_S * 1e6:
             self._recalled = now
@@ -291,10 +317,11 @@ class Conductor:
 
     def _commit(self) -> None:
         """Write everything that was decided, in one transaction, then tell who listens."""
-        changed = [live for live in self.runs.values() if live.events or live.sightings]
+        changed = [live for live in self._changed.values() if live.events or live.sightings]
         if not changed:
             return
         commits: list[Commit] = [live.book.write(live.events, live.sightings) for live in changed]
+        commits[0].starts, self._board.fresh = self._starts(), []
         try:
             self.store.commit(commits)
         except BaseException:
@@ -303,16 +330,24 @@ class Conductor:
         for live, commit in zip(changed, commits, strict=True):
             self._catalogue.follow(commit)
             events, live.events, live.sightings = live.events, [], []
+            if live.state.ended is not None:
+                self._open.pop(live.state.run_id, None)
+                self._rolling.pop(live.state.run_id, None)
             if self.listener is not None:
                 self.listener(live.state, events)
 
+    def _starts(self) -> list[Start]:
+        limits = self._board.limits
+        return [Start(pool, key, at, after(at, limits[pool].period_s)) for (pool, key), at in self._board.fresh]
+
     def _perform(self, offers: list[tuple[Live, StartAttempts, int]]) -> None:
+        changed, self._changed = self._changed, {}  # what is decided from here on is committed by the next turn
         for live, start, worker in offers:
             orders = self._orders(live, start)
             if orders:
                 self.executor.start(orders, worker, self._expected_s(live.state, start))
         answers: list[Answers] = []
-        for live in self.runs.values():
+        for live in changed.values():
             commands, live.commands = live.commands, []
             for command in commands:
                 if isinstance(command, KillAttempt):
@@ -362,10 +397,15 @@ def _answers(state: RunState, told: Deliver) -> Answers:
     return Answers(state.run_id, told.parent, told.parent_token, answers)
 
 
-def read_state(store: Store, run_id: str) -> RunState:
-    """The state of a run as its committed events say, with a board of its own. Damaged history is refused, not skipped."""
+def _not_beyond(starts: Iterable[Start], now: Instant) -> Iterable[tuple[tuple[str, str], Instant]]:
+    """Stored starts that still count; those after now, before which the clock was set back, count as of now."""
+    return (((start.pool, start.key), min(start.at, now)) for start in starts if start.until > now)
+
+
+def read_state(store: Store, run_id: str, board: Board | None = None) -> RunState:
+    """The state of a run as its committed events say, on this board or its own. Damaged history is refused, not skipped."""
     plan = unpack(store.plan(run_id), Plan)
-    state = RunState(run_id, plan)
+    state = RunState(run_id, plan, board)
     for number, body in store.events(run_id):
         try:
             fold(state, ev.decode(body))

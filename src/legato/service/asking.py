@@ -8,8 +8,9 @@ from typing import Any
 from msgspec import Struct
 
 from legato.declare.contract import Contract
-from legato.declare.node import DEFAULT_POOL, Check, Node, Retry
+from legato.declare.node import Check, Node, Project, Retry
 from legato.declare.partitions import All, ByDimension, Explicit, LookBack, Mapping, Overlap, Same, Subset, describe
+from legato.declare.pool import Limit, Use
 from legato.declare.region import size
 from legato.plan.graph import Edge
 from legato.plan.records import Step
@@ -163,7 +164,7 @@ def describe_node(workspace: Workspace, store: Store | None, name: str) -> Descr
         tags=node.tags, outputs=node.outputs, inputs=(*(_input(workspace, edge) for edge in graph.needs[node.name]), *_own(node)),
         used_by=tuple(dict.fromkeys(edge.down for edge in graph.needed_by[node.name] if edge.name == name)),
         partitions=describe(node.partitions), count=size(planner.extents.of(node.partitions)),
-        contract=node.contracts.get(name), policy=_policy(node),
+        contract=node.contracts.get(name), policy=_policy(node, workspace.project),
         parameters=describe_parameters(parameters_of(workspace, node.name)) if node.called else (),
         checks=tuple(_check(check) for check in node.checks if check.asset == name or not node.outputs),
         published=_published(store, heads), patches=patches,
@@ -232,16 +233,23 @@ def _value(value: Any) -> str:
     return str(value)
 
 
-def _policy(node: Node) -> dict[str, str]:
+def _policy(node: Node, project: Project) -> dict[str, str]:
     """How the node is tried, as far as it differs from the default."""
     told = {
         "retries": _retry(node.retry), "timeout": format_seconds(node.timeout_s) if node.timeout_s else "",
-        "pool": "" if node.pool == DEFAULT_POOL else node.pool, "priority": str(node.priority or ""),
+        "pool": ", ".join(_use(use, project.pools) for use in node.pools), "priority": str(node.priority or ""),
         "on failure": "" if node.on_failure == "skip" else node.on_failure, "fallback": node.fallback,
         "undo": "yes" if node.undo else "", "when": "has a condition" if node.when else "", "storage": node.storage,
         "version": node.version,
     }  # fmt: skip
     return {name: text for name, text in told.items() if text}
+
+
+def _use(use: Use, pools: abc.Mapping[str, Limit]) -> str:
+    """A pool for people: `crm (2 slots)`, `5 in 60 s for each tenant`."""
+    own, size = use.pool.endswith(")"), str(pools.get(use.pool, ""))
+    words = size if own else f"{use.pool} ({size})" if size else use.pool
+    return f"{words} for each {use.key}" if use.key else words
 
 
 def _retry(retry: Retry) -> str:

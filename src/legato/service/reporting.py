@@ -11,6 +11,7 @@ from legato.kernel.events import SkipKind
 from legato.kernel.state import FAILED, SKIPPED, RunState, Status
 from legato.ports.store import Holder, Run, Store
 from legato.runtime.conductor import read_state
+from legato.service.blocking import Waiting, read_among_others, waiting_steps
 from legato.service.facts import Tally
 from legato.service.folding import MOST_RANGES, Folder
 from legato.service.naming import Names, names_of
@@ -108,6 +109,7 @@ class RunReport(Struct, frozen=True, kw_only=True):
     running: tuple[Running, ...] = ()
     metrics: tuple[Measured, ...] = ()
     facts: int = 0
+    waiting: tuple[Waiting, ...] = ()
 
 
 class RunLine(Struct, frozen=True, kw_only=True):
@@ -154,7 +156,8 @@ def report_run(workspace: Workspace, store: Store, run: Run) -> RunReport:
         warned += warned_in(event)
         tally.hear(event)
     folder = Folder(workspace.project, workspace.extents(store))
-    return report_state(folder, run, read_state(store, run.id), words, warned, tally)
+    state = read_among_others(workspace, store, run) if run.state == "open" else read_state(store, run.id)
+    return report_state(folder, run, state, words, warned, tally, workspace.clock.now())
 
 
 def warned_in(event: ev.AnyEvent) -> list[Warned]:
@@ -165,9 +168,9 @@ def warned_in(event: ev.AnyEvent) -> list[Warned]:
 
 
 def report_state(
-    folder: Folder, run: Run, state: RunState, words: str, warned: Sequence[Warned], tally: Tally
+    folder: Folder, run: Run, state: RunState, words: str, warned: Sequence[Warned], tally: Tally, now: Instant | None = None
 ) -> RunReport:  # fmt: skip
-    """How a run is, from its state; `words` say how it is as a whole."""
+    """How a run is, from its state; `words` say how it is as a whole. With `now` also what its open steps wait for."""
     line, names = _line(run, words), names_of(state)
     held_up, skips = _skips(folder, state)
     return RunReport(
@@ -185,6 +188,7 @@ def report_state(
             Measured(step=index, name=names.of(index), metric=each.name, value=each.value, unit=each.unit, at=each.at)
             for (index, _), each in list(tally.metrics.items())[-MOST_METRICS:]
         ), facts=tally.count,
+        waiting=waiting_steps(state, now) if run.state == "open" and now is not None else (),
     )  # fmt: skip
 
 

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any, TypeVar
 
-from legato.ports.store import Commit, Head, Run, RunState, Trouble, Version
+from legato.ports.store import Commit, Head, Run, RunState, Start, Trouble, Version
 from legato.stores import faults
 from legato.stores.rows import event_rows, rows_of, run_row
 from legato.terms.codec import unpack
 from legato.terms.errors import LegatoError
+from legato.terms.instant import Instant
 
 T = TypeVar("T")
 
@@ -37,6 +38,7 @@ class MemoryDisk:
         self.heads: dict[str, dict[str, bytes]] = {}
         self.troubles: dict[tuple[str, str], bytes] = {}
         self.timings: dict[str, tuple[int, float]] = {}
+        self.starts: list[tuple[str, str, Instant, Instant]] = []
         self.dynamic_keys: dict[str, dict[str, None]] = {}
 
     def number(self, run_id: str) -> int:
@@ -86,6 +88,12 @@ class MemoryDisk:
     def add_timing(self, node: str, attempts: int, seconds: float) -> None:
         before = self.timings.get(node, (0, 0.0))
         self.timings[node] = (before[0] + attempts, before[1] + seconds)
+
+    def forget_starts(self, now: Instant) -> None:
+        self.starts = [row for row in self.starts if row[3] > now]
+
+    def add_start(self, pool: str, key: str, at: Instant, until: Instant) -> None:
+        self.starts.append((pool, key, at, until))
 
 
 class MemoryStore:
@@ -204,6 +212,11 @@ class MemoryStore:
         """By node: attempts that succeeded, and their seconds in all."""
         with self.disk.lock:
             return dict(sorted(self.disk.timings.items()))
+
+    def starts(self) -> list[Start]:
+        """What rates counted last, in the order in which it ceases to count."""
+        with self.disk.lock:
+            return [Start(*row) for row in sorted(self.disk.starts, key=lambda row: row[3])]
 
     def dynamic_keys(self, name: str) -> list[str]:
         """Keys of a dynamic partition set, oldest first."""

@@ -19,6 +19,7 @@ def rows_of(commits: Sequence[Commit], number: Callable[[str], int]) -> list[tup
     heads: dict[Key, bytes | None] = {}
     troubles: dict[Key, bytes | None] = {}
     timings: list[Row] = []
+    starts: list[Row] = []
     runs: list[Row] = []
     for commit in commits:
         if commit.events:
@@ -29,6 +30,7 @@ def rows_of(commits: Sequence[Commit], number: Callable[[str], int]) -> list[tup
         troubles.update(((trouble.asset, trouble.partition), pack(trouble)) for trouble in commit.troubles)
         troubles.update((key, None) for key in commit.settled)
         timings += [(node, attempts, seconds) for node, (attempts, seconds) in commit.timings.items()]
+        starts += [(start.pool, start.key, start.at, start.until) for start in commit.starts]
         if commit.run is not None:
             runs.append((commit.run.state, pack(commit.run), number(commit.run_id)))
     return [
@@ -39,6 +41,8 @@ def rows_of(commits: Sequence[Commit], number: Callable[[str], int]) -> list[tup
         ("put_trouble", _kept(troubles)),
         ("delete_trouble", _gone(troubles)),
         ("add_timing", timings),
+        ("forget_starts", [(max(row[2] for row in starts),)] if starts else []),
+        ("add_start", starts),
         ("update_run", runs),
     ]
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from legato.ports.store import Commit, Head, Run, RunState, Trouble, Version
+from legato.ports.store import Commit, Head, Run, RunState, Start, Trouble, Version
 from legato.stores import faults
 from legato.stores.lock import WriterLock
 from legato.stores.migrate import create, require_current, upgrade
@@ -160,6 +160,10 @@ class SqliteStore:
     def timings(self) -> dict[str, tuple[int, float]]:
         """By node: attempts that succeeded, and their seconds in all."""
         return {node: (attempts, seconds) for node, attempts, seconds in self._rows("timings")}
+
+    def starts(self) -> list[Start]:
+        """What rates counted last, in the order in which it ceases to count."""
+        return [Start(*row) for row in self._rows("starts")]
 
     def dynamic_keys(self, name: str) -> list[str]:
         """Keys of a dynamic partition set, oldest first."""

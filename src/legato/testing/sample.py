@@ -10,12 +10,13 @@ from typing import Any, Literal
 from legato.declare.mapping import All, LookBack, Mapping
 from legato.declare.node import Dep, Node, Project, Retry
 from legato.declare.partitions import Partitions, daily, static
+from legato.declare.pool import Limit, Use
 from legato.plan.links import fault
 from legato.terms.attempt import Order
 
 PARTITIONS: tuple[Partitions | None, ...] = (None, None, static(["x", "y", "z"]), daily("2024-01-01", "2024-01-04"))
 MAPPINGS: tuple[Mapping | None, ...] = (None, None, None, All(), LookBack(2))
-POOLS = {"single": 1, "pair": 2}
+POOLS = {"single": Limit(1), "pair": Limit(2)}
 
 Temper = Literal["sound", "flaky", "bad", "gate", "killer", "slow", "late", "declines"]
 Ending = Literal["done", "raise", "pend", "gate", "die", "hang", "decline"]
@@ -111,7 +112,7 @@ def _draw_node(random: Random, name: str, above: list[tuple[str, Node]]) -> Node
         name=name, kind=kind, outputs=several if kind == "asset" else (), deps=tuple(deps), partitions=partitions, code=name,
         retry=_draw_retry(random),
         lost_retries=random.choice((0, 2, 2, 2)), timeout_s=random.choice((None, None, 1.0)),
-        pool=random.choice(("default", "default", "single", "pair")), priority=random.randint(-1, 1),
+        pools=random.choice(((), (), (Use("single"),), (Use("pair"),))), priority=random.randint(-1, 1),
         on_failure=random.choice(("skip", "skip", "skip", "halt", "rollback")),
         fallback=name if random.random() < 0.15 and not asks else "", undo=random.random() < 0.4, when=asks,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from legato.ports.store import Commit, RunState, Store
+from legato.ports.store import Commit, RunState, Start, Store
 from legato.terms.errors import LegatoError, NotFound, Unreachable
 from legato.terms.instant import Instant
 from legato.testing.store_records import StoreSite, make_head, make_run, make_trouble, make_version, publish
@@ -146,6 +146,17 @@ class StoreContract:
         store.commit([Commit(run_id="r1", timings={"a": (1, 0.5), "b": (2, 1.0)}), Commit(run_id="r1", timings={"a": (1, 0.25)})])
         store.commit([Commit(run_id="r1", timings={"a": (2, 0.25)})])
         assert store.timings() == {"a": (4, 1.0), "b": (2, 1.0)}
+
+    def test_starts_are_kept_while_they_count(self, store: Store) -> None:
+        early = [Start("api", "", Instant(at), Instant(at + 10)) for at in (1, 2)]
+        store.commit(
+            [Commit(run_id="r1", starts=early), Commit(run_id="r1", starts=[Start("crm", "acme", Instant(3), Instant(5))])]
+        )
+        assert sorted(store.starts(), key=lambda each: each.at) == [*early, Start("crm", "acme", Instant(3), Instant(5))]
+        store.commit([Commit(run_id="r1", starts=[Start("api", "", Instant(11), Instant(21))])])
+        assert [(each.pool, each.at) for each in store.starts()] == [("api", 2), ("api", 11)]
+        store.commit([Commit(run_id="r1")])
+        assert len(store.starts()) == 2
 
     def test_dynamic_keys_stay_in_the_order_of_their_coming(self, store: Store) -> None:
         store.add_dynamic_keys("customers", ["z", "m"])

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from legato.ports.store import Commit, RunState, Store, VersionState
+from legato.ports.store import Commit, RunState, Start, Store, VersionState
+from legato.terms.instant import Instant
 from legato.testing.store_records import StoreSite, make_head, make_run, make_trouble, make_version
 
 _KEYS = st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["", "p", "q"]))
@@ -40,6 +41,10 @@ def _commits(draw: st.DrawFn, runs: list[str]) -> Commit:
         troubles=[make_trouble(*key, text) for key, text in draw(st.lists(st.tuples(_KEYS, _NAMES), max_size=2))],
         settled=draw(st.lists(_KEYS, max_size=1)),
         timings=draw(st.dictionaries(_NAMES, st.tuples(st.integers(1, 9), st.just(0.25)), max_size=2)),
+        starts=[
+            Start(name, "", Instant(at), Instant(at + 5))
+            for name, at in draw(st.lists(st.tuples(_NAMES, st.integers(0, 20)), max_size=2))
+        ],
         run=make_run(run_id, draw(_RUN_STATES)) if draw(st.booleans()) else None,
     )
 
@@ -118,5 +123,6 @@ def _everything(store: Store, runs: list[str]) -> dict[str, Any]:
         "assets": store.assets(),
         "troubles": [store.troubles(), store.troubles(["b"])],
         "timings": store.timings(),
+        "starts": sorted(store.starts(), key=lambda each: (each.pool, each.at)),
         "keys": store.dynamic_keys("set"),
     }

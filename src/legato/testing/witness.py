@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from legato.declare.pool import Limit
 from legato.kernel import events as ev
 from legato.plan.records import Plan, Step
 from legato.ports.storage import Storage
@@ -29,7 +30,7 @@ class Witness:
     `values` is where stored values lie: nothing that is on record may be missing there.
     """
 
-    def __init__(self, pools: dict[str, int], values: Storage) -> None:
+    def __init__(self, pools: dict[str, Limit], values: Storage) -> None:
         self.pools, self.values = pools, values
         self.broken: list[str] = []
         self.plans: dict[str, Plan] = {}
@@ -213,14 +214,16 @@ class Witness:
     def saw_hand_out(self, orders: Sequence[Order]) -> None:
         """Orders leave for a worker: each holds a slot of its pool until its report is taken."""
         for order in orders:
-            pool = self._handling(order.run, order.step).pool
-            self.busy[pool] += 1
-            if pool in self.pools and self.busy[pool] > self.pools[pool]:
-                self.refuse(f"pool {pool} has {self.pools[pool]} slots, but {self.busy[pool]} attempts are out")
+            for pool in (use.pool for use in self._handling(order.run, order.step).pools):
+                self.busy[pool] += 1
+                slots = self.pools[pool].slots if pool in self.pools else None
+                if slots is not None and self.busy[pool] > slots:
+                    self.refuse(f"pool {pool} has {slots} slots, but {self.busy[pool]} attempts are out")
 
     def saw_report(self, run: str, step: int) -> None:
         """The end of an attempt is about to be heard."""
-        self.busy[self._handling(run, step).pool] -= 1
+        for use in self._handling(run, step).pools:
+            self.busy[use.pool] -= 1
 
     def saw_conductor_die(self) -> None:
         """All process groups are gone with their conductor."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from legato.declare.draft import BUILT_IN_STORAGES
+from legato.declare.pool import Limit, parse_rate
 from legato.declare.resolve import did_you_mean
 from legato.terms.errors import EXIT_INVALID, Fault, InvalidProject, LegatoError, Place
 from legato.terms.key import NAME_HINT, is_name
@@ -28,7 +29,7 @@ class Config:
     root: Path
     file: Path
     modules: tuple[str, ...] = ()
-    pools: Mapping[str, int] = field(default_factory=dict)
+    pools: Mapping[str, Limit] = field(default_factory=dict)
     workers: int = 0
     executor: ExecutorKind = "process"
     storage: str = BUILT_IN_STORAGES[0]
@@ -128,19 +129,30 @@ class _Reader:
         self._fault("config-modules", what, 'write modules = ["pipeline"], names or files of Python modules', "modules")
         return ()
 
-    def _pools(self) -> dict[str, int]:
+    def _pools(self) -> dict[str, Limit]:
         value = self._settings.get("pools", {})
         if not isinstance(value, dict):
             self._fault("config-value", "pools must be a table", "write [pools] and below it crm = 2", "pools")
             return {}
-        sound = {}
-        for name, slots in value.items():
-            if not is_name(name):
-                self._fault("name", f"{name!r} cannot be the name of a pool", NAME_HINT, name)
-            elif not isinstance(slots, int) or isinstance(slots, bool) or slots < 1:
-                self._fault("pool-size", f"pool `{name}` has {slots!r} slots", f"write {name} = 1 or more", name)
-            sound[name] = slots
-        return sound
+        return {name: self._pool(name, size) for name, size in value.items()}
+
+    def _pool(self, name: str, size: Any) -> Limit:
+        """The size of a pool: `crm = 2`, or `crm = { slots = 2, rate = "100/min" }`."""
+        given = size if isinstance(size, dict) else {"slots": size}
+        slots, rate = given.get("slots"), given.get("rate")
+        if not is_name(name):
+            self._fault("name", f"{name!r} cannot be the name of a pool", NAME_HINT, name)
+        elif not given or not given.keys() <= {"slots", "rate"}:
+            hint = f'write {name} = 2, or {name} = {{ slots = 2, rate = "100/min" }}'
+            self._fault("pool-size", f"pool `{name}` has no slots and no rate, or more than these", hint, name)
+        elif "slots" in given and (not isinstance(slots, int) or isinstance(slots, bool) or slots < 1):
+            self._fault("pool-size", f"pool `{name}` has {slots!r} slots", f"write {name} = 1 or more", name)
+        else:
+            try:
+                return Limit(slots, *(parse_rate(rate) if rate is not None else ()))
+            except LegatoError as error:
+                self._fault("rate", f"pool `{name}`: {error.what}", error.next, name)
+        return Limit()
 
     def _workers(self) -> int:
         value = self._settings.get("workers", 0)

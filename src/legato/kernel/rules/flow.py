@@ -19,7 +19,7 @@ from legato.kernel.events import (
 from legato.kernel.family import is_outdated
 from legato.kernel.inputs import Resolve
 from legato.kernel.rules.failure import fail_attempt, stopped
-from legato.kernel.state import FRESH, HELD, IDLE, READY, RUNNING, RunState
+from legato.kernel.state import FRESH, HELD, IDLE, RUNNING, RunState
 from legato.kernel.turn import Turn
 from legato.terms.attempt import Call, Called, Parked
 from legato.terms.codec import pack
@@ -80,11 +80,10 @@ def _has_news(state: RunState, step: int) -> bool:
 def _start_beside(turn: Turn, called: Called, index: int) -> None:
     """Start a call in the flow's own process, where its pool and its asset partitions allow it at once."""
     state = turn.state
-    handling = state.handling(index)
-    claims = state.claims(index)
-    if state.status[index] != READY or handling.flow or state.halted or state.cancelling or index in state.fallback_due:
+    if not state.takes(index) or state.handling(index).flow or index in state.fallback_due:
         return
-    if state.board.free(handling.pool) <= 0 or state.board.holder(claims, (state.run_id, index)) is not None:
+    board = state.board
+    if board.shut(state.lane(index), now=turn.now) or board.holder(state.claims(index), (state.run_id, index)):
         return
     token = state.next_token
     turn.emit(AttemptsStarted(turn.now, (index,), token))

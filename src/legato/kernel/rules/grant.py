@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 
 from legato.kernel.commands import StartAttempts
 from legato.kernel.events import AttemptsStarted, StepUndone
 from legato.kernel.inputs import Offer
+from legato.kernel.lanes import Share
 from legato.kernel.state import RunState
 from legato.kernel.turn import Turn
 from legato.terms.attempt import Mode
 
 
 def grant(turn: Turn, offer: Offer) -> None:
-    """Start as many ready steps as the offer has room for. Full pools never hide ready work of other pools."""
+    """Start as many ready steps as the offer has room for, while they are the first of all. Full pools never hide others."""
     state = turn.state
     if state.ended is not None:
         return
     if state.rolling and not state.running and not offer.flows:
         _undo_next(turn)
         return
-    if state.halted or state.cancelling:
-        return
-    batch: list[int] = []
+    batch: dict[int, None] = {}  # a step may be queued twice: replays and resumes leave entries behind
+    taken: Counter[Share] = Counter()
     room_s = offer.room_s
     while len(batch) < offer.most and room_s > 0:
-        index = _next(state, batch, state.ready_flows if offer.flows else state.ready)
-        if index is None:
+        found = _next(turn, taken, flows=offer.flows)
+        if found is None:
             break
+        index, key = found
+        if index in batch:
+            continue
         cost = _cost(state, index, offer)
-        if cost > room_s and batch:
-            state.push(index)
+        if batch and (cost > room_s or index in state.fallback_due):
+            state.put(index, key)
             break
         if index in state.fallback_due:
-            if batch:
-                state.push(index)
-                break
             _start(turn, (index,), "fallback")
             return
-        batch.append(index)
+        if state.handling(index).pools:
+            taken.update(state.lane(index))
+        batch[index] = None
         room_s -= cost
     if batch:
         _start(turn, tuple(batch), "run")
@@ -51,37 +55,31 @@ def _start(turn: Turn, steps: tuple[int, ...], mode: Mode) -> None:
 
 
 def _cost(state: RunState, index: int, offer: Offer) -> float:
-    """Expected seconds; a step whose time is not known, or whose worker died before, fills the offer and so travels alone."""
-    return offer.room_s if state.losses[index] else offer.cost_s.get(state.plan.steps[index].node, offer.room_s)
+    """Expected seconds. A step fills the offer and so travels alone if its time is not known, if its worker died before, or if a
+    rate counts its start, which should be when it is handed out."""
+    node = state.plan.steps[index].node
+    limits, pools = state.board.limits, state.plan.handling[node].pools
+    if state.losses[index] or any(use.pool in limits and limits[use.pool].starts is not None for use in pools):
+        return offer.room_s
+    return offer.cost_s.get(node, offer.room_s)
 
 
-def _next(state: RunState, batch: list[int], heaps: dict[str, list[int]]) -> int | None:
-    """The best ready step whose pool has a slot and whose asset partitions nobody else is writing."""
-    while True:
-        best: int | None = None
-        pool_of_best = ""
-        for pool, heap in heaps.items():
-            if heap and (best is None or heap[0] < best) and _slots(state, pool, batch) > 0:
-                best, pool_of_best = heap[0], pool
-        if best is None:
+def _next(turn: Turn, taken: Mapping[Share, int], *, flows: bool) -> tuple[int, int] | None:
+    """The first ready step that may start, with its key, if it is of this run; nobody else writes its asset partitions."""
+    state, board = turn.state, turn.state.board
+    lanes = board.flows if flows else board.steps
+    while (found := board.first(lanes, turn.now, taken)) is not None:
+        run, index, key = found
+        if run is not state:
             return None
-        index = state.pop(pool_of_best, heaps)
-        if index is None:
-            continue
+        lanes.take()
         if not state.plan.handling[state.plan.steps[index].node].outputs:
-            return index
-        claims = state.claims(index)
-        held = state.board.holder(claims, (state.run_id, index))
+            return index, key
+        held = board.holder(state.claims(index), (state.run_id, index))
         if held is None:
-            return index
-        state.board.park(held[0], partial(state.push, index))
-
-
-def _slots(state: RunState, pool: str, batch: list[int]) -> int:
-    free = state.board.free(pool)
-    if free > len(batch):
-        return free
-    return free - sum(state.handling(index).pool == pool for index in batch)
+            return index, key
+        board.park(held[0], partial(state.put, index, key))
+    return None
 
 
 def _undo_next(turn: Turn) -> None:
@@ -92,7 +90,8 @@ def _undo_next(turn: Turn) -> None:
         handling = state.handling(index)
         held = state.board.holder(state.claims(index), (state.run_id, index))
         if handling.undo:
-            if index not in state.backoff and held is None and state.board.free(handling.pool) > 0:
+            shut = state.board.shut(state.lane(index), now=turn.now)
+            if index not in state.backoff and held is None and shut is None:
                 _start(turn, (index,), "undo")
             return
         if held is not None:  # another run is making a version of the one that would be taken back

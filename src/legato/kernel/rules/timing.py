@@ -20,6 +20,7 @@ def do_what_is_due(turn: Turn, tick: Tick) -> None:
     A retry becomes ready without an event: its instant was recorded when it was decided, so a replay finds it due again.
     """
     state, now = turn.state, turn.now
+    state.board.pass_time(now)
     while state.due and state.due[0][0] <= now:
         due, index, kind = heappop(state.due)
         if kind == DEADLINE_DUE:
@@ -34,7 +35,7 @@ def do_what_is_due(turn: Turn, tick: Tick) -> None:
         elif state.backoff.get(index) == due:
             del state.backoff[index]
             if state.status[index] == BACKOFF:
-                state.make_ready(index)
+                state.make_ready(index, now)
 
 
 def next_due(state: RunState) -> Instant | None:

@@ -41,6 +41,15 @@ delete from trouble where asset = ? and partition = ?;
 insert into timing (node, attempts, seconds) values (?, ?, ?)
 on conflict (node) do update set attempts = attempts + excluded.attempts, seconds = seconds + excluded.seconds;
 
+-- name: add_start
+insert into start (pool, key, at, until) values (?, ?, ?, ?);
+
+-- name: forget_starts
+delete from start where until <= ?;
+
+-- name: starts
+select pool, key, at, until from start order by until;
+
 -- name: add_dynamic_key
 insert into dynamic_key (name, key) values (?, ?) on conflict (name, key) do nothing;
 

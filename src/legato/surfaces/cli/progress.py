@@ -35,7 +35,7 @@ MOST_FAILURES = 20
 MOST_WAITS = 5
 HELD_S = 0.5
 """So long after it went on, a run tells what it was waiting for before and still is."""
-MOST_RUNNING, MOST_FAR = 5, 3
+MOST_RUNNING, MOST_POOLS, MOST_FAR = 5, 2, 3
 _BAR = 16
 
 
@@ -258,7 +258,12 @@ class Live(Lines):
             stopping = f" stopping ({attempt.stopping})" if attempt.stopping else ""
             lines.append(self._running(self.names.of(index), self.tally.progress.get(index), took + stopping))
         more = len(self.state.running) - MOST_RUNNING
-        return [*lines, self.screen.paint(f"  and {more} more", "dim")] if more > 0 else lines
+        lines += [self.screen.paint(f"  and {more} more", "dim")] if more > 0 else []
+        board = self.state.board
+        for (pool, key), number in list(board.steps.sleeping().items())[:MOST_POOLS]:
+            what = f"  {count(number, 'step')} wait for pool {pool}{f'[{key}]' if key else ''} ({board.limits[pool]})"
+            lines.append(self.screen.paint(clip(what, self.screen.width - 1), "yellow"))
+        return lines
 
     def _running(self, name: str, progress: Progress | None, took: str) -> str:
         """One step that runs: its name, how far it says it is, how long it has run."""

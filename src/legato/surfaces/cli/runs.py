@@ -67,6 +67,11 @@ def _draw_report(screen: Screen, report: RunReport) -> None:
         screen.say(f"  {screen.status('running')}  {each.name}, since {when(each.since)}{far}")
     if len(report.running) > 5:
         screen.say(f"  and {len(report.running) - 5} more")
+    for wait in report.waiting[:5]:
+        what = wait.example if wait.count == 1 else f"{wait.node} ({count(wait.count, 'step')})"
+        screen.say(screen.hang(f"  {screen.paint('waits', 'yellow')}    ", f"{what}: {wait.why}"))
+    if len(report.waiting) > 5:
+        screen.say(f"  and {len(report.waiting) - 5} more kinds of steps wait")
     draw_summary(screen, report)
 
 
