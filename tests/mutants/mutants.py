@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop
 from typing import Any
 
 from msgspec.structs import replace
@@ -14,8 +13,9 @@ from legato.kernel import events as ev
 from legato.kernel import fold as folding
 from legato.kernel import inputs
 from legato.kernel.board import Board
+from legato.kernel.lanes import Lanes
 from legato.kernel.rules import control, failure, grant, report, timing
-from legato.kernel.state import READY, SUCCEEDED, UNDONE, Attempt, RunState
+from legato.kernel.state import FRESH, SUCCEEDED, UNDONE, Attempt, RunState
 from legato.kernel.turn import Turn
 from legato.ports.store import Commit
 from legato.runtime import book as booking
@@ -241,14 +241,51 @@ def skips_the_claim(patch):
 
 @caught_by("kernel", "worlds", "deaths")
 def leaks_slots(patch):
-    """An attempt that writes an asset keeps its slot."""
-    give_back = Board.give_back
+    """The end of an attempt leaves its slot taken."""
+    patch.setattr(Board, "unseat", lambda self, lane: None)
 
-    def keep(self, pool, claims, owner):
-        give_back(self, pool, claims, owner)
-        self.used[pool] += bool(claims)
 
-    patch.setattr(Board, "give_back", keep)
+@caught_by("kernel")
+def forgets_the_starts_of_a_rate(patch):
+    """A rate counts what is under way, like slots, and not what started."""
+    patch.setattr(Board, "_count", lambda self, share, at: None)
+
+
+@caught_by("kernel")
+def a_rate_begins_anew_with_each_conductor(patch):
+    """Starts are not handed on to who stores them."""
+    seat = Board.seat
+
+    def seat_unseen(self, lane, at):
+        seat(self, lane, at)
+        self.fresh.clear()
+
+    patch.setattr(Board, "seat", seat_unseen)
+
+
+@caught_by("kernel")
+def a_waiting_flow_gives_its_slot_back(patch):
+    """What a flow holds is given back when it parks, though it is not over."""
+    park = folding.park
+
+    def park_and_leave(state, index, *rest):
+        folding._leave_seat(state, index)
+        park(state, index, *rest)
+
+    patch.setattr(folding, "park", park_and_leave)
+
+
+@caught_by("kernel")
+def priority_is_absolute(patch):
+    """A more urgent step always goes first, however long others have waited."""
+    key = Board.key
+    patch.setattr(Board, "key", staticmethod(lambda ready, priority, *rest: key(ready, priority * 100_000, *rest)))
+
+
+@caught_by("kernel")
+def nobody_wakes_a_lane(patch):
+    """A pool that has room again tells nobody."""
+    patch.setattr(Board, "_reopen", lambda self, share: None)
 
 
 @caught_by("conductors")
@@ -270,46 +307,40 @@ def adopted_history_moves_todays_board(patch):
 @caught_by("kernel", "worlds", "deaths")
 def releases_nobody(patch):
     """A success tells nobody who waits for it."""
-    patch.setattr(RunState, "release", lambda self, index: None)
+    patch.setattr(RunState, "release", lambda self, index, at: None)
 
 
 @caught_by("kernel", "worlds")
 def releases_too_early(patch):
     """A range counts as done when its first step is."""
 
-    def release(self, index):
+    def release(self, index, at):
         for joint in self.joints(index):
             if self.joint_left[joint]:
                 self.joint_left[joint] = 0
                 for waiter in self.joint_steps[joint]:
                     self.left[waiter] -= 1
                     if self.left[waiter] == 0 and self.status[waiter] == 0:
-                        self.make_ready(waiter)
+                        self.make_ready(waiter, at)
 
     patch.setattr(RunState, "release", release)
 
 
-@caught_by("kernel", "worlds", "deaths")
+@caught_by("kernel")
 def starts_doubles(patch):
     """Entries that earlier lives left among the ready steps count again."""
-
-    def pop(self, pool):
-        index = heappop(self.ready[pool]) & 0xFFFFFFFF
-        return index if self.status[index] == READY and index not in self.running else None
-
-    patch.setattr(RunState, "pop", pop)
+    patch.setattr(RunState, "takes", lambda self, index: index not in self.running and self.status[index] < FRESH)
 
 
 @caught_by("kernel")
 def looks_at_the_best_pool_only(patch):
     """First the best step, then whether there is a slot for it: a full pool hides all others."""
-    following = grant._next
 
-    def limited(state, batch):
-        heads = [(heap[0], pool) for pool, heap in state.ready.items() if heap]
-        return None if heads and grant._slots(state, min(heads)[1], batch) <= 0 else following(state, batch)
+    def first(self, taken):
+        found = self._best()
+        return None if found is None or self._doors.shut(found[1], taken) else self._lanes[found[1]][0]
 
-    patch.setattr(grant, "_next", limited)
+    patch.setattr(Lanes, "first", first)
 
 
 @caught_by("kernel")

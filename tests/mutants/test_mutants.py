@@ -17,6 +17,7 @@ KERNEL = (
     "test_report",
     "test_failure",
     "test_grant",
+    "test_limits",
     "test_control",
     "test_timing",
     "test_rollback",
