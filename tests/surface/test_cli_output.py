@@ -12,6 +12,7 @@ from legato.kernel.state import RunState
 from legato.plan.records import Handling, Plan, Reason, Step
 from legato.service.facts import Tally
 from legato.surfaces.cli.output import Screen, as_plain, cells_of, clip, count, size_in_words, without_colour, wrap
+from legato.surfaces.cli.pace import Pace
 from legato.surfaces.cli.progress import Lines, Live
 from legato.terms.attempt import Call, Wait
 from legato.terms.fact import Error, Progress
@@ -251,7 +252,7 @@ def test_many_calls_are_told_by_node_when_the_run_ends() -> None:
     stream, clock = io.StringIO(), Clock()
     lines, state = make_flow(stream, clock, enrich=Handling())
     for first in (1, 101):
-        calls = tuple(Call(str(number), "enrich") for number in range(first, first + 100))
+        calls = (Call(tuple(str(number).encode() for number in range(first, first + 100)), "enrich"),)
         hear(lines, state, ev.StepsCalled(clock.now(), 0, calls))
         for index in range(first, first + 100):
             hear(lines, state, ev.AttemptsStarted(clock.now(), (index,), index + 1))
@@ -260,3 +261,15 @@ def test_many_calls_are_told_by_node_when_the_run_ends() -> None:
     assert lines.state_in_words(clock.now()).startswith("200 of 201 steps done")
     hear(lines, state, ev.RunEnded(clock.now(), "succeeded"))
     assert stream.getvalue() == "done    enrich  200 steps  2.0 s of work\n"
+
+
+def test_calls_of_a_flow_are_more_to_do_each_of_them():
+    """One record of a hundred calls is a hundred steps; those that are tried again were counted before."""
+    plan = Plan(request="f", project="p", steps=[Step("f", "", True, Reason("requested"))], handling={"f": Handling(flow=True)})
+    pace = Pace(RunState("r", plan), 2, {}, Instant(0))
+    pace.join("task", 100)
+    assert (pace.done, pace.total) == (0, 101)
+    for _ in range(100):
+        pace.see("task", 0.1)
+    pace.join("task", 3, again=True)
+    assert (pace.done, pace.total) == (97, 101)

@@ -89,10 +89,11 @@ class Lanes:
         return {key for entries in self._lanes.values() for key in entries}
 
     def sleeping(self) -> dict[Share, int]:
-        """How many entries wait for room in a pool, by what they were last seen to wait for."""
+        """How many steps wait for room in a pool, by what they were last seen to wait for."""
         found: dict[Share, int] = {}
         for lane, share in self._where.items():
-            found[share] = found.get(share, 0) + len(self._lanes[lane])
+            if ready := sum(map(self._doors.is_ready, self._lanes[lane])):
+                found[share] = found.get(share, 0) + ready
         return found
 
     def _heap_of(self, lane: Lane) -> list[tuple[int, Lane]]:

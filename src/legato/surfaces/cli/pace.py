@@ -26,12 +26,12 @@ class Pace:
                     self.unmade[step.node] = self.unmade.get(step.node, 0) + 1
         self._made: dict[str, tuple[int, float]] = {}
 
-    def join(self, node: str, *, again: bool = False) -> None:
-        """A flow calls a step of this node: there is one more to do (unless the step was there before, and is tried again)."""
-        self.left[node] = self.left.get(node, 0) + 1
+    def join(self, node: str, count: int, *, again: bool = False) -> None:
+        """A flow calls so many steps of this node: there is more to do (unless they were there before, and are tried again)."""
+        self.left[node] = self.left.get(node, 0) + count
         if not again:
-            self.total += 1
-            self.size[node] = self.size.get(node, 0) + 1
+            self.total += count
+            self.size[node] = self.size.get(node, 0) + count
 
     @property
     def done(self) -> int:

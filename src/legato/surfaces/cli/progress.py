@@ -161,7 +161,7 @@ class Lines:
             if call.wait is not None:
                 self._waiting(call.wait)
             else:
-                self.pace.join(call.node, again=isinstance(event, ev.StepsRevived))
+                self.pace.join(call.node, len(call.keys), again=isinstance(event, ev.StepsRevived))
 
     def _waiting(self, wait: Wait) -> None:
         """Tell what people can do; of a sleep there is nothing to tell."""
