@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from legato.declare import mapping, trigger
     from legato.declare.calling import Future, TaskFailed
+    from legato.declare.elsewhere import external
     from legato.declare.faces import Input, asset, assets, check, flow, previous, resource, source, task
     from legato.declare.mapping import all_partitions, look_back
     from legato.declare.node import Retry
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "declare.calling": ("Future", "TaskFailed"),
+    "declare.elsewhere": ("external",),
     "declare.faces": ("Input", "asset", "assets", "check", "flow", "previous", "resource", "source", "task"),
     "declare.mapping": ("all_partitions", "look_back", "mapping"),
     "declare.node": ("Retry",),
@@ -63,7 +65,7 @@ __all__ = [  # noqa: RUF022 - in the order in which one learns them
     "Input", "previous", "look_back", "all_partitions", "mapping",
     "contract", "column", "not_null", "unique", "row_count", "in_range", "in_set", "matches", "expression",
     "cron", "every", "updated", "keep_fresh", "file", "webhook", "message", "trigger",
-    "sleep", "approval", "signal",
+    "sleep", "approval", "signal", "external",
     "log", "metric", "progress", "table", "markdown", "image",
     "load", "Retry", "Pool", "rate", "Context", "Secret", "Future", "TaskFailed", "LegatoError",
 ]  # fmt: skip

@@ -145,7 +145,7 @@ def test_max_time_limits_all_tries_from_the_beginning_of_the_first(play):
         scene.wait(10)
     assert scene.told()[-2:] == ["fail a: raised, fail", "end failed"]
     assert scene.state.attempts[0] == 2
-    assert scene.state.errors[0].message == "no luck (not tried again: max_time=25s would be over)"
+    assert scene.state.errors[0].message == "no luck (not tried again: max_time of 25.0 s would be over)"
 
 
 def test_a_retry_at_the_very_end_of_max_time_is_made(play):

@@ -53,7 +53,7 @@ def test_what_never_comes_fails_in_its_time_and_leaves_nothing(tmp_path: Path) -
     site = make_project(tmp_path, PIPELINE, CONFIG)
     answer = legato(site, "run", "never")
     assert answer.returncode == 1
-    assert "until` says no to [1] (not tried again: max_time=0.5s would be over)" in answer.stdout
+    assert "until` says no to [1] (not tried again: max_time of 500 ms would be over)" in answer.stdout
     assert not (site / ".legato" / "data").exists()
     assert "any number, exponential from TOOK, until its result is accepted, for TOOK at most" in steady(
         legato(site, "show", "never").stdout

@@ -18,7 +18,7 @@ NAMES = """
     Input previous look_back all_partitions mapping
     contract column not_null unique row_count in_range in_set matches expression
     cron every updated keep_fresh file webhook message trigger
-    sleep approval signal
+    sleep approval signal external
     log metric progress table markdown image
     load Retry Pool rate Context Secret Future TaskFailed LegatoError
 """.split()  # noqa: SIM905

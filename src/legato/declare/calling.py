@@ -62,6 +62,10 @@ class Caller(Protocol):
         """Begin a call and go on."""
         ...
 
+    def poll(self, face: Face[..., Any], handle: Future[Any], every_s: float, limit_s: float | None) -> Future[Any]:
+        """Call with the handle of a job, again and again until there is a result; TimeoutError after so long."""
+        ...
+
     def map(self, face: Face[..., Any], items: Iterable[Any], shared: Mapping[str, Any]) -> Any:
         """One call for each item, which is its first argument (`shared` are more of them); the results, as a list in order."""
         ...

@@ -66,11 +66,9 @@ def read_node(kind: Kind, fn: Any, outputs: tuple[str, ...] | None, keywords: Ma
     )
 
 
-def _wrong_durations(keyword: str, value: Any) -> list[tuple[str, str]]:
-    """What is wrong with the duration, and a hint; nothing where none is given."""
+def wrong_durations(keyword: str, value: Any) -> list[tuple[str, str]]:
+    """What is wrong with a duration, and a hint."""
     hint = "write for example 30s, 1h30m or 2d"
-    if value is None:
-        return []
     if isinstance(value, bool) or not isinstance(value, str | int | float | timedelta):
         return [(f"{keyword}={value!r} is not a duration", hint)]
     try:
@@ -139,7 +137,9 @@ class _Reader:
         if not isinstance(retry, Retry):
             self._fault("retries", f"retries={value!r} is not a number of tries", "write retries=3 or lg.Retry(3, ...)")
             return NO_RETRY
-        wrong = [*faults_of_retry(retry, kind), *_wrong_durations("max_time", retry.max_time)]
+        wrong = list(faults_of_retry(retry, kind))
+        if retry.max_time is not None:
+            wrong += wrong_durations("max_time", retry.max_time)
         for what, hint in wrong:
             self._fault("retries", what, hint)
         if wrong:
@@ -147,10 +147,12 @@ class _Reader:
         return retry if retry.until is None else replace(retry, until=True)
 
     def timeout(self, value: Any) -> float | None:
-        wrong = _wrong_durations("timeout", value)
+        if value is None:
+            return None
+        wrong = wrong_durations("timeout", value)
         for what, hint in wrong:
             self._fault("timeout", what, hint)
-        return None if wrong or value is None else parse_duration(value)
+        return None if wrong else parse_duration(value)
 
     def pools(self, owner: str, value: Any) -> tuple[tuple[Use, ...], dict[str, Limit], int]:
         """Which pools its steps share, the sizes that are given here by pool, and its priority: the highest of them."""

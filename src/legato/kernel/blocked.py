@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from legato.kernel.board import Owner
+from legato.kernel.budget import poll_s
 from legato.kernel.lanes import Share
 from legato.kernel.state import BACKOFF, FRESH, HELD, PARKED, READY, SUCCEEDED, WAITING, RunState
 from legato.terms.instant import Instant
@@ -16,11 +17,12 @@ from legato.terms.key import show
 class Blocked(Struct, frozen=True, omit_defaults=True):
     """Why a step does not run now.
 
-    `on` names what it waits for: a step, a pool (with the value of its key), an asset partition, a question, a signal. `holders`
+    `on` names what it waits for: a step, a pool (with the value of its key), an asset partition, a question, a signal, what began
+    the job that it polls. `holders`
     are the runs and steps that have it; `until` is when it comes by itself.
     """
 
-    kind: Literal["step", "slot", "rate", "partition", "turn", "retry", "sleep", "approval", "signal", "call"]
+    kind: Literal["step", "slot", "rate", "partition", "turn", "retry", "poll", "sleep", "approval", "signal", "call"]
     on: str = ""
     holders: tuple[Owner, ...] = ()
     until: Instant | None = None
@@ -34,7 +36,8 @@ def blocked_by(state: RunState, index: int, now: Instant) -> Blocked | None:
     if code == READY:
         return _ready(state, index, now)
     if code == BACKOFF:
-        return Blocked("retry", until=state.backoff.get(index))
+        polls = poll_s(state, index) is not None
+        return Blocked("poll" if polls else "retry", begun_by(state, index) if polls else "", until=state.backoff.get(index))
     if code == PARKED:
         return Blocked("call", _names(state, tuple(state.parked.get(index, ()))))
     wait = state.calls.wait(index) if code == HELD else None
@@ -42,6 +45,13 @@ def blocked_by(state: RunState, index: int, now: Instant) -> Blocked | None:
         return None
     due = min((due for due, step, _ in state.due if step == index), default=None)
     return Blocked(wait.kind, wait.name, until=due)
+
+
+def begun_by(state: RunState, index: int) -> str:
+    """The step that began the job which this one looks after."""
+    call = state.calls.call(index)
+    siblings = state.calls.of(state.calls.parent(index))
+    return _names(state, tuple(siblings[key] for _, key in call.inputs)) if call is not None else ""
 
 
 def _ready(state: RunState, index: int, now: Instant) -> Blocked:

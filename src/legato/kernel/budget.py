@@ -8,7 +8,16 @@ from legato.terms.instant import Instant
 
 def limit_s(state: RunState, index: int) -> float | None:
     """How long all tries of the step may take together; None where nothing says."""
+    call = state.calls.call(index)
+    if call is not None and call.limit_s is not None:
+        return call.limit_s
     return state.handling(index).retry.max_time_s
+
+
+def poll_s(state: RunState, index: int) -> float | None:
+    """How long to wait between two looks at a job that the step looks after; None for any other step."""
+    call = state.calls.call(index)
+    return None if call is None else call.poll_s
 
 
 def note_try(state: RunState, index: int, at: Instant) -> None:
@@ -25,6 +34,16 @@ def left_s(state: RunState, index: int, now: Instant) -> float | None:
     attempt = state.running.get(index)
     began = state.since.get(index, attempt.started if attempt is not None else now)
     return limit - (now - began) / 1e6
+
+
+def charge(state: RunState, index: int, kind: str) -> None:
+    """Charge a failed try to its budget. A look at a job that goes on is no failure, and gives the next look all its tries."""
+    if kind == "pending" and poll_s(state, index) is not None:
+        state.fails[index] = state.losses[index] = 0
+    elif kind == "lost":
+        state.losses[index] += 1
+    else:
+        state.fails[index] += 1
 
 
 def begin_anew(state: RunState, index: int) -> None:

@@ -78,9 +78,13 @@ class Calls:
         """The calls that this step, which no plan has, was made with."""
         return self._groups[self._group_of[index - self._start]]
 
+    def call(self, index: int) -> Call | None:
+        """The call that made the step, and others like it; None for a step of the plan, and once nobody will ask any more."""
+        return self.group(index).call if index >= self._start else None
+
     def wait(self, index: int) -> Wait | None:
         """What the step waits for, if that is all it does, and it is not over."""
-        call = self.group(index).call if index >= self._start else None
+        call = self.call(index)
         return None if call is None else call.wait
 
     def parent(self, index: int) -> int:

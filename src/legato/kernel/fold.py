@@ -7,7 +7,7 @@ from heapq import heappush
 from typing import Any
 
 from legato.kernel import events as ev
-from legato.kernel.budget import begin_anew, note_try
+from legato.kernel.budget import begin_anew, charge, note_try
 from legato.kernel.family import add_calls, park, revive, take_outcome
 from legato.kernel.state import (
     BACKOFF,
@@ -143,10 +143,7 @@ def _failed(state: RunState, event: ev.AttemptFailed) -> None:
     note_try(state, index, attempt.started)
     if event.outputs:
         state.recorded.add(event.token)
-    if event.error.kind == "lost":
-        state.losses[index] += 1
-    else:
-        state.fails[index] += 1
+    charge(state, index, event.error.kind)
     if then == "retry":
         if state.status[index] == RUNNING:
             state.set_status(index, BACKOFF)
@@ -332,7 +329,7 @@ def _undo_again(state: RunState, steps: tuple[int, ...]) -> None:
     state.stuck.difference_update(steps)
     for index in state.undo_queue:
         state.errors.pop(index, None)
-        state.fails[index] = state.losses[index] = 0
+        begin_anew(state, index)
 
 
 def _ended(state: RunState, event: ev.RunEnded) -> None:

@@ -11,6 +11,7 @@ from legato.declare.mapping import Same
 from legato.declare.node import Node
 from legato.declare.partitions import coord_of
 from legato.declare.region import Coord
+from legato.kernel.budget import poll_s
 from legato.kernel.state import RunState
 from legato.plan.graph import Edge, Graph
 from legato.plan.spread import Extents, default_mapping
@@ -70,7 +71,8 @@ class Dispatch:
         is_called = index >= state.planned
         called = self._called(state, index) if is_called else ()
         if is_called and not state.plan.handling[step.node].outputs:
-            return Order(state.run_id, index, token, step.node, step.partition, called, mode, state.attempts[index])
+            poll = mode == "run" and poll_s(state, index) is not None
+            return Order(state.run_id, index, token, step.node, step.partition, called, mode, state.attempts[index], poll)
         if (given := state.plan.arguments.get(step.node)) is not None and not is_called:
             return Order(state.run_id, index, token, step.node, step.partition, given, mode, state.attempts[index])
         edges = self._graph.needs.get(step.node)

@@ -65,6 +65,8 @@ def in_words(state: RunState, blocked: Blocked) -> str:
             return f"the rate of pool {blocked.on} ({state.board.limits[blocked.on.partition('[')[0]]}), next{until}"
         case "partition":
             return f"{blocked.on}, which {_holders(state, blocked.holders)} is writing"
+        case "poll":
+            return f"poll of {blocked.on}, next{until}"
         case "retry":
             return f"its next try{until}"
         case "sleep":

@@ -22,6 +22,7 @@ from legato.terms.instant import Instant
 from legato.terms.key import show
 
 _CHUNK = 1 << 16
+_NOT_YET = "not there yet, tried again"
 _FAILED = {
     "retry": "failed, tried again", "again": "lost, tried again", "fallback": "failed, fallback next", "cancel": "cancelled",
     "stuck": "could not be undone",
@@ -42,6 +43,11 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     error: Error | None = None
     log: LogSpan | None = None
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether it failed only because its result was not there yet, and another one follows."""
+        return self.outcome == _NOT_YET
 
 
 class Logbook:
@@ -87,8 +93,8 @@ class Logbook:
                 return self._change(event.token, outcome="succeeded", seconds=event.seconds, log=event.log)
             case ev.AttemptFailed():
                 words = _FAILED.get(event.then, "failed")
-                if event.error.kind == "pending":
-                    words = words.replace("failed", "not there yet", 1)
+                if event.error.kind == "pending" and event.then == "retry":
+                    words = _NOT_YET
                 return self._change(event.token, outcome=words, seconds=event.seconds, error=event.error, log=event.log)
             case ev.StepsCalled():
                 self._join(event)

@@ -9,7 +9,10 @@ import msgspec
 from msgspec import Struct
 
 from legato.kernel import events as ev
+from legato.kernel.blocked import begun_by
+from legato.kernel.budget import poll_s
 from legato.kernel.family import WAKE_DUE
+from legato.kernel.state import BACKOFF, READY, RUNNING
 from legato.plan.records import Plan
 from legato.ports.store import Run, Store
 from legato.runtime.conductor import read_state
@@ -29,10 +32,11 @@ _ENDS: dict[ev.WaitEnd, str] = {"over": "was over", "granted": "was granted", "r
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
-    """One thing that a flow waits for: a sleep until a time, an approval (a question, and who may answer), or a signal.
+    """One thing that a flow waits for: a sleep until a time, an approval (a question, and who may answer), a signal, or the next
+    poll of a job elsewhere (by the steps that ask and that began it).
 
-    `until` is when a sleep is over, or an approval or signal comes too late. `answered` is who has answered, where no process has
-    heard of that yet.
+    `until` is when a sleep is over, an approval or signal comes too late, or a job is polled (None: now). `answered` is who has
+    answered, where no process has heard of that yet.
     """
 
     run: str
@@ -125,6 +129,12 @@ def _waits(store: Store, run: Run, words: str) -> Iterator[Waiting]:
             run=run.id, step=step, flow=names.of(state.calls.parent(step)), kind=wait.kind, name=wait.name, who=wait.who,
             until=dues.get(step), state=words,
         )  # fmt: skip
+    for step in range(state.planned, len(state.status)):
+        if state.status[step] in (READY, RUNNING, BACKOFF) and poll_s(state, step) is not None:
+            yield Waiting(
+                run=run.id, step=step, flow=names.of(state.calls.parent(step)), kind="poll", who="",
+                name=f"{names.of(step)} of {begun_by(state, step)}", until=state.backoff.get(step), state=words,
+            )  # fmt: skip
 
 
 def _leave(workspace: Workspace, waits: Sequence[Waiting], value: bytes, reason: str) -> Answered:

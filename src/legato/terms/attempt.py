@@ -64,6 +64,8 @@ class Order(Struct, frozen=True, array_like=True, omit_defaults=True):
     arguments: tuple[Argument, ...] = ()
     mode: Mode = "run"
     attempt: int = 1
+    poll: bool = False
+    """Whether None says that there is no result yet."""
     published: tuple[tuple[str, tuple[Column, ...]], ...] = ()
     """By asset: the columns that readers see now, where its contract promises that new ones will be compatible."""
     undone: int = 0
@@ -170,7 +172,8 @@ class Call(Struct, frozen=True, array_like=True, omit_defaults=True):
     `keys` has one identity for each call, which it has within the flow whatever the order of calls: node, inputs and number among
     equal calls, or an explicit name. Of many calls each takes one of the `items` as its parameter `over`, in this order.
     `inputs` are parameters that take the result of an earlier call (its key). `beside` asks that it be made in the flow's own
-    process, which has nothing to do until it has the result.
+    process, which has nothing to do until it has the result. A call with `poll_s` is made again after so many seconds as
+    long as it returns None, but not for longer than `limit_s` in all (None: no limit).
     """
 
     keys: tuple[bytes, ...]
@@ -182,6 +185,8 @@ class Call(Struct, frozen=True, array_like=True, omit_defaults=True):
     items: tuple[Item, ...] = ()
     beside: bool = False
     wait: Wait | None = None
+    poll_s: float | None = None
+    limit_s: float | None = None
 
     def one(self, place: int) -> Call:
         """The call at this place, on its own."""

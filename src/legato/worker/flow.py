@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from legato.declare.alone import is_looping
 from legato.declare.body import Body
-from legato.declare.calling import CALLER
+from legato.declare.calling import CALLER, Future
 from legato.terms.attempt import Answer, Call, Called, Done, Order, Report, Wait
 from legato.terms.codec import pack
 from legato.terms.errors import LegatoError
@@ -122,6 +122,13 @@ class Flow:
         self.send()
         return pending
 
+    def poll(self, face: Any, handle: Future[Any], every_s: float, limit_s: float | None) -> Pending:
+        """Look after a job: one call, made again and again until it has a result."""
+        shape = self._arguments.shape(face.node.name)
+        pending = self._begin(shape, (handle,), {}, None, poll_s=every_s, limit_s=limit_s)
+        self.send()
+        return pending
+
     def map(self, face: Any, items: Iterable[Any], shared: Mapping[str, Any]) -> Any:
         """One call for each item; the results in order. Of an `async def`, a coroutine that makes them."""
         shape = self._arguments.shape(face.node.name)
@@ -157,16 +164,14 @@ class Flow:
 
     # -- making calls --
 
-    def _begin(
-        self, shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str | None, *, beside: bool = False
-    ) -> Pending:
+    def _begin(self, shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str | None, **how: Any) -> Pending:
         _require_callable(shape)
-        return self._add_bound(shape, name, self._arguments.bind(shape, args, kwargs), shape.fn, beside=beside)
+        return self._add_bound(shape, name, self._arguments.bind(shape, args, kwargs), shape.fn, **how)
 
-    def _add_bound(self, shape: Shape, name: str | None, bound: Bound, fn: Any, *, beside: bool = False) -> Pending:
+    def _add_bound(self, shape: Shape, name: str | None, bound: Bound, fn: Any, **how: Any) -> Pending:
         return self._add(
             bound.digest, name, shape.node.name, fn, node=shape.node.name, partition=bound.partition,
-            arguments=bound.arguments, inputs=bound.inputs, beside=beside,
+            arguments=bound.arguments, inputs=bound.inputs, **how,
         )  # fmt: skip
 
     def _add(self, digest: bytes, name: str | None, subject: str, fn: Any, **rest: Any) -> Pending:

@@ -174,14 +174,18 @@ class Harness:
         value = self._flow(node, body, kwargs, order, line) if self.makes_flow(order) else self._call(body, kwargs)
         if order.mode == "undo":
             return NIL, None, ()
-        if node.retry.until and order.mode == "run":
+        if order.mode == "run":
             self._require_ready(node, order, value)
         if node.kind == "asset":
             return None, None, self._values.stage(node, order, value, body)
         return *self._values.keep(node, order, value, body), ()
 
     def _require_ready(self, node: Node, order: Order, value: Any) -> None:
-        """Refuse a value of which the node's own `until` says that it is not there yet."""
+        """Refuse a value that is not there yet: as None says where it was asked for a job's, or the node's own `until`."""
+        if order.poll and value is None:
+            raise Refused("pending", "the job goes on", TIMEOUT_TYPES)
+        if not node.retry.until:
+            return
         judge = self._kit.code.body(until_key(node.name))
         kwargs = self._inputs.bind(judge, node, order)
         kwargs.update({binding.param: value for binding in judge.bindings if binding.source == "result"})

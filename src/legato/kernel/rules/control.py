@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from heapq import heapify
 
+from legato.kernel.budget import poll_s
 from legato.kernel.commands import KillAttempt
 from legato.kernel.events import AttemptsReturned, AttemptStopping, CancelRequested, CodeChanged, RunResumed
 from legato.kernel.family import WAKE_DUE
@@ -73,6 +74,8 @@ def _changed_code(state: RunState) -> dict[str, str]:
 
 def _not_beyond(state: RunState, index: int, now: Instant, due: Instant) -> Instant:
     """The instant, unless the clock was set back since it was recorded and it now lies further off than any delay could be."""
-    error = state.errors.get(index)
+    error, every_s = state.errors.get(index), poll_s(state, index)
     longest_s = max(state.handling(index).retry.max_delay_s, (error.retry_after_s or 0.0) if error else 0.0)
+    if every_s is not None and error is not None and error.kind == "pending":
+        longest_s = every_s
     return min(due, after(now, longest_s))

@@ -7,13 +7,13 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from legato.declare.node import Retry
-from legato.kernel.budget import left_s
+from legato.kernel.budget import left_s, limit_s, poll_s
 from legato.kernel.events import AttemptFailed, RunHalted, StepsSkipped, Then
 from legato.kernel.state import FAILED, IDLE, RunState
 from legato.kernel.turn import Turn
 from legato.terms.attempt import LogSpan, Output
 from legato.terms.fact import TIMEOUT_TYPES, Error
-from legato.terms.instant import after
+from legato.terms.instant import after, format_seconds
 from legato.terms.key import unit_interval
 
 
@@ -51,18 +51,28 @@ def _what_then(turn: Turn, index: int, error: Error) -> tuple[Then, float, Error
         return "cancel", 0.0, error
     if state.cancelling:
         return "fail", 0.0, error
-    if error.kind == "lost":
+    every_s, rest_s = poll_s(state, index), left_s(state, index, turn.now)
+    if error.kind == "pending" and every_s is not None:
+        if rest_s is None or rest_s > 0:
+            return "retry", every_s if rest_s is None else min(every_s, rest_s), error
+        error = replace(error, message=f"{error.message} (not asked again: {_limit(state, index)} is over)")
+    elif error.kind == "lost":
         if state.losses[index] < handling.lost_retries:
             return "again", 0.0, error
     elif _may_be_tried_again(handling.retry, state.fails[index], error):
         delay_s = _delay(handling.retry, state, index, error)
-        rest_s = left_s(state, index, turn.now)
         if rest_s is None or delay_s <= rest_s:
             return "retry", delay_s, error
-        error = replace(error, message=f"{error.message} (not tried again: max_time={handling.retry.max_time} would be over)")
+        error = replace(error, message=f"{error.message} (not tried again: {_limit(state, index)} would be over)")
     if handling.fallback and index not in state.fallback_due:
         return "fallback", 0.0, error
     return "fail", 0.0, error
+
+
+def _limit(state: RunState, index: int) -> str:
+    """The limit for all tries, in words."""
+    word = "max_time" if poll_s(state, index) is None else "timeout"
+    return f"{word} of {format_seconds(limit_s(state, index) or 0.0)}"
 
 
 def _may_be_tried_again(retry: Retry, fails: int, error: Error) -> bool:

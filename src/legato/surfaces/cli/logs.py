@@ -79,7 +79,7 @@ class _Paper:
             self._written[attempt.token] = True
             return
         wrote = self._written.setdefault(attempt.token, False)
-        if attempt.error is not None:
+        if attempt.error is not None and not (self._brief and attempt.is_expected):
             self._head(attempt)
             self._line(self._screen.paint(attempt.error.trace or attempt.error.message, "red"))
         elif not wrote and self._brief and not self._alone:

@@ -23,7 +23,7 @@ MOST_NEXT = 5
 
 @command
 def waits_command(call: Call) -> None:
-    """List what flows wait for: time, approvals, signals."""
+    """List what flows wait for: time, approvals, signals, jobs elsewhere."""
     workspace = call.workspace()
     store = call.reader(workspace)
     found = list_waits(workspace, store) if store is not None else []
@@ -97,7 +97,7 @@ def _draw(screen: Screen, found: list[Waiting]) -> None:
 
 
 def _next(wait: Waiting) -> str:
-    if wait.answered or wait.kind == "sleep":
+    if wait.answered or wait.kind in ("sleep", "poll"):
         return f"legato resume {wait.run}" if wait.state == "interrupted" else ""
     words = ("approve", wait.run, wait.name) if wait.kind == "approval" else ("signal", wait.name)
     return shell("legato", *words)
