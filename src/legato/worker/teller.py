@@ -7,12 +7,12 @@ thousand every second, of the next two thousand every fourth, and so on; and the
 from __future__ import annotations
 
 import re
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,9 +21,11 @@ from legato.terms.codec import pack
 from legato.terms.errors import UsageError
 from legato.terms.fact import Markdown, Metric, Progress, Table
 from legato.terms.instant import Instant
-from legato.worker.excerpt import Excerpt
 from legato.worker.mask import Mask
-from legato.worker.picture import Picture
+
+if TYPE_CHECKING:  # whatever tells nothing needs neither
+    from legato.worker.excerpt import Excerpt
+    from legato.worker.picture import Picture
 
 Number = int | float
 
@@ -133,7 +135,9 @@ class Teller:
             if key is None:
                 return
             number = self._shown
-        with tempfile.TemporaryDirectory(prefix="legato-") as folder:
+        from tempfile import TemporaryDirectory
+
+        with TemporaryDirectory(prefix="legato-") as folder:
             path = Path(folder, _file_name(name) + picture.suffix)
             path.write_bytes(body)
             kept = self._keep(f"{self._order.run}-{self._order.token}-i{number}", path)
