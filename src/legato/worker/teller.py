@@ -103,16 +103,17 @@ class Teller:
         """The first rows of a table, as many as have room."""
         hide = self.cover()
         columns = tuple(map(hide, table.columns))
+        room = TABLE_BYTES - sum(map(len, columns))
         body, kept = bytearray(), 0
         for row in table.rows:
             line = msgspec.msgpack.encode([hide(cell) if isinstance(cell, str) else cell for cell in row])
-            if len(body) + len(line) > TABLE_BYTES:
+            if len(body) + len(line) > room:
                 break
             body += line
             kept += 1
-        if table.rows and not kept:
+        if room < 0 or (table.rows and not kept):
             raise UsageError(
-                "fact-size", f"the first row of the table {name!r} is too large to be told",
+                "fact-size", f"the rows of the table {name!r} are too large to be told",
                 why=f"a table may take {TABLE_BYTES:,} bytes", next="leave out columns, or return it as an asset",
             )  # fmt: skip
         rows = _ARRAY32 + kept.to_bytes(4, "big") + body
@@ -200,9 +201,9 @@ class Teller:
                 self._add(fact, key, size)
 
     def _key_to_show(self, *content: object) -> int | None:
-        """The key of what is to be shown (0 where keys mean nothing); None if it is on record."""
+        """The key of what is to be shown (0 where keys mean nothing); None if it is on record, or nobody listens any more."""
         key = 0 if self._known is None else self._key(*content)
-        if self._known is not None and key in self._known:
+        if self._is_closed or (self._known is not None and key in self._known):
             return None
         if self._shown >= MOST_SHOWN:
             raise UsageError(
