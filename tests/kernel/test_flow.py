@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from legato.declare.node import Retry
 from legato.declare.pool import Limit, Use
 from legato.kernel import events as ev
 from legato.kernel.board import Board
@@ -21,8 +22,8 @@ from legato.terms.fact import Error, Metric, Progress
 from legato.terms.instant import Instant
 
 HANDLING = {
-    "flow": Handling(flow=True, lost_retries=100), "sub": Handling(flow=True), "task": Handling(),
-    "slow": Handling(pools=(Use("one"),)),
+    "flow": Handling(flow=True, lost_retries=100), "sub": Handling(flow=True), "spare": Handling(flow=True, fallback=True),
+    "task": Handling(), "slow": Handling(pools=(Use("one"),)), "limited": Handling(timeout_s=5.0, retry=Retry(2)),
     "undone": Handling(undo=True), "fatal": Handling(on_failure="rollback"),
 }  # fmt: skip
 
@@ -81,6 +82,10 @@ class Stage:
 
     def fail(self, step: int, token: int) -> list[Command]:
         return self.tell(Raised("r", step, token, 0.01, Error("raised", "no", ("builtins.ValueError",))))
+
+    def answer(self, step: int, value: bytes, actor: str, refused: str = "", *, ago_s: int = 0) -> list[Command]:
+        """Somebody's answer is heard; it was given so many seconds ago."""
+        return self.tell(Resolve(step, value, actor, Instant(self.now - ago_s * 1_000_000), refused))
 
     def statuses(self) -> list[str]:
         return [Status(code).name.lower() for code in self.state.status]
@@ -176,6 +181,65 @@ def test_a_flow_that_fails_leaves_nothing_open(stage: Stage) -> None:
     assert set(stage.statuses()[1:]) == {"cancelled"}
 
 
+def test_a_stopped_child_of_a_failed_flow_does_not_come_back(stage: Stage) -> None:
+    """Neither if it had not begun, nor if it was being stopped because its time was over, nor when a conductor dies meanwhile."""
+    token = stage.start_flow()
+    stage.call(token, Call((b"s",), "sub"))
+    sub = stage.start_flow()
+    stage.call(sub, Call((b"a",), "task"), Call((b"b",), "task"), Call((b"c",), "limited"), step=1)
+    (first, _, late) = stage.offer()
+    stage.now += 5_000_000
+    stage.tell(Tick())
+    stage.fail(1, sub)
+    stage.tell(Returned("r", *first))
+    stage.tell(Lost("r", *late, "stopped"))
+    assert stage.statuses() == ["running", "failed", "cancelled", "running", "cancelled"]
+    stage.tell(TakeOver())
+    assert stage.statuses() == ["ready", "failed", "cancelled", "cancelled", "cancelled"]
+
+
+def test_a_flow_that_gets_further_may_lose_workers_again(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call((b"s",), "sub"))
+    for number in range(5):
+        sub = stage.start_flow()
+        stage.call(sub, Call((b"%d" % number,), "task"), step=1)
+        stage.done(*stage.offer()[0])
+        for _ in range(2):
+            stage.tell(Lost("r", 1, sub, "killed"))
+            sub = stage.start_flow()
+        stage.tell(Returned("r", 1, sub))
+    stage.tell(Lost("r", 1, stage.start_flow(), "killed"))
+    assert stage.statuses()[1] == "failed"
+
+
+@pytest.mark.parametrize("why", ["it may have to be stopped", "it took a worker along"])
+def test_what_could_take_the_flow_along_is_made_elsewhere(stage: Stage, why: str) -> None:
+    token = stage.start_flow()
+    if why == "it took a worker along":
+        stage.call(token, Call((b"a",), "task"))
+        stage.tell(Lost("r", *stage.offer()[0], "killed"))
+    call = Call((b"a",), "limited" if why == "it may have to be stopped" else "task", beside=True)
+    assert stage.call(token, call) == []
+    assert len(stage.offer()) == 1
+
+
+def test_a_clock_that_was_set_back_prolongs_no_wait(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call((b"z",), wait=Wait("sleep", seconds=60.0)))
+    stage.now -= 3_600_000_000
+    stage.tell(TakeOver())
+    stage.now += 60_000_000
+    stage.tell(Tick())
+    assert stage.statuses() == ["ready", "succeeded"]
+
+
+def test_what_was_undone_has_no_value(stage: Stage) -> None:
+    """Made anew, it may be stored elsewhere, or not at all: the former value must not stand for it."""
+    roll_back(stage)
+    assert (stage.state.values, stage.state.kept) == ({}, {})
+
+
 def test_a_parked_flow_goes_on_when_what_it_waits_for_is_there(stage: Stage) -> None:
     token = stage.start_flow()
     stage.call(token, Call((b"a",), "task"), Call((b"b",), "task"))
@@ -217,21 +281,48 @@ def test_an_answer_counts_once_and_only_in_time(stage: Stage) -> None:
     stage.call(
         token, Call((b"ask",), wait=Wait("approval", "Publish?", seconds=5.0)), Call((b"sig",), wait=Wait("signal", "file"))
     )
-    assert stage.tell(Resolve(2, b"\xa1x", "ann")) == [Deliver(0, token, (2,))]
-    assert stage.tell(Resolve(2, b"\xa1y", "bob")) == []
+    assert stage.answer(2, b"\xa1x", "ann") == [Deliver(0, token, (2,))]
+    assert stage.answer(2, b"\xa1y", "bob") == []
     assert stage.state.values[2] == b"\xa1x"
     stage.now += 6_000_000
     assert stage.tell(Tick()) == [Deliver(0, token, (1,))]
     assert stage.state.errors[1].kind == "timeout"
-    assert stage.tell(Resolve(1, b"\xc3", "ann")) == []
-    assert stage.tell(Resolve(0, b"\xc3", "ann")) == []
-    assert stage.tell(Resolve(99, b"\xc3", "ann")) == []
+    assert stage.answer(1, b"\xc3", "ann") == []
+    assert stage.answer(0, b"\xc3", "ann") == []
+    assert stage.answer(99, b"\xc3", "ann") == []
+
+
+def test_an_answer_counts_by_when_it_was_given(stage: Stage) -> None:
+    """Nobody may have been there to hear it, nor to see that its time was over."""
+    token = stage.start_flow()
+    late, good = (Call((key,), wait=Wait("approval", "Go?", seconds=5.0)) for key in (b"late", b"good"))
+    stage.call(token, late, good)
+    stage.tell(TakeOver())
+    again = stage.start_flow()
+    stage.now += 6_000_000
+    assert stage.answer(1, b"\xc3", "ann") == []
+    assert stage.answer(2, b"\xc3", "ann", ago_s=2) == [Deliver(0, again, (2,))]
+    stage.tell(Tick())
+    assert stage.statuses() == ["running", "failed", "succeeded"]
+    assert stage.call(again, late) == [Deliver(0, again, (1,))]
+
+
+def test_a_flow_that_is_replaced_leaves_nothing_open(stage: Stage) -> None:
+    """Its body is not entered again: the fallback is another function."""
+    token = stage.start_flow()
+    stage.call(token, Call((b"s",), "spare"))
+    sub = stage.start_flow()
+    stage.call(sub, Call((b"a",), "task"), step=1)
+    ((step, taken),) = stage.offer()
+    assert stage.fail(1, sub) == [KillAttempt(step, taken)]
+    stage.tell(Lost("r", step, taken, "stopped"))
+    assert stage.statuses() == ["running", "ready", "cancelled"]
 
 
 def test_a_refusal_is_an_answer(stage: Stage) -> None:
     token = stage.start_flow()
     stage.call(token, Call((b"ask",), wait=Wait("approval", "Publish?")))
-    assert stage.tell(Resolve(1, b"\xc2", "ann", "not yet")) == [Deliver(0, token, (1,))]
+    assert stage.answer(1, b"\xc2", "ann", "not yet") == [Deliver(0, token, (1,))]
     assert (stage.statuses()[1], stage.state.values[1]) == ("succeeded", b"\xc2")
 
 
@@ -308,7 +399,7 @@ def roll_back(stage: Stage) -> None:
     token = stage.start_flow()
     stage.call(token, Call((b"a",), "task"), Call((b"ask",), wait=Wait("approval", "Publish?")))
     stage.done(*stage.offer()[0])
-    stage.tell(Resolve(2, b"\xc2", "ann", "no"))
+    stage.answer(2, b"\xc2", "ann", "no")
     stage.call(token, Call((b"x",), "fatal"))
     stage.fail(*stage.offer()[0])
     stage.tell(Parked("r", 0, token, 0.1, (b"never",)))
@@ -329,7 +420,7 @@ def test_a_flow_that_was_rolled_back_and_is_resumed_does_everything_anew(stage: 
         Deliver(0, again, (2,))
     ]
     assert stage.statuses() == ["running", "ready", "held", "failed"]
-    assert stage.tell(Resolve(2, b"\xc3", "ann")) == [Deliver(0, again, (2,))]
+    assert stage.answer(2, b"\xc3", "ann") == [Deliver(0, again, (2,))]
 
 
 def test_what_was_undone_holds_up_again_what_takes_its_result(stage: Stage) -> None:

@@ -184,7 +184,7 @@ def test_a_flow_holds_its_slot_while_it_waits_and_gives_it_back_at_the_end():
     board = Board({"one": Limit(1)})
     again.join(board, MORNING)
     assert board.used["one", ""] == 1
-    tell(again, Resolve(2, pack(True), "ann"))
+    tell(again, Resolve(2, pack(True), "ann", MORNING))
     assert tell(again, Offer(1.0, 1, {}, flows=True)) == [0], "it goes on in the slot that it has"
     tell(again, Done("r", 0, again.running[0].token, 0.1))
     assert tell(again, Offer(1.0, 1, {}, flows=True)) == [1]

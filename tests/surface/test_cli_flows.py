@@ -278,5 +278,36 @@ def test_a_signal_to_an_interrupted_run_takes_effect_when_it_is_resumed(tmp_path
     assert waits_of(site) == []
 
 
+HURRY = (
+    PIPELINE
+    + """
+@lg.flow
+def hurries() -> None:
+    print("said:", lg.approval("Now?", timeout="2.5s"))
+"""
+)
+
+
+def test_an_answer_counts_by_when_it_is_given(tmp_path: Path) -> None:
+    site = make_project(tmp_path, HURRY, CONFIG)
+    with waiting(site, "hurries") as process:
+        process.send_signal(signal.SIGINT)
+    assert legato(site, "approve", "last").returncode == 0
+    time.sleep(2.5)
+    assert legato(site, "resume", "last").returncode == 0
+    assert "said: True" in legato(site, "logs", "last").stdout
+
+
+def test_an_answer_that_comes_too_late(tmp_path: Path) -> None:
+    site = make_project(tmp_path, HURRY, CONFIG)
+    with waiting(site, "hurries") as process:
+        process.send_signal(signal.SIGINT)
+    time.sleep(2.5)
+    late = legato(site, "approve", "last")
+    assert (late.returncode, "[wait-over]" in late.stderr) == (2, True)
+    assert legato(site, "resume", "last").returncode == 1
+    assert "TimeoutError" in legato(site, "logs", "last").stdout + legato(site, "why", "last").stdout
+
+
 def test_nothing_waits_where_nothing_ran(tmp_path: Path) -> None:
     assert legato(make_project(tmp_path, PIPELINE, CONFIG), "waits").stdout == "nothing waits\n"

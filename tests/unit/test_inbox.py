@@ -5,6 +5,7 @@ from pathlib import Path
 from legato.kernel.inputs import Cancel, Resolve
 from legato.runtime.clock import SystemClock
 from legato.service.inbox import Cancellation, Inbox, Resolution
+from legato.terms.instant import Instant
 
 ASKED = Cancellation("r1", "ann", "too slow")
 
@@ -40,17 +41,17 @@ def test_what_is_no_request_is_removed_like_one(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-ANSWER = Resolution("r2", 7, b"\xc3", "ben")
+ANSWER = Resolution("r2", 7, b"\xc3", "ben", Instant(8))
 
 
 def test_an_answer_waits_for_the_run_that_it_is_for(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path)
     inbox.leave(ANSWER, SystemClock())
-    inbox.leave(Resolution("r1", 3, b"\xc2", "ann", "too dear"), SystemClock())
-    assert list(inbox.read({"r1"})) == [("r1", Resolve(3, b"\xc2", "ann", "too dear"))]
+    inbox.leave(Resolution("r1", 3, b"\xc2", "ann", Instant(9), "too dear"), SystemClock())
+    assert list(inbox.read({"r1"})) == [("r1", Resolve(3, b"\xc2", "ann", Instant(9), "too dear"))]
     assert list(inbox.read({"r1"})) == []
     assert Inbox(tmp_path).answered() == {("r2", 7): "ben"}
-    assert list(Inbox(tmp_path).read({"r2"})) == [("r2", Resolve(7, b"\xc3", "ben"))]
+    assert list(Inbox(tmp_path).read({"r2"})) == [("r2", Resolve(7, b"\xc3", "ben", Instant(8)))]
 
 
 def test_a_run_that_goes_on_keeps_its_answers(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ from random import Random
 
 from legato.declare.node import Dep, Node, Project, Retry
 from legato.declare.pool import Use
+from legato.kernel import events as ev
 from legato.kernel.inputs import Resume
 from legato.ports.store import Commit
+from legato.terms.attempt import Returned
 from legato.testing.sample import Script
 from legato.testing.world import Wish, World
 
@@ -131,6 +133,23 @@ def test_a_run_that_is_owned_already_is_resumed_in_place():
 
     assert world.live(begin)
     assert [run.state for run in world.site.read().runs()] == ["succeeded"]
+
+
+def test_a_late_word_does_not_hide_that_another_attempt_began():
+    """Else the time that it waited for its turn would count as its own."""
+    world = open_world(node("x", timeout_s=1.0), x=0.5)
+
+    def begin(conductor):
+        run = conductor.accept(world.plan(conductor.store, wish("first", "x")), actor="ann")
+        poll = conductor.executor.poll
+        conductor.executor.poll = lambda timeout_s: [
+            word for each in poll(timeout_s) for word in (each, Returned(run, each.step, each.token + 7))
+        ]
+
+    assert world.live(begin)
+    store = world.site.read()
+    events = [ev.decode(body) for run in store.runs() for _, body in store.events(run.id)]
+    assert [type(event) for event in events].count(ev.AttemptBegun) == 1
 
 
 def test_a_graceful_stop_lets_attempts_end_and_keeps_the_run_open():

@@ -17,14 +17,14 @@ class Stopped(BaseException):
 
 
 class Strand:
-    """One attempt of a flow, and its line. `inbox` is what it takes next; `until` is when its wait is over."""
+    """One attempt of a flow, and its line. `inbox` is what it takes next; `until` is when, by `now`, its wait is over."""
 
-    def __init__(self, harness: Harness, order: Order, place: int) -> None:
+    def __init__(self, harness: Harness, order: Order, place: int, now: Callable[[], float] = monotonic) -> None:
         self.order, self.place = order, place
         self.inbox: deque[Taken] = deque()
         self.until = 0.0
         self.has_begun = self.is_over = False
-        self._harness = harness
+        self._harness, self._now = harness, now
         self._is_stopped = self._is_running = False
         self._out: list[Report] = []
         self._mine, self._theirs = threading.Lock(), threading.Lock()  # whose turn it is: nobody's, to begin with
@@ -43,7 +43,7 @@ class Strand:
 
     def is_late(self) -> bool:
         """Whether it has waited for long enough."""
-        return self.until <= monotonic()
+        return self.until <= self._now()
 
     def resume(self) -> list[Report]:
         """Let the body go on until it waits or ends; what it reports meanwhile."""
@@ -85,7 +85,7 @@ class Strand:
         if self._is_stopped:
             raise Stopped
         if not self.inbox:
-            self.until = monotonic() + timeout_s
+            self.until = self._now() + timeout_s
             with self._harness.aside():
                 self._theirs.release()
                 self._mine.acquire()

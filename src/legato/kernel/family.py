@@ -85,13 +85,15 @@ def _begin(state: RunState, index: int, call: Call, at: Instant) -> None:
 
 
 def take_outcome(state: RunState, index: int, at: Instant) -> None:
-    """A step has its outcome: a flow that is parked for it may go on, one under way is to be told."""
+    """A step has its outcome: a flow that is parked for it may go on, one under way is to be told. It got further, so workers
+    that it lost before that do not count any more."""
     if index < state.planned:
         return
     if state.codes:
         state.made[index] = len(state.codes)
     state.told.append(index)
     group = state.calls.group(index)
+    state.losses[group.parent] = 0
     if state.status[index] != SUCCEEDED or not state.handling(index).undo:
         group.drop(index)
     if state.parked and index in state.parked.get(group.parent, ()):
@@ -107,6 +109,11 @@ def park(state: RunState, index: int, on: tuple[int, ...], at: Instant) -> None:
     else:
         state.set_status(index, PARKED)
         state.parked[index] = frozenset(on)
+
+
+def dues_of_waits(state: RunState) -> dict[int, Instant]:
+    """When sleeps are over, and until when somebody can answer; a wait that was begun anew counts from then."""
+    return {index: due for due, index, kind in sorted(state.due) if kind == WAKE_DUE}
 
 
 def revive(state: RunState, index: int, call: Call, at: Instant) -> None:

@@ -152,6 +152,8 @@ def _failed(state: RunState, event: ev.AttemptFailed) -> None:
     elif then in ("again", "fallback"):
         if then == "fallback":
             state.fallback_due.add(index)
+            if index in state.calls.children:
+                state.orphaned.append(index)  # its body is not entered again
         if state.status[index] == RUNNING:
             state.make_ready(index, event.at)
     elif then == "cancel":
@@ -289,6 +291,8 @@ def _undone(state: RunState, event: ev.StepUndone) -> None:
     if state.status[index] == SUCCEEDED:
         state.set_status(index, UNDONE)
         state.undone[index] = state.undone.get(index, 0) + 1
+        state.values.pop(index, None)  # made anew, it may be stored, or be none at all
+        state.kept.pop(index, None)
     if state.undo_queue and state.undo_queue[-1] == index:
         state.undo_queue.pop()
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from legato.terms.attempt import Begun, Called, Declined, Done, Lost, Noted, Parked, Raised, Returned
+from legato.terms.instant import Instant
 
 
 class Offer(Struct, frozen=True):
@@ -40,11 +41,15 @@ class Resume(Struct, frozen=True):
 
 
 class Resolve(Struct, frozen=True):
-    """Somebody answers what a flow waits for: an approval, by true or false, or a signal, by its `value` (MessagePack)."""
+    """Somebody answered what a flow waits for: an approval, by true or false, or a signal, by its `value` (MessagePack).
+
+    `at` is when they did, which may be long before anybody hears of it.
+    """
 
     step: int
     value: bytes
     actor: str
+    at: Instant
     reason: str = ""
 
 

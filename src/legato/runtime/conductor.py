@@ -88,7 +88,7 @@ class Conductor:
         self._catalogue = Catalogue(store)
         self._dispatch = Dispatch(graph, extents, self._catalogue, observe)
         self._pace = Pace(store.timings())
-        self._begun: dict[tuple[str, int], tuple[Begun, Instant]] = {}
+        self._begun: dict[tuple[str, int, int], tuple[Begun, Instant]] = {}
         self._draining = self._uneven = False
         self._beside: set[tuple[str, int]] = set()
         nodes = graph.project.nodes.values()
@@ -211,7 +211,7 @@ class Conductor:
         if live is None:
             return
         if type(report) is Begun:
-            self._begun[report.run, report.step] = (report, now)
+            self._begun[report.run, report.step, report.token] = (report, now)
             return
         if type(report) is Noted:
             self._tell(live, report, now)
@@ -226,7 +226,7 @@ class Conductor:
             if joined:
                 self._catalogue.learn(self._dispatch.assets_of(live.state))
             return
-        self._begun.pop((report.run, report.step), None)
+        self._begun.pop((report.run, report.step, report.token), None)
         self._beside.discard((report.run, report.step))
         self._tell(live, report, now)
 

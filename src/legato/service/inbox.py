@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from legato.kernel.inputs import Cancel, Input, Resolve
 from legato.ports.clock import Clock
+from legato.terms.instant import Instant
 
 
 class Cancellation(Struct, frozen=True, tag="cancel"):
@@ -22,12 +23,13 @@ class Cancellation(Struct, frozen=True, tag="cancel"):
 
 
 class Resolution(Struct, frozen=True, tag="resolve"):
-    """Somebody answers what a flow of this run waits for at a step: with a value (MessagePack), and with why."""
+    """Somebody answered what a flow of this run waits for at a step: with a value (MessagePack), and with why."""
 
     run: str
     step: int
     value: bytes
     actor: str
+    at: Instant
     reason: str = ""
 
 
@@ -99,7 +101,7 @@ class Inbox:
 def _as_input(asked: Request) -> Input:
     if isinstance(asked, Cancellation):
         return Cancel(asked.actor, asked.reason)
-    return Resolve(asked.step, asked.value, asked.actor, asked.reason)
+    return Resolve(asked.step, asked.value, asked.actor, asked.at, asked.reason)
 
 
 def _read(path: Path) -> Request | None:

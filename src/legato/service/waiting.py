@@ -11,7 +11,7 @@ from msgspec import Struct
 from legato.kernel import events as ev
 from legato.kernel.blocked import begun_by
 from legato.kernel.budget import poll_s
-from legato.kernel.family import WAKE_DUE
+from legato.kernel.family import dues_of_waits
 from legato.kernel.state import BACKOFF, READY, RUNNING
 from legato.plan.records import Plan
 from legato.ports.store import Run, Store
@@ -82,7 +82,7 @@ def approve(workspace: Workspace, store: Store, run: Run, question: str | None, 
             "wait-ambiguous", f"run {run.id} waits for {len(waits)} approvals", why="\n".join(each.name for each in waits),
             next=command("legato", "approve", run.id, waits[0].name),
         )  # fmt: skip
-    open_waits = _unanswered(waits)
+    open_waits = _unanswered(_in_time(workspace, waits))
     _require_allowed(open_waits[0])
     return _leave(workspace, open_waits[:1], pack(yes), reason)
 
@@ -95,7 +95,7 @@ def signal(workspace: Workspace, store: Store, name: str, run: Run | None, value
             raise _nothing_waits(store, run, "signal", name)
         why = "a signal reaches those who wait when it is sent, and nobody else"
         raise NotFound("wait-none", f"nothing waits for a signal {name!r}", why=why, next="legato waits")
-    return _leave(workspace, _unanswered(waits), pack(value), "")
+    return _leave(workspace, _unanswered(_in_time(workspace, waits)), pack(value), "")
 
 
 def is_heard(store: Store, waits: Sequence[Waiting]) -> bool:
@@ -119,11 +119,7 @@ def _waits(store: Store, run: Run, words: str) -> Iterator[Waiting]:
     if run.state != "open" or not any(each.flow for each in unpack(store.plan(run.id), Plan).handling.values()):
         return
     state = read_state(store, run.id)
-    dues: dict[int, Instant] = {}
-    names = names_of(state)
-    for due, step, kind in state.due:
-        if kind == WAKE_DUE:  # one that was begun anew has a later one
-            dues[step] = max(due, dues.get(step, due))
+    dues, names = dues_of_waits(state), names_of(state)
     for step, wait in state.held().items():
         yield Waiting(
             run=run.id, step=step, flow=names.of(state.calls.parent(step)), kind=wait.kind, name=wait.name, who=wait.who,
@@ -140,8 +136,20 @@ def _waits(store: Store, run: Run, words: str) -> Iterator[Waiting]:
 def _leave(workspace: Workspace, waits: Sequence[Waiting], value: bytes, reason: str) -> Answered:
     inbox, who = Inbox(workspace.inbox), actor()
     for each in waits:
-        inbox.leave(Resolution(each.run, each.step, value, who, reason), workspace.clock)
+        inbox.leave(Resolution(each.run, each.step, value, who, workspace.clock.now(), reason), workspace.clock)
     return Answered(waits=tuple(waits), actor=who)
+
+
+def _in_time(workspace: Workspace, waits: Sequence[Waiting]) -> list[Waiting]:
+    """Those that can still be answered; refused if it is too late for all of them, and no process has seen that yet."""
+    now = workspace.clock.now()
+    left = [each for each in waits if each.until is None or each.until > now]
+    if not left and waits[0].until is not None:
+        raise UsageError(
+            "wait-over", f"{waits[0].name!r} could be answered until {to_datetime(waits[0].until):%Y-%m-%d %H:%M:%S} UTC",
+            why=f"run {waits[0].run} has not gone on since", next=f"legato resume {waits[0].run}",
+        )  # fmt: skip
+    return left
 
 
 def _unanswered(waits: Sequence[Waiting]) -> list[Waiting]:

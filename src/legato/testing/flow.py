@@ -290,6 +290,14 @@ class FlowContract:
         assert any(isinstance(report, Lost) and report.token == token for report in script.reports)
         assert script.entered("nap") == 1
 
+    def test_an_async_flow_that_waits_can_be_killed(self, script: Script) -> None:
+        step = script.start("gathered", count=3)
+        script.conduct(lambda: len(script.calls) == 3)
+        token = step.token
+        script.executor.kill("r", step.number, token)
+        assert isinstance(script.finish(step), Done)
+        assert any(isinstance(report, Lost) and report.token == token for report in script.reports)
+
     def test_recall_leaves_a_flow_able_to_go_on(self, script: Script) -> None:
         step = script.start("chain", count=200)
         while step.end is None:

@@ -60,7 +60,7 @@ class Flow:
         self._held: set[bytes] = set()
         self._failed: list[Pending] = []
         self._beside: Call | None = None
-        self._parking: Parking | None = None
+        self._leaving: BaseException | None = None
         self._is_over = False
 
     # -- the whole pass --
@@ -72,7 +72,7 @@ class Flow:
             value = body.fn(**kwargs)
             if isinstance(value, Coroutine):
                 value = loop.run_clean(self._below_loop(value))
-            if self._parking is None:
+            if self._leaving is None:
                 value = value.result() if isinstance(value, Pending) else value
                 self._join()
         except BaseException as error:
@@ -81,7 +81,7 @@ class Flow:
             self._is_over = True
             self._pump.stop()
             CALLER.reset(token)
-        if self._parking is not None:
+        if self._leaving is not None:
             raise Refused("flow", _SWALLOWED)
         return value
 
@@ -97,10 +97,10 @@ class Flow:
             min(unseen, key=lambda pending: pending.number).result()
 
     def _unwind(self, error: BaseException) -> NoReturn:
-        if self._parking is None:
+        if self._leaving is None:
             raise error
         if _is_of_parking(error):
-            raise self._parking from None
+            raise self._leaving from None
         raise Refused("flow", _SWALLOWED) from error
 
     # -- what faces ask for --
@@ -214,8 +214,8 @@ class Flow:
         return name.encode()
 
     def _require_open(self) -> None:
-        if self._parking is not None:
-            raise self._parking
+        if self._leaving is not None:
+            raise self._leaving
         if self._is_over:
             raise LegatoError("flow-over", "the flow is over: nobody would wait for this call", next="await what it starts")
         if threading.get_ident() != self._thread:
@@ -263,10 +263,14 @@ class Flow:
                 raise parking
             self.take_in(taken)
 
-    def park(self, waits: list[bytes]) -> Parking:
+    def park(self, waits: list[bytes]) -> BaseException:
         """Decide to give the process back until one of these has ended."""
-        self._parking = Parking(tuple(waits))
-        return self._parking
+        return self.leave(Parking(tuple(waits)))
+
+    def leave(self, error: BaseException) -> BaseException:
+        """Decide to unwind the body with this, now and at each call that it still makes."""
+        self._leaving = error
+        return error
 
     # -- what comes in --
 

@@ -32,6 +32,10 @@ class Flowing(Protocol):
         """Decide to give the process back until one of these has ended."""
         ...
 
+    def leave(self, error: BaseException) -> BaseException:
+        """Decide to unwind the body with this."""
+        ...
+
 
 class Pump:
     """Wakes the coroutines that wait for calls. A line that can ring is asked when it rings; another one by waiting for it."""
@@ -93,7 +97,12 @@ class Pump:
 
     def _wait(self) -> None:
         waits = self._waits()
-        taken = self._line.take(self._flow.grace_s(lambda: waits))
+        try:
+            taken = self._line.take(self._flow.grace_s(lambda: waits))
+        except BaseException as stopped:  # the loop would keep it to itself, and go on for ever
+            self._flow.leave(stopped)
+            self.cancel()
+            return
         if taken is not None:
             self._flow.take_in(taken)
         elif waits:

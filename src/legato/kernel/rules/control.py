@@ -6,10 +6,11 @@ from heapq import heapify
 
 from legato.kernel.budget import poll_s
 from legato.kernel.commands import KillAttempt
-from legato.kernel.events import AttemptsReturned, AttemptStopping, CancelRequested, CodeChanged, RunResumed
+from legato.kernel.events import AttemptStopping, CancelRequested, CodeChanged, RunResumed
 from legato.kernel.family import WAKE_DUE
 from legato.kernel.fold import RETRY_DUE
 from legato.kernel.inputs import Cancel, Resume, TakeOver
+from legato.kernel.rules.report import give_back
 from legato.kernel.state import CANCELLED, FAILED, SKIPPED, UNDONE, RunState
 from legato.kernel.turn import Turn
 from legato.terms.instant import Instant, after
@@ -53,15 +54,16 @@ def _unfinished(state: RunState, index: int) -> bool:
 
 
 def take_over(turn: Turn, asked: TakeOver) -> None:
-    """The attempts of the former conductor are void: they are handed out again, with new tokens, at no cost."""
+    """The attempts of the former conductor are void: they are handed out again, with new tokens, at no cost; or, if they were
+    being cancelled, are cancelled."""
     state = turn.state
     if state.running:
-        turn.emit(AttemptsReturned(turn.now, tuple(sorted(state.running))))
+        give_back(turn, tuple(sorted(state.running)))
     if code := _changed_code(state):
         turn.emit(CodeChanged(turn.now, code))
     for index, due in state.backoff.items():
         state.backoff[index] = _not_beyond(state, index, turn.now, due)
-    wakes = [entry for entry in state.due if entry[2] == WAKE_DUE]
+    wakes = [(_wake(state, index, turn.now, due), index, kind) for due, index, kind in state.due if kind == WAKE_DUE]
     state.due = [*wakes, *((due, index, RETRY_DUE) for index, due in state.backoff.items())]
     heapify(state.due)
 
@@ -79,3 +81,9 @@ def _not_beyond(state: RunState, index: int, now: Instant, due: Instant) -> Inst
     if every_s is not None and error is not None and error.kind == "pending":
         longest_s = every_s
     return min(due, after(now, longest_s))
+
+
+def _wake(state: RunState, index: int, now: Instant, due: Instant) -> Instant:
+    """The end of a wait, likewise: no wait lasts longer from now than it was to last at all."""
+    wait = state.calls.wait(index)
+    return due if wait is None or wait.seconds is None else min(due, after(now, wait.seconds))

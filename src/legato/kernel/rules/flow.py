@@ -16,7 +16,7 @@ from legato.kernel.events import (
     WaitEnd,
     WaitEnded,
 )
-from legato.kernel.family import is_outdated
+from legato.kernel.family import dues_of_waits, is_outdated
 from legato.kernel.inputs import Resolve
 from legato.kernel.rules.failure import fail_attempt, stopped
 from legato.kernel.state import FRESH, HELD, IDLE, RUNNING, RunState
@@ -78,9 +78,14 @@ def _has_news(state: RunState, step: int) -> bool:
 
 
 def _start_beside(turn: Turn, called: Called, index: int) -> None:
-    """Start a call in the flow's own process, where its pool and its asset partitions allow it at once."""
+    """Start a call in the flow's own process, where its pool and its asset partitions allow it at once.
+
+    Not if it may have to be stopped, or took a worker along before: then it would take the flow along.
+    """
     state = turn.state
     if not state.takes(index) or state.handling(index).flow or index in state.fallback_due:
+        return
+    if state.handling(index).timeout_s is not None or state.losses[index]:
         return
     board = state.board
     if board.shut(state.lane(index), now=turn.now) or board.holder(state.claims(index), (state.run_id, index)):
@@ -104,12 +109,14 @@ def take_parked(turn: Turn, parked: Parked) -> None:
 
 
 def take_resolved(turn: Turn, resolve: Resolve) -> None:
-    """An answer ends what waits for it, once: later ones find nothing that waits."""
+    """An answer ends what waits for it, once: later ones find nothing that waits. One that was given too late is none, whenever
+    it is heard; one that was given in time counts, even if it is heard later."""
     state = turn.state
     if not 0 <= resolve.step < len(state.status) or state.status[resolve.step] != HELD:
         return
     wait = state.calls.wait(resolve.step)
-    if wait is None or wait.kind == "sleep":
+    due = dues_of_waits(state).get(resolve.step)
+    if wait is None or wait.kind == "sleep" or (due is not None and resolve.at >= due):
         return
     end: WaitEnd = "refused" if wait.kind == "approval" and resolve.value == _NO else "granted"
     turn.emit(WaitEnded(turn.now, resolve.step, end, resolve.value, resolve.actor, resolve.reason))
@@ -146,6 +153,6 @@ def _stop(turn: Turn, steps: Sequence[int]) -> None:
         if state.status[index] != RUNNING:  # nor is an undo stopped
             continue
         attempt = state.running[index]
-        if not attempt.stopping:
+        if attempt.stopping != "cancel":  # one that is stopped because its time was over would be tried again
             turn.emit(AttemptStopping(turn.now, index, attempt.token, "cancel"))
             turn.ask(KillAttempt(index, attempt.token))

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from legato.kernel.commands import DiscardStaged
-from legato.kernel.events import AttemptBegun, AttemptsReturned, FactsNoted, StepDeclined, StepSucceeded, StepUndone
+from legato.kernel.events import (
+    AttemptBegun,
+    AttemptsReturned,
+    FactsNoted,
+    StepDeclined,
+    StepsCancelled,
+    StepSucceeded,
+    StepUndone,
+)
 from legato.kernel.rules.failure import fail_attempt, stopped
 from legato.kernel.turn import Turn
 from legato.terms.attempt import Begun, Declined, Done, Lost, Noted, Output, Raised, Ref, Returned
@@ -60,9 +68,17 @@ def take_declined(turn: Turn, declined: Declined) -> None:
 
 
 def take_returned(turn: Turn, returned: Returned) -> None:
-    """An attempt that never began is handed out again, at no cost; in a cancelled run it is cancelled."""
+    """An attempt that never began is handed out again, at no cost; one that was being cancelled is cancelled."""
     if turn.attempt(returned.step, returned.token) is not None:
-        turn.emit(AttemptsReturned(turn.now, (returned.step,)))
+        give_back(turn, (returned.step,))
+
+
+def give_back(turn: Turn, steps: tuple[int, ...]) -> None:
+    """Let attempts of which nobody will hear be handed out again, but for those that were being cancelled."""
+    cancelled = tuple(step for step in steps if turn.state.running[step].stopping == "cancel")
+    turn.emit(AttemptsReturned(turn.now, steps))
+    if cancelled:
+        turn.emit(StepsCancelled(turn.now, cancelled))
 
 
 def take_begun(turn: Turn, begun: Begun) -> None:
