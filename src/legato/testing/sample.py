@@ -52,6 +52,14 @@ class Script:
             return Act("die", seconds * self.random.random())
         return Act(self._ending(order), seconds)
 
+    def life_s(self, order: Order) -> float | None:
+        """After how many seconds the process of this flow's attempt dies of itself; None if it does not."""
+        return None
+
+    def dies_too(self, flow: Order) -> bool:
+        """Whether an attempt that kills its process may take along a flow that waits there."""
+        return True
+
     def _ending(self, order: Order) -> Ending:
         temper = self.tempers[order.node]
         if temper == "declines" and order.mode == "run":

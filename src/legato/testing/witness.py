@@ -11,7 +11,7 @@ from legato.kernel import events as ev
 from legato.plan.records import Plan, Step
 from legato.ports.storage import Storage
 from legato.ports.store import Commit, Run, Store
-from legato.terms.attempt import Order, Ref
+from legato.terms.attempt import Answers, Order, Ref
 from legato.terms.codec import unpack
 from legato.terms.instant import Instant, after
 from legato.terms.key import show
@@ -219,6 +219,9 @@ class Witness:
                 slots = self.pools[pool].slots if pool in self.pools else None
                 if slots is not None and self.busy[pool] > slots:
                     self.refuse(f"pool {pool} has {slots} slots, but {self.busy[pool]} attempts are out")
+
+    def saw_answers(self, answers: Sequence[Answers]) -> None:
+        """Outcomes leave for the flows that asked for them."""
 
     def saw_report(self, run: str, step: int) -> None:
         """The end of an attempt is about to be heard."""

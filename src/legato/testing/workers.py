@@ -10,20 +10,15 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any
 
-from legato.ports.storage import Slot, Storage
-from legato.terms.attempt import Answers, Argument, Begun, Declined, Done, Lost, Order, Output, Raised, Report, Returned
-from legato.terms.codec import pack, unpack
-from legato.terms.fact import TIMEOUT_TYPES, Error, Verdict
+from legato.terms.attempt import Answers, Begun, Called, Lost, Noted, Order, Report, Returned
 from legato.terms.instant import Instant, after
 from legato.testing.clock import VirtualClock
-from legato.testing.sample import Act, Script
+from legato.testing.flow_place import FlowPlace
+from legato.testing.sample import Act
 from legato.testing.witness import Witness
+from legato.testing.work import Work
 
-_NO_LUCK = Error("raised", "no luck", ("builtins.ValueError", "builtins.Exception"))
-_NOT_YET = Error("pending", "not there yet", TIMEOUT_TYPES)
 _BEGUN_AFTER_S = 0.05
-_STORES_ITS_VALUE = "bdf"
-"""Tasks of these names return values too large to travel inline."""
 _MOST_POLLS = 20_000
 
 
@@ -32,21 +27,24 @@ class Worker:
     """One process group: what it makes now, and what it was handed besides."""
 
     now: Order | None = None
-    inputs: list[Any] = field(default_factory=list)
+    inputs: Any = None
     queue: deque[Order] = field(default_factory=deque)
     expected_s: float = 0.0
 
 
 class SimulatedExecutor:
-    """Keeps the executor port's contract, and breaks it only where a fence must hold: some reports come late, or twice."""
+    """Keeps the executor port's contract, and breaks it only where a fence must hold: some reports come late, or twice.
+
+    Attempts begin and end as the script of the work says. Besides the workers there are so many places for flows.
+    """
 
     def __init__(
-        self, clock: VirtualClock, storage: Storage, script: Script, witness: Witness, random: Random, *, workers: int = 2,
+        self, clock: VirtualClock, work: Work, witness: Witness, random: Random, *, workers: int = 2, flows: int = 0,
         stutter: float = 0.0,
     ) -> None:  # fmt: skip
-        self._clock, self._storage, self._script, self._witness, self._random = clock, storage, script, witness, random
+        self.clock, self.work, self.witness, self.random, self.stutter = clock, work, witness, random, stutter
         self._workers = [Worker() for _ in range(workers)]
-        self._stutter = stutter
+        self._places = [FlowPlace(workers + number, self) for number in range(flows)]
         self._coming: list[tuple[Instant, int, Callable[[], None]]] = []
         self._number = self._polls = 0
         self._reports: list[Report] = []
@@ -65,55 +63,67 @@ class SimulatedExecutor:
     def start(self, orders: Sequence[Order], worker: int, expected_s: float) -> None:
         """Queue orders for a worker; an idle one begins at once."""
         if self.closed:
-            self._witness.refuse("orders are handed out after the store failed")
-        self._witness.saw_hand_out(orders)
+            self.witness.refuse("orders are handed out after the store failed")
+        self.witness.saw_hand_out(orders)
+        if worker >= len(self._workers):
+            self._places[worker - len(self._workers)].start(orders)
+            return
         chosen = self._workers[worker]
         chosen.expected_s = expected_s + (chosen.expected_s if chosen.now or chosen.queue else 0.0)
         chosen.queue.extend(orders)
         self._go_on(chosen)
 
     def free_for_flows(self) -> Sequence[int]:
-        """None: flows are not part of these worlds."""
-        return ()
+        """The places that hold nothing."""
+        return [place.number for place in self._places if place.is_free]
 
     def place_of(self, run: str, step: int, token: int) -> int | None:
-        """Nowhere, since no flow is ever held."""
-        return None
+        """The place that holds this order."""
+        return next((place.number for place in self._places if (run, step, token) in place.held), None)
 
     def answer(self, answers: Sequence[Answers]) -> None:
-        """Nobody asked."""
+        """Send answers to each flow that is held."""
+        self.witness.saw_answers(answers)
+        for place in self._places:
+            for each in answers:
+                if (each.run, each.step, each.token) in place.held:
+                    place.answer(each)
 
     def recall(self) -> None:
         """Give back all that was not begun."""
         for worker in self._workers:
             while worker.queue:
                 order = worker.queue.popleft()
-                self._report(Returned(order.run, order.step, order.token))
+                self.report(Returned(order.run, order.step, order.token))
+        for place in self._places:
+            place.recall()
 
     def kill(self, run: str, step: int, token: int) -> None:
         """Stop an attempt; its process group is gone a moment later."""
         for worker in self._workers:
             for order in [order for order in worker.queue if (order.run, order.step, order.token) == (run, step, token)]:
                 worker.queue.remove(order)
-                self._report(Returned(run, step, token))
+                self.report(Returned(run, step, token))
             if worker.now is not None and (worker.now.run, worker.now.step, worker.now.token) == (run, step, token):
-                self._later(self._random.random() * 0.1, partial(self._lose, worker, worker.now, "stopped"))
+                self.later(self.random.random() * 0.1, partial(self._lose, worker, worker.now, "stopped"))
+        for place in self._places:
+            place.kill((run, step, token))
 
     def poll(self, timeout_s: float) -> list[Report]:
         """Let virtual time pass until a report is there, or so many seconds."""
         self._polls += 1
         if self._polls > _MOST_POLLS:
-            self._witness.refuse("the runs never end")
-        until = after(self._clock.now(), max(0.0, timeout_s))
+            self.witness.refuse("the runs never end")
+        until = after(self.clock.now(), max(0.0, timeout_s))
         while not self._reports and self._coming and self._coming[0][0] <= until:
-            self._clock.advance_to(self._coming[0][0])
-            horizon = after(self._clock.now(), self._random.choice((0.0, 0.0, 0.001)))
+            self.clock.advance_to(self._coming[0][0])
+            horizon = after(self.clock.now(), self.random.choice((0.0, 0.0, 0.001)))
             while self._coming and self._coming[0][0] <= horizon:
                 moment, _, happen = heappop(self._coming)
-                self._clock.advance_to(moment)
+                self.clock.advance_to(moment)
                 happen()
         if not self._reports:
-            self._clock.advance_to(until)
+            self.clock.advance_to(until)
         reports, self._reports = self._reports, []
         return reports
 
@@ -126,96 +136,71 @@ class SimulatedExecutor:
         self._coming.clear()
         self._reports.clear()
         self._workers = [Worker() for _ in self._workers]
+        for place in self._places:
+            place.close()
+        self.work.close()
 
-    # -- the workers --
+    # -- the processes --
 
-    def _later(self, seconds: float, happen: Callable[[], None]) -> None:
+    def later(self, seconds: float, happen: Callable[[], None]) -> None:
+        """Let this happen after so many seconds."""
         self._number += 1
-        heappush(self._coming, (after(self._clock.now(), seconds), self._number, happen))
+        heappush(self._coming, (after(self.clock.now(), seconds), self._number, happen))
 
-    def _report(self, report: Report) -> None:
-        """Send a report; the end of an attempt may be sent again a little later."""
+    def report(self, report: Report) -> None:
+        """Send a report; all but the first may be sent again a little later."""
         self._reports.append(report)
-        if not isinstance(report, Begun):
-            self._witness.saw_report(report.run, report.step)
-            if self._random.random() < self._stutter:
-                self._say_late(report)
+        if not isinstance(report, Begun | Called | Noted):
+            self.witness.saw_report(report.run, report.step)
+        if not isinstance(report, Begun) and self.random.random() < self.stutter:
+            self.say_late(report)
 
-    def _say_late(self, report: Report) -> None:
-        self._later(self._random.choice((0.0, 0.0001, 0.01, 0.1)), lambda: self._reports.append(report))
+    def say_late(self, report: Report) -> None:
+        """Send a report in a moment, whatever has become of its attempt by then."""
+        self.later(self.random.choice((0.0, 0.0001, 0.01, 0.1)), lambda: self._reports.append(report))
 
     def _go_on(self, worker: Worker) -> None:
         """Begin the next order of an idle worker."""
         if worker.now is not None or not worker.queue:
             return
         order = worker.queue.popleft()
-        act = self._script.act(order)
+        act = self.work.script.act(order)
         worker.now = order
-        self._witness.saw_begin(order, self._clock.now())
-        worker.inputs = [self._input(argument) for argument in order.arguments]
-        if self._witness.plans[order.run].handling[order.node].timeout_s is not None:
+        self.witness.saw_begin(order, self.clock.now())
+        worker.inputs = self.work.begin(order)
+        if self.witness.plans[order.run].handling[order.node].timeout_s is not None:
             self._say_begun(worker, order)
         elif act.seconds > _BEGUN_AFTER_S:
-            self._later(_BEGUN_AFTER_S, partial(self._say_begun, worker, order))
+            self.later(_BEGUN_AFTER_S, partial(self._say_begun, worker, order))
         if act.ending == "die":
-            self._later(act.seconds, partial(self._lose, worker, order, "killed by signal 9"))
+            self.later(act.seconds, partial(self._lose, worker, order, "killed by signal 9"))
         elif act.ending != "hang":
-            self._later(act.seconds, partial(self._end, worker, order, act))
-
-    def _input(self, argument: Argument) -> Any:
-        if argument.value is not None:
-            return unpack(argument.value, object)
-        return self._storage.load(argument.refs, Any, many=argument.many) if argument.refs else None
+            self.later(act.seconds, partial(self._end, worker, order, act))
 
     def _say_begun(self, worker: Worker, order: Order) -> None:
         if worker.now is order:
-            self._report(Begun(order.run, order.step, order.token))
+            self.report(Begun(order.run, order.step, order.token))
 
     def _end(self, worker: Worker, order: Order, act: Act) -> None:
         """The attempt comes to its own end, unless it was stopped before."""
         if worker.now is not order:
             return
-        key, seconds = (order.run, order.step, order.token), act.seconds
-        if act.ending == "raise":
-            report: Report = Raised(*key, seconds, _NO_LUCK)
-        elif act.ending == "pend":
-            report = Raised(*key, seconds, _NOT_YET)
-        elif act.ending == "decline":
-            report = Declined(*key, seconds)
-        else:
-            report = self._success(order, seconds, worker.inputs, gate_closes=act.ending == "gate")
+        report = self.work.end(order, act, worker.inputs)
         worker.now = None
-        self._witness.saw_end(order)
-        self._report(report)
+        self.witness.saw_end(order)
+        self.report(report)
         self._go_on(worker)
 
     def _lose(self, worker: Worker, order: Order, reason: str) -> None:
         """The worker's whole process group is gone; a new one takes its place. Its last word may still be on the way."""
         if worker.now is not order:
             return
-        if order.mode != "undo" and self._random.random() < 2 * self._stutter:
-            self._say_late(self._success(order, 0.1, worker.inputs))
+        last_word = self.work.die(order, worker.inputs)
+        if last_word is not None and self.random.random() < 2 * self.stutter:
+            self.say_late(last_word)
         worker.now = None
-        self._witness.saw_end(order)
-        self._report(Lost(order.run, order.step, order.token, reason))
+        self.witness.saw_end(order)
+        self.report(Lost(order.run, order.step, order.token, reason))
         for rest in worker.queue:
-            self._report(Returned(rest.run, rest.step, rest.token))
+            self.report(Returned(rest.run, rest.step, rest.token))
         worker.queue.clear()
-
-    def _success(self, order: Order, seconds: float, inputs: list[Any], *, gate_closes: bool = False) -> Done:
-        plan = self._witness.plans[order.run]
-        names = plan.handling[order.node].outputs
-        key, version = (order.run, order.step, order.token), f"{order.run}.{order.token}"
-        if order.mode == "undo":
-            return Done(*key, seconds)
-        if not names:
-            value = self._script.value(order.node, order.partition, inputs)
-            if order.node in _STORES_ITS_VALUE:
-                return Done(*key, seconds, kept=self._storage.stage(Slot(order.node, order.partition, version), value).ref)
-            return Done(*key, seconds, pack(value))
-        verdicts = (Verdict("few_rows", False, "warn"), *([Verdict("sound", False)] if gate_closes else []))
-        outputs = []
-        for name in names:
-            staged = self._storage.stage(Slot(name, order.partition, version), self._script.value(name, order.partition, inputs))
-            outputs.append(Output(staged.ref, staged.columns, verdicts))
-        return Done(*key, seconds, outputs=tuple(outputs))

@@ -34,6 +34,7 @@ from legato.testing.clock import VirtualClock
 from legato.testing.crash import Crash, CrashingExecutor, CrashingStorage, CrashingStore, Fuse, NoFuse, RandomFuse
 from legato.testing.sample import Script, draw_project
 from legato.testing.witness import Violation, Witness, WitnessedStorage, WitnessedStore
+from legato.testing.work import MadeUpWork
 from legato.testing.workers import SimulatedExecutor
 
 _MOST_LIVES = 60
@@ -190,11 +191,9 @@ class World:
         self.lives += 1
         if self.lives > _MOST_LIVES:
             self.witness.refuse("the runs never end")
-        storage = cast(Storage, CrashingStorage(cast(Storage, WitnessedStorage(self.values, self.witness)), self.fuse))
-        executor = SimulatedExecutor(
-            self.clock, storage, self.script, self.witness, self.random, workers=self.workers or self.random.randint(1, 3),
-            stutter=self.faults.stutter,
-        )  # fmt: skip
+        seen = cast(Storage, WitnessedStorage(self.values, self.witness))
+        storage = cast(Storage, CrashingStorage(seen, self.fuse))
+        executor = self.open_executor(storage)
         handle = self.site.open()
         handle.open_writer("a conductor")
         store = cast(Store, CrashingStore(cast(Store, WitnessedStore(handle, self.witness)), self.fuse))
@@ -220,6 +219,11 @@ class World:
             executor.close()
             self.witness.saw_conductor_die()
             self.clock.set(after(self.clock.now(), self.random.choice(self.faults.clock_jumps)))
+
+    def open_executor(self, storage: Storage) -> SimulatedExecutor:
+        """The workers of the next conductor."""
+        work, workers = MadeUpWork(storage, self.script, self.witness), self.workers or self.random.randint(1, 3)
+        return SimulatedExecutor(self.clock, work, self.witness, self.random, workers=workers, stutter=self.faults.stutter)
 
     def _requests(self, conductor: Conductor) -> Iterable[tuple[str, Input]]:
         if self.random.random() < self.faults.drain:

@@ -1,0 +1,155 @@
+"""Flows in a simulated world: random programs, run by the real conductor, harness and body, beside the same as plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+from typing import Any, cast
+
+from legato.declare.region import WHOLE
+from legato.kernel.inputs import Input, Resolve
+from legato.kernel.invariants import violations
+from legato.plan.build import make_plan
+from legato.plan.records import Plan
+from legato.plan.stale import Facts
+from legato.ports.storage import Storage
+from legato.ports.store import Store
+from legato.runtime.conductor import Conductor
+from legato.terms.attempt import Argument, Wait
+from legato.terms.codec import pack, unpack
+from legato.terms.instant import Instant
+from legato.testing import program as programs
+from legato.testing.crash import Fuse, RandomFuse
+from legato.testing.flow_witness import FlowWitness
+from legato.testing.program import Program, program_kit
+from legato.testing.program_draw import Drawer, Luck
+from legato.testing.witness import Violation, WitnessedStorage
+from legato.testing.work import RealWork
+from legato.testing.workers import SimulatedExecutor
+from legato.testing.world import Faults, Site, Wish, World
+
+
+class FlowWorld(World):
+    """Programs under faults, and people who answer what they ask: once, twice, late."""
+
+    witness: FlowWitness
+    script: Luck
+
+    def __init__(
+        self, seed: int, luck: Luck, *, site: Site | None = None, fuse: Fuse | None = None, faults: Faults | None = None
+    ) -> None:
+        self.kit = program_kit()
+        super().__init__(seed, sample=(self.kit.project, luck), site=site, fuse=fuse, faults=faults)
+        self.witness = FlowWitness(self.project.pools, self.values, self.random)
+        self.programs: dict[str, tuple[str, Program]] = {}
+        self._answers: dict[tuple[str, int, Instant], float] = {}
+
+    def wish(self, name: str, flow: str, program: Program) -> Wish:
+        """The wish that this flow does what the program says."""
+        self.programs[name] = flow, program
+        return Wish(name, frozenset((flow,)), False)
+
+    def play(self, wishes: Iterable[Wish]) -> None:
+        """The story, watched."""
+        plain = {name: _plain(flow, program) for name, (flow, program) in self.programs.items()}
+        programs.watch(self.witness)
+        try:
+            self.witness.expected = _ByRequest(self, plain)
+            super().play(wishes)
+        finally:
+            programs.watch(None)
+
+    def plan(self, store: Store, wish: Wish) -> Plan:
+        """The plan for one flow with its program."""
+        flow, program = self.programs[wish.name]
+        outputs = {output for node in self.project.nodes.values() for output in node.outputs}
+        facts = Facts(heads=store.heads(outputs), observed={})
+        given = {flow: (Argument("program", value=pack(program)),)}
+        return make_plan(self.graph, self.extents, facts, {flow: WHOLE}, request=wish.name, params=given)
+
+    def open_executor(self, storage: Storage) -> SimulatedExecutor:
+        """Workers that call the program's functions, and places for its flows."""
+        work = RealWork(self.kit, cast(Storage, WitnessedStorage(self.values, self.witness)), self.script, self.random)
+        self.witness.saw_conductor_begin(self.clock.now())
+        return SimulatedExecutor(
+            self.clock, work, self.witness, self.random, workers=self.random.randint(1, 3), flows=self.random.randint(1, 4),
+            stutter=self.faults.stutter,
+        )  # fmt: skip
+
+    def _requests(self, conductor: Conductor) -> Iterable[tuple[str, Input]]:
+        asked = [*super()._requests(conductor), *self._answered(conductor)]
+        if self.random.random() < 0.05:
+            for live in conductor.runs.values():
+                if found := violations(live.state):
+                    self.witness.refuse(f"run {live.state.run_id}: {'; '.join(found)}")
+        return asked
+
+    def _answered(self, conductor: Conductor) -> Iterable[tuple[str, Input]]:
+        """What people say now: to each question after a while, sometimes twice; to some only when it is too late."""
+        now = self.clock.now()
+        for (run, step), since in list(self.witness.waiting.items()):
+            wait = self.witness.calls[run, step].wait
+            if run not in conductor.runs or wait is None or wait.kind == "sleep":
+                continue
+            moment = self.witness.moment(since, self._answers.setdefault((run, step, since), self._hesitate(wait)))
+            if moment <= now:
+                yield from self._say(run, step, wait, moment)
+
+    def _hesitate(self, wait: Wait) -> float:
+        """After how many seconds somebody answers; at the last moment, or too late, where the question says so."""
+        early_s, late_s = self.random.choice(((0.0, 0.0), (1.0, 0.3), (2.0, 3.0)))
+        limit_s = wait.seconds or 0.0
+        return {"just": limit_s - 0.5 - early_s, "never": limit_s + late_s}.get(wait.name.partition(" ")[0], late_s)
+
+    def _say(self, run: str, step: int, wait: Wait, at: Instant) -> Iterable[tuple[str, Input]]:
+        said = [wait.name] if wait.kind == "signal" else programs.answer_to(wait.name) is True
+        yield run, Resolve(step, pack(said), "ann", at, "" if said else "not now")
+        if self.random.random() < 0.3:
+            yield run, Resolve(step, pack("another answer"), "bob", at)
+
+
+class _ByRequest(dict[str, object]):
+    """What each run is to give, by its id."""
+
+    def __init__(self, world: FlowWorld, plain: dict[str, object]) -> None:
+        super().__init__()
+        self._world, self._plain = world, plain
+
+    def __missing__(self, run: str) -> object:
+        return self._plain[self._world.witness.plans[run].request]
+
+
+def _plain(flow: str, program: Program) -> object:
+    """What the flow gives as a plain function, as its bytes give it."""
+    face: Any = {"follow": programs.follow, "follow_later": programs.follow_later}[flow]
+    return unpack(pack(face.submit(program).result()), object)
+
+
+def play_flows(seed: int, *wanted: tuple[str, Program]) -> FlowWorld:
+    """A world of this seed, of random programs or of these (each with the flow that follows it): whatever happens meanwhile, its
+    flows give in the end what they give as plain functions."""
+    random = Random(f"flows {seed}")
+    faults = Faults(
+        stutter=random.choice((0.0, 0.2, 0.5)), cancel=random.choice((0.0, 0.0, 0.5)), drain=random.choice((0.0, 0.0, 0.01)),
+        clock_jumps=random.choice(((0.0,), (0.0, 5.0, -3600.0, -0.5, 3600.0))),
+    )  # fmt: skip
+    luck = Luck(
+        Random(random.random()), deaths=random.choice((0.0, 0.0, 0.05, 0.2)), hard=random.random() < 0.2,
+        undo_fails=frozenset(("book",) if random.random() < 0.3 else ()),
+    )  # fmt: skip
+    world = FlowWorld(seed, luck, faults=faults)
+    world.fuse = RandomFuse(random, random.choice((0.0, 0.01, 0.05)), most=8)
+    drawn = wanted or [draw(random, name) for name in "pq"[: random.choice((1, 1, 1, 2))]]
+    try:
+        world.play([world.wish(f"wish {number}", *each) for number, each in enumerate(drawn)])
+    except BaseException as error:
+        raise Violation(f"seed {seed}: {error}") from error
+    return world
+
+
+def draw(random: Random, name: str) -> tuple[str, Program]:
+    """A random program, with the flow that follows it."""
+    drawer = Drawer(random, name)
+    if random.random() < 0.3:
+        return "follow_later", drawer.beside(random.randint(1, 6))
+    return "follow", drawer.program(random.randint(1, 5), ruins=random.random() < 0.2)
