@@ -10,7 +10,7 @@ from legato.kernel import events as ev
 from legato.kernel.fold import fold
 from legato.kernel.state import RunState
 from legato.plan.records import Handling, Plan, Reason, Step
-from legato.service.facts import Tally
+from legato.service.tally import Tally
 from legato.surfaces.cli.output import Screen, as_plain, cells_of, clip, count, size_in_words, without_colour, wrap
 from legato.surfaces.cli.pace import Pace
 from legato.surfaces.cli.progress import Lines, Live

@@ -42,9 +42,10 @@ class Step:
         self.storage = MemoryStorage("files")
         self.sent: list[Noted] = []
         self.reports: list[Any] = []
+        self.secrets = (Secret("TOLD_SECRET"),)
 
     def make(self, fn: Callable[[], Any], kind: Any = "task", *, token: int = 9, noted: tuple[int, ...] = ()) -> Report:
-        code = Code(secrets=(Secret("TOLD_SECRET"),))
+        code = Code(secrets=self.secrets)
         checks = ()
         code.bodies["fn"] = body(fn)
         if kind == "asset":
@@ -340,6 +341,7 @@ def test_of_a_large_table_as_much_is_kept_as_has_room(step: Step) -> None:
     assert cells(table)[0] == ["x" * 1_000]
     assert step.tell(lambda: lg.table("none", []))[0].total == 0
     assert "[fact-size]" in step.refused(lambda: lg.table("t", [dict.fromkeys(range(300), "x" * 1_000)]))
+    assert "[fact-size]" in step.refused(lambda: lg.table("t", [{str(number) * 150: 1 for number in range(1_000)}]))
 
 
 @pytest.mark.parametrize("rows", ["text", 3, [1, 2], [{"a": 1}, "b"], {"a": [1]}, None])
@@ -430,6 +432,12 @@ def test_secrets_are_masked_in_every_fact(step: Step, monkeypatch: pytest.Monkey
     assert b"***" in msgspec.msgpack.encode(facts[0])
     stored = step.storage.load((facts[3].kept,), Path)
     assert (stored.read_text(), stored.name) == ("<svg>***</svg>", "image.svg")
+
+
+def test_a_secret_that_is_no_text_hinders_nobody(step: Step, tmp_path: Path) -> None:
+    step.secrets = (Secret(f"file:{tmp_path / 'binary'}"),)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\xff\xfe")
+    assert [type(fact) for fact in step.tell(lambda: lg.progress(1, message="going on"))] == [Progress]
 
 
 # Flows -----------------------------------------------------------------------------------------------------

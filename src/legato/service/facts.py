@@ -1,7 +1,4 @@
-"""What the steps of a run told: the newest while it goes, and all that is kept of it, step by step, afterwards.
-
-All of it is read from the run's events: there is no other record of facts.
-"""
+"""What the steps of a run told, step by step, read from the run's events: there is no other record of it."""
 
 from __future__ import annotations
 
@@ -20,37 +17,7 @@ from legato.terms.attempt import Fact, Image
 from legato.terms.fact import Markdown, Metric, Progress, Table
 from legato.terms.instant import Instant
 
-_MOST_METRICS = 1_000
-
 Number = int | float
-
-
-class Tally:
-    """The newest that the steps of a run told, from its events: how far those under way are, and the last metrics."""
-
-    def __init__(self) -> None:
-        self.progress: dict[int, Progress] = {}
-        self.metrics: dict[tuple[int, str], Metric] = {}
-        self.count = 0
-
-    def hear(self, event: ev.AnyEvent) -> None:
-        """Take up one event."""
-        if isinstance(event, ev.FactsNoted):
-            for fact in event.facts:
-                self._take(event.step, fact)
-        elif isinstance(event, ev.StepSucceeded | ev.AttemptFailed):
-            self.progress.pop(event.step, None)
-
-    def _take(self, step: int, fact: Fact) -> None:
-        if isinstance(fact, Progress):
-            self.progress[step] = fact
-            return
-        self.count += 1
-        if isinstance(fact, Metric):
-            self.metrics.pop((step, fact.name), None)
-            self.metrics[step, fact.name] = fact
-            if len(self.metrics) > _MOST_METRICS:
-                del self.metrics[next(iter(self.metrics))]
 
 
 class Point(Struct, frozen=True):

@@ -12,9 +12,9 @@ from legato.kernel.state import FAILED, SKIPPED, RunState, Status
 from legato.ports.store import Holder, Run, Store
 from legato.runtime.conductor import read_state
 from legato.service.blocking import Waiting, read_among_others, waiting_steps
-from legato.service.facts import Tally
 from legato.service.folding import MOST_RANGES, Folder
 from legato.service.naming import Names, names_of
+from legato.service.tally import Tally
 from legato.service.workspace import Workspace
 from legato.terms.attempt import Ref
 from legato.terms.fact import Error, Progress, Verdict

@@ -122,7 +122,7 @@ class Harness:
         if send is None:
             return None
         keep = partial(self._values.keep_file, node, order.partition)
-        teller = Teller(order, self._mask, keep, send, has_keys=self.makes_flow(order))
+        teller = Teller(order, self._mask, keep, send, has_keys=node.kind == "flow" and order.mode == "run")
         self._tellers.append(teller)
         return teller
 

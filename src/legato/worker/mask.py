@@ -59,7 +59,7 @@ class Mask:
         for secret in self._secrets:
             try:
                 value = secret.reveal()
-            except LegatoError:  # not set here, so nothing could have printed it
+            except (LegatoError, ValueError):  # not set here, or no text: so nothing could have printed it
                 continue
             if len(value) >= _SHORTEST:
                 found.append(value)

@@ -7,12 +7,12 @@ thousand every second, of the next two thousand every fourth, and so on; and the
 from __future__ import annotations
 
 import re
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,9 +21,11 @@ from legato.terms.codec import pack
 from legato.terms.errors import UsageError
 from legato.terms.fact import Markdown, Metric, Progress, Table
 from legato.terms.instant import Instant
-from legato.worker.excerpt import Excerpt
 from legato.worker.mask import Mask
-from legato.worker.picture import Picture
+
+if TYPE_CHECKING:  # whatever tells nothing needs neither
+    from legato.worker.excerpt import Excerpt
+    from legato.worker.picture import Picture
 
 Number = int | float
 
@@ -101,16 +103,17 @@ class Teller:
         """The first rows of a table, as many as have room."""
         hide = self.cover()
         columns = tuple(map(hide, table.columns))
+        room = TABLE_BYTES - sum(map(len, columns))
         body, kept = bytearray(), 0
         for row in table.rows:
             line = msgspec.msgpack.encode([hide(cell) if isinstance(cell, str) else cell for cell in row])
-            if len(body) + len(line) > TABLE_BYTES:
+            if len(body) + len(line) > room:
                 break
             body += line
             kept += 1
-        if table.rows and not kept:
+        if room < 0 or (table.rows and not kept):
             raise UsageError(
-                "fact-size", f"the first row of the table {name!r} is too large to be told",
+                "fact-size", f"the rows of the table {name!r} are too large to be told",
                 why=f"a table may take {TABLE_BYTES:,} bytes", next="leave out columns, or return it as an asset",
             )  # fmt: skip
         rows = _ARRAY32 + kept.to_bytes(4, "big") + body
@@ -133,7 +136,9 @@ class Teller:
             if key is None:
                 return
             number = self._shown
-        with tempfile.TemporaryDirectory(prefix="legato-") as folder:
+        from tempfile import TemporaryDirectory
+
+        with TemporaryDirectory(prefix="legato-") as folder:
             path = Path(folder, _file_name(name) + picture.suffix)
             path.write_bytes(body)
             kept = self._keep(f"{self._order.run}-{self._order.token}-i{number}", path)
@@ -196,9 +201,9 @@ class Teller:
                 self._add(fact, key, size)
 
     def _key_to_show(self, *content: object) -> int | None:
-        """The key of what is to be shown (0 where keys mean nothing); None if it is on record."""
+        """The key of what is to be shown (0 where keys mean nothing); None if it is on record, or nobody listens any more."""
         key = 0 if self._known is None else self._key(*content)
-        if self._known is not None and key in self._known:
+        if self._is_closed or (self._known is not None and key in self._known):
             return None
         if self._shown >= MOST_SHOWN:
             raise UsageError(

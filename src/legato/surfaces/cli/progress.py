@@ -14,9 +14,9 @@ from legato.kernel.family import WAITS
 from legato.kernel.state import BACKOFF, HELD, RunState
 from legato.ports.clock import Clock
 from legato.service.estimating import Timings
-from legato.service.facts import Tally
 from legato.service.naming import names_of
 from legato.service.shell import command as shell
+from legato.service.tally import Tally
 from legato.surfaces.cli.call import Call
 from legato.surfaces.cli.numbers import progress_in_words
 from legato.surfaces.cli.output import Screen, bar, cells_of, clip, count

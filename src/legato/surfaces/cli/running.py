@@ -15,10 +15,10 @@ from legato.kernel import events as ev
 from legato.kernel.state import RunState
 from legato.plan.records import Plan
 from legato.runtime.conductor import Conductor, Live
-from legato.service.facts import Tally
 from legato.service.folding import Folder
 from legato.service.reporting import RunReport, Warned, report_state, warned_in
 from legato.service.running import Session, run
+from legato.service.tally import Tally
 from legato.service.workspace import Workspace
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import point_at_nothing
