@@ -7,7 +7,8 @@ A case is a text file of sections, each begun by a line `--- NAME`:
 * `failed` are lines `asset@partition: message`: the newest try failed.
 * `make SELECTION` pretends that the plan for the selection ran and published everything.
 * `publish ASSET@PARTITION` pretends that a flow did so with what only flows make.
-* `plan SELECTION` is followed by the plan that is expected, one line a step.
+* `plan SELECTION` is followed by the plan that is expected, one line a step. Behind the selection may stand `--force`, and steps
+  that are made `--anew`, were `--recorded`, or are `--pinned`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from legato.declare.partitions import coord_of
+from legato.plan.again import Again
 from legato.plan.build import make_plan
 from legato.plan.graph import Graph
 from legato.plan.records import Plan
@@ -54,10 +56,13 @@ class World:
         self.extents = Extents({}, NOW)
 
     def plan(self, words: str) -> Plan:
-        """The plan for a selection; `--force` may stand at its end."""
-        text, force = words.removesuffix("--force").strip(), words.endswith("--force")
-        selection = Selector(self.graph, self.extents, self._by_status).select(text)
-        return make_plan(self.graph, self.extents, self._facts(), selection, request=text, force=force)
+        """The plan for a selection, and for what is said behind it."""
+        text, *options = f" {words}".split(" --")
+        said = {name: [split(each) for each in steps] for name, *steps in map(str.split, options)}
+        again = Again(*(frozenset(said.get(name, ())) for name in ("anew", "recorded", "pinned")))
+        selection = Selector(self.graph, self.extents, self._by_status).select(text.strip())
+        facts = self._facts()
+        return make_plan(self.graph, self.extents, facts, selection, request=text.strip(), force="force" in said, again=again)
 
     def make(self, words: str) -> None:
         """Publish a new version of everything that the plan runs."""

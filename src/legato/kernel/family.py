@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from heapq import heappush
 
+from msgspec.structs import replace
+
 from legato.kernel.budget import begin_anew
+from legato.kernel.shelf import Shelf
 from legato.kernel.state import CALLED, FRESH, HELD, PARKED, SUCCEEDED, UNDONE, WAITING, RunState
 from legato.plan.records import Handling, Step
 from legato.terms.attempt import Call
@@ -35,7 +38,7 @@ def is_outdated(state: RunState, index: int, call: Call, siblings: Mapping[bytes
     step = state.plan.steps[index]
     if (step.node, step.partition) != (node_of(call), call.partition) or any(siblings[key] > index for _, key in call.inputs):
         return True
-    return state.status[index] >= FRESH and index not in state.dormant and state.has_old_code(index)
+    return state.status[index] > FRESH and index not in state.dormant and state.has_old_code(index)
 
 
 def add_calls(state: RunState, parent: int, call: Call, at: Instant) -> None:
@@ -55,14 +58,30 @@ def add_calls(state: RunState, parent: int, call: Call, at: Instant) -> None:
     for place, index in former.items():
         if state.plan.steps[index].node == step.node:
             state.calls.adopt(index, steps[place])
+    made = steps if state.shelf is None else _reuse(state, state.shelf, parent, call, steps)
     for need in needs:
-        if state.status[need] != SUCCEEDED:
-            _wait_for(state, need, steps)
-    for index in steps:
+        if state.status[need] not in (FRESH, SUCCEEDED):
+            _wait_for(state, need, made)
+    for index in made:
         _begin(state, index, call, at)
 
 
-def _wait_for(state: RunState, need: int, waiters: range) -> None:
+def _reuse(state: RunState, shelf: Shelf, parent: int, call: Call, steps: range) -> list[int]:
+    """Give the calls what the plan reuses for them; those that are to be made."""
+    made = []
+    for index, key in zip(steps, call.keys, strict=True):
+        step = state.plan.steps[index]
+        reused = shelf.take(parent, index, (step.node, step.partition), key)
+        if reused is None:
+            made.append(index)
+            continue
+        state.plan.steps[index] = replace(step, run=False, reason=reused.reason)
+        state.take(index, reused)
+        state.calls.group(index).drop(index)
+    return made
+
+
+def _wait_for(state: RunState, need: int, waiters: Sequence[int]) -> None:
     joint = len(state.joint_left)
     state.joint_left.append(1)
     state.joint_steps.append(array("I", waiters))

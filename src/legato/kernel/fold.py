@@ -13,6 +13,7 @@ from legato.kernel.state import (
     BACKOFF,
     CANCELLED,
     FAILED,
+    FRESH,
     HELD,
     IDLE,
     RUNNING,
@@ -319,7 +320,7 @@ def _resumed(state: RunState, event: ev.RunResumed) -> None:
             state.errors.pop(index, None)
             state.fallback_due.discard(index)
             begin_anew(state, index)
-            state.dormant.update(each for each in state.calls.below(index) if state.status[each] != SUCCEEDED)
+            state.dormant.update(each for each in state.calls.below(index) if state.status[each] not in (FRESH, SUCCEEDED))
     for index in event.steps:
         if state.status[index] == WAITING and state.left[index] == 0:
             state.make_ready(index, event.at)

@@ -15,7 +15,8 @@ from legato.kernel.board import Board
 from legato.kernel.calls import Calls
 from legato.kernel.events import Outcome, SkipKind
 from legato.kernel.lanes import Lane, Lanes
-from legato.plan.records import Handling, Plan, Reason
+from legato.kernel.shelf import Shelf
+from legato.plan.records import Handling, Plan, Reason, Reused
 from legato.terms.attempt import LogSpan, Mode, Ref, Wait
 from legato.terms.codec import fingerprint, unpack
 from legato.terms.fact import Error
@@ -79,6 +80,7 @@ class RunState:
     `later` is how nodes of the project of now are handled, for calls of what the plan does not know. `codes` are the codes of
     nodes after each change of the project under way; `made` says, of calls that ended since, after how many of them.
     `noted` are the keys of the facts that a flow has told, so that it does not tell them again.
+    `shelf` holds what the plan reuses of earlier runs; `taken` says which steps took what of it.
     `told` are outcomes that flows have not been told of yet, `orphaned` are ended flows whose open calls are not closed yet.
     """
 
@@ -120,10 +122,12 @@ class RunState:
         "run_id",
         "running",
         "seats",
+        "shelf",
         "since",
         "status",
         "stuck",
         "swaps",
+        "taken",
         "told",
         "undo_queue",
         "undone",
@@ -168,8 +172,13 @@ class RunState:
         self.noted: dict[int, set[int]] = {}
         self.told: list[int] = []
         self.orphaned: list[int] = []
+        self.shelf = Shelf(plan.reused) if plan.reused else None
+        self.taken: dict[int, Reused] = {}
         self.number = self.board.enter(self)
         self._wire(at)
+        for each in plan.reused:
+            if each.step >= 0 and not each.path:
+                self.take(each.step, each)
 
     # -- wiring: who waits for whom --
 
@@ -267,6 +276,12 @@ class RunState:
             return ()
         return (found,) if isinstance(found, int) else found
 
+    def tally(self) -> dict[str, int]:
+        """How many steps stand where, in words; what is reused stands apart from what was fresh."""
+        counts = {code.name.lower(): self.counts[code] for code in Status}
+        counts["fresh"] -= len(self.taken)
+        return {word: number for word, number in {**counts, "reused": len(self.taken)}.items() if number}
+
     @property
     def open(self) -> int:
         """How many steps have no outcome yet."""
@@ -304,6 +319,16 @@ class RunState:
         counts[self.status[index]] -= 1
         counts[status] += 1
         self.status[index] = status
+
+    def take(self, index: int, reused: Reused) -> None:
+        """Let the step have a result that the plan reuses: there is nothing to do for it."""
+        self.taken[index] = reused
+        if self.status[index] != FRESH:
+            self.set_status(index, FRESH)
+        if reused.kept is not None:
+            self.kept[index] = reused.kept
+        elif reused.value is not None:
+            self.values[index] = reused.value
 
     def make_ready(self, index: int, at: Instant) -> None:
         """Let the step be handed out; since when it waits for that decides who goes first."""

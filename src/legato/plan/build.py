@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from legato.declare.node import Node
 from legato.declare.region import Coord, Region, coords, difference, size, union
+from legato.plan.again import Again, Spot
 from legato.plan.graph import Edge, Graph
 from legato.plan.records import Handling, Plan, Reason, ReasonKind, Step
 from legato.plan.select import Selection, needs_of
@@ -16,23 +17,26 @@ from legato.terms.attempt import Argument
 from legato.terms.key import show
 
 _BLOCKED: ReasonKind = "blocked"
-_SKIPPING: frozenset[ReasonKind] = frozenset(("fresh", "observed", "unneeded", "blocked"))
+_SKIPPING: frozenset[ReasonKind] = frozenset(("fresh", "observed", "unneeded", "blocked", "reused"))
 
 Inputs = list[tuple[Edge, Region]]
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913 - a request has these parts
     graph: Graph, extents: Extents, facts: Facts, selection: Selection, *, request: str = "", force: bool = False,
-    params: Mapping[str, tuple[Argument, ...]] | None = None,
+    params: Mapping[str, tuple[Argument, ...]] | None = None, again: Again | None = None,
 ) -> Plan:  # fmt: skip
     """The ordered steps for a selection; `params` are the parameters of the flows in it.
 
     An asset's partition runs if it is stale, or if something it reads runs. A task runs if it was selected, or if something
     that runs needs it (tasks that are needed are added to the selection). With `force` all selected assets run. A flow runs; what
-    it calls joins the run when it does. What only flows make never runs: it is taken as it is published.
+    it calls joins the run when it does. What only flows make never runs: it is taken as it is published. `again` says what is
+    reused of earlier runs; what reads a pinned result, or one that is made anew in any case, runs.
     """
     whole = _with_tasks(graph, extents, selection)
-    return _Builder(graph, extents, facts, whole, selection, force).build(request, params or {})
+    builder = _Builder(graph, extents, facts, whole, selection, force)
+    builder.again = again or Again()
+    return builder.build(request, params or {})
 
 
 def _with_tasks(graph: Graph, extents: Extents, selection: Selection) -> Selection:
@@ -100,6 +104,7 @@ class _Builder:
 
     def __init__(self, graph: Graph, extents: Extents, facts: Facts, whole: Selection, asked: Selection, force: bool) -> None:
         self.graph, self.facts, self.whole, self.asked, self.force = graph, facts, whole, asked, force
+        self.again = Again()
         self.needs = Needs(graph, extents)
         self.freshness = Freshness(self.needs, facts)
         self.places: dict[str, _Places] = {}
@@ -162,7 +167,12 @@ class _Builder:
             if makes:
                 coming.add(key)
             self.blocked.append(reason.kind == _BLOCKED)
-            self.dirty.append(makes or (node.kind == "task" and self._touched(spans)))
+            self.dirty.append(makes or (node.kind == "task" and self._gives_other_value((node.name, key), reason, spans)))
+
+    def _gives_other_value(self, spot: Spot, reason: Reason, spans: tuple[int, ...]) -> bool:
+        if reason.kind == "reused":
+            return spot in self.again.pinned
+        return spot in self.again.anew or self._touched(spans)
 
     def _spans(self, regions: Inputs) -> tuple[int, ...]:
         found: list[tuple[int, int]] = []
@@ -196,6 +206,8 @@ class _Builder:
         if node.kind == "source":
             there = self.facts.observed.get(node.name, {})
             return Reason("observed", there[key]) if key in there else Reason(_BLOCKED, f"{show(node.name, key)} is not there")
+        if (reused := self._reused((node.name, key), spans)) is not None:
+            return reused
         for edge, region in regions:
             if not region and not self.needs.may_be_empty(edge):
                 return Reason(_BLOCKED, f"{edge.name} has no partition for it")
@@ -206,6 +218,8 @@ class _Builder:
                 return Reason(_BLOCKED, name_missing(edge.name, absent) + by_flows)
         if node.kind == "flow":
             return Reason("requested")
+        if (node.name, key) in self.again.anew:
+            return Reason("forced")
         if node.kind == "task":
             return Reason("requested") if self._was_asked(node.name, coord) else Reason("unneeded")
         if self.force and self._was_asked(node.name, coord):
@@ -215,6 +229,12 @@ class _Builder:
             changed = next(edge.name for edge, region in regions if self._touched(self._spans([(edge, region)])))
             return Reason("input", changed) if reason.kind == "fresh" else reason
         return reason
+
+    def _reused(self, spot: Spot, spans: tuple[int, ...]) -> Reason | None:
+        if spot in self.again.pinned:
+            return Reason("reused")
+        recorded = spot in self.again.recorded and spot not in self.again.anew
+        return Reason("reused") if recorded and not self._touched(spans) else None
 
     def _was_asked(self, name: str, coord: Coord) -> bool:
         region = self.asked.get(name, ())

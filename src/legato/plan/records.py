@@ -8,11 +8,11 @@ from msgspec import Struct
 
 from legato.declare.node import LOST_RETRIES, NO_RETRY, OnFailure, Retry
 from legato.declare.pool import Use
-from legato.terms.attempt import Argument
+from legato.terms.attempt import Argument, Ref
 
 ReasonKind = Literal[
     "missing", "code", "input", "contract", "forced", "failed", "requested", "needed", "called", "fresh", "observed", "unneeded",
-    "blocked",
+    "blocked", "reused",
 ]  # fmt: skip
 
 PHRASES: dict[ReasonKind, str] = {
@@ -29,6 +29,7 @@ PHRASES: dict[ReasonKind, str] = {
     "unneeded": "nothing that runs needs it",
     "blocked": "input missing",
     "called": "called by a flow",
+    "reused": "reused",
 }
 
 
@@ -55,6 +56,37 @@ class Step(Struct, frozen=True, array_like=True, gc=False):
     deps: tuple[int, ...] = ()
 
 
+class Reused(Struct, frozen=True, array_like=True, omit_defaults=True):
+    """A result that `run` recorded for its step `name`, taken over instead of being made.
+
+    `step` is the step of this plan that it belongs to, and for a call that a flow makes there, `path` are the keys that lead to
+    the call. A call that is `pinned` has no such step (-1): whichever call of the node has the key, or else this `number` among
+    those of its partition, takes it. `actor` is who answered a wait; `changed` says what changed since: its code, or its inputs.
+    """
+
+    run: str
+    name: str
+    node: str
+    partition: str = ""
+    step: int = -1
+    path: tuple[bytes, ...] = ()
+    number: int = 0
+    value: bytes | None = None
+    kept: Ref | None = None
+    actor: str = ""
+    changed: Literal["", "code", "inputs"] = ""
+    pinned: bool = False
+
+    @property
+    def reason(self) -> Reason:
+        """Why the step is skipped."""
+        said = (
+            f"run {self.run}", "pinned" if self.pinned else "", f"answered by {self.actor}" if self.actor else "",
+            f"its {self.changed} changed since" if self.changed else "",
+        )  # fmt: skip
+        return Reason("reused", ", ".join(filter(None, said)))
+
+
 class Handling(Struct, frozen=True, kw_only=True):
     """How the kernel treats the steps of one node: copied from the declaration, so that a run does not change under way.
 
@@ -78,7 +110,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Ordered steps for one request: every step stands after the steps that it waits for.
 
     `observed` holds what sources said when the plan was made: asset -> partition -> version token. `arguments` are the parameters
-    that its flows were given. A plan with a flow has the handling of all that a flow may call.
+    that its flows were given. A plan with a flow has the handling of all that a flow may call. `reused` are results of earlier
+    runs, `repeats` is the request of the run that is repeated with them; `notes` is what else is to be said of that.
     """
 
     request: str
@@ -87,6 +120,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     handling: dict[str, Handling]
     observed: dict[str, dict[str, str]] = {}
     arguments: dict[str, tuple[Argument, ...]] = {}
+    reused: tuple[Reused, ...] = ()
+    repeats: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:

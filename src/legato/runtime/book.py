@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from legato.declare.project import contract_fingerprint
 from legato.kernel import events as ev
-from legato.kernel.state import RunState, Status
+from legato.kernel.state import RunState
 from legato.plan.records import Plan
 from legato.ports.store import Commit, Head, Run, Store, Trouble, Version
 from legato.runtime.catalogue import Catalogue
@@ -109,7 +109,7 @@ class Book:
 
     def counts(self) -> dict[str, int]:
         """Steps by status, in words; only those that occur."""
-        return {code.name.lower(): self.state.counts[code] for code in Status if self.state.counts[code]}
+        return self.state.tally()
 
     def _version(self, step: int, token: int, at: Instant, output: Output, state: str, note: str = "") -> Version:
         node = self._dispatch.node(self.state.plan.steps[step].node)

@@ -16,7 +16,7 @@ from legato.kernel.fold import fold
 from legato.kernel.inputs import Cancel, Input, Offer, Resume, TakeOver, Tick
 from legato.kernel.invariants import violations
 from legato.kernel.rules.timing import next_due
-from legato.kernel.state import CANCELLED, FAILED, HELD, SKIPPED, SUCCEEDED, UNDONE, RunState
+from legato.kernel.state import CANCELLED, FAILED, FRESH, HELD, SKIPPED, SUCCEEDED, UNDONE, RunState
 from legato.plan.build import handling_of
 from legato.plan.graph import Graph
 from legato.plan.records import Plan
@@ -48,7 +48,7 @@ _BEGUN_AFTER_S = 0.15
 
 _OUTCOMES: dict[int, Literal["succeeded", "failed", "skipped", "cancelled", "undone", "waiting"]] = {
     HELD: "waiting",
-    SUCCEEDED: "succeeded", FAILED: "failed", SKIPPED: "skipped", CANCELLED: "cancelled", UNDONE: "undone",
+    FRESH: "succeeded", SUCCEEDED: "succeeded", FAILED: "failed", SKIPPED: "skipped", CANCELLED: "cancelled", UNDONE: "undone",
 }  # fmt: skip
 
 
@@ -402,15 +402,22 @@ def _not_beyond(starts: Iterable[Start], now: Instant) -> Iterable[tuple[tuple[s
     return (((start.pool, start.key), min(start.at, now)) for start in starts if start.until > now)
 
 
-def read_state(store: Store, run_id: str, board: Board | None = None) -> RunState:
-    """The state of a run as its committed events say, on this board or its own. Damaged history is refused, not skipped."""
+def read_state(
+    store: Store, run_id: str, board: Board | None = None, *, hear: Callable[[ev.AnyEvent], None] | None = None
+) -> RunState:
+    """The state of a run as its committed events say, on this board or its own. Damaged history is refused, not skipped.
+
+    `hear` is told of each event, after it was folded.
+    """
     plan = unpack(store.plan(run_id), Plan)
     state = RunState(run_id, plan, board)
     for number, body in store.events(run_id):
         try:
-            fold(state, ev.decode(body))
+            fold(state, event := ev.decode(body))
         except Exception as error:
             raise LegatoError(
                 "run-damaged", f"event {number} of run {run_id} cannot be read", why=str(error), next="legato doctor"
             ) from error
+        if hear is not None:
+            hear(event)
     return state

@@ -125,7 +125,7 @@ class Dispatch:
             names = self._needs.keys(edge.up, self._needs.region(edge, coord))
             if upper.kind == "task":
                 if state.plan.handling[edge.down].outputs:
-                    read[edge.key] = self._task_digest(state, edge, coord)
+                    read[edge.key] = self._task_digest(state, index, edge, coord)
                 if is_read(edge):
                     arguments.append(self._values(state, index, edge))
             elif upper.kind == "source":
@@ -170,11 +170,7 @@ class Dispatch:
 
     def _values(self, state: RunState, index: int, edge: Edge) -> Argument:
         """What a task returned in this run: its value, or one by partition."""
-        deps = state.plan.steps[index].deps
-        steps = [
-            above for at in range(0, len(deps), 2) for above in range(deps[at], deps[at + 1])
-            if state.plan.steps[above].node == edge.up
-        ]  # fmt: skip
+        steps = [above for above in _above(state, index) if state.plan.steps[above].node == edge.up]
         kept = tuple(state.kept[above] for above in steps if above in state.kept)
         if kept and len(kept) == len(steps):
             return Argument(edge.param, kept, None, self._many[edge])
@@ -183,9 +179,25 @@ class Dispatch:
         raw = {state.plan.steps[above].partition: msgspec.Raw(state.values.get(above, NIL)) for above in steps}
         return Argument(edge.param, kept, msgspec.msgpack.encode(raw), many=True)
 
-    def _task_digest(self, state: RunState, edge: Edge, coord: Coord) -> str:
+    def _task_digest(self, state: RunState, index: int, edge: Edge, coord: Coord) -> str:
+        """What the value follows from: code and inputs of now, or an earlier run, whose value nothing of now would give."""
+        if state.taken and (old := self._old_values(state, index, edge)):
+            return digest_inputs(old)
         fresh = Freshness(self._needs, Facts(heads=self._catalogue.known(), observed=state.plan.observed))
         return fresh.digest(edge, self._needs.region(edge, coord)) or ""
+
+    def _old_values(self, state: RunState, index: int, edge: Edge) -> list[tuple[str, str]]:
+        """The values of other code, or from other inputs, that the run took over for this input, by name and run."""
+        found: set[tuple[str, str]] = set()
+        frontier = [above for above in _above(state, index) if state.plan.steps[above].node == edge.up]
+        while frontier:
+            step = frontier.pop()
+            taken = state.taken.get(step)
+            if taken is None:
+                frontier += [above for above in _above(state, step) if self.node(state.plan.steps[above].node).kind == "task"]
+            elif taken.changed:
+                found.add((taken.name, taken.run))
+        return sorted(found)
 
     def _may_be_many(self, edge: Edge) -> bool:
         down, up = self.node(edge.down).partitions, self.node(edge.up).partitions
@@ -193,6 +205,12 @@ class Dispatch:
             return False
         mapping = edge.mapping or default_mapping(down, up)
         return not isinstance(mapping, Same)
+
+
+def _above(state: RunState, index: int) -> list[int]:
+    """The steps that a step waits for."""
+    deps = state.plan.steps[index].deps
+    return [above for at in range(0, len(deps), 2) for above in range(deps[at], deps[at + 1])]
 
 
 def is_read(edge: Edge) -> bool:

@@ -40,11 +40,12 @@ class Folder:
         self._project, self._extents = project, extents
 
     def plan(self, plan: Plan) -> list[Fold]:
-        """The plan's steps, those that are alike together, in the order in which each kind comes first."""
+        """The plan's steps, and calls that it reuses; those that are alike together, in the order in which they come first."""
         alike: dict[tuple[str, bool, ReasonKind, str], list[Step]] = {}
-        for step in plan.steps:
+        calls = (Step(each.node, each.partition, False, each.reason) for each in plan.reused if each.path)
+        for step in (*plan.steps, *calls):
             kind = step.reason.kind
-            detail = step.reason.detail if kind == "input" else ""
+            detail = step.reason.detail if kind in ("input", "reused") else ""
             alike.setdefault((step.node, step.run, kind, detail), []).append(step)
         return [
             Fold(

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from legato.kernel import events as ev
 from legato.kernel.family import step_of
+from legato.kernel.shelf import Shelf
 from legato.plan.records import Handling, Plan
 from legato.ports.store import Store
 from legato.service.naming import Names
@@ -65,6 +66,7 @@ class Logbook:
         self._tries: dict[int, int] = {}
         self._newest: dict[int, int] = {}
         self._names = Names(self.plan.steps, self.plan.handling, len(self.plan.steps))
+        self._shelf = Shelf(self.plan.reused)
         self._after = 0
 
     def read(self) -> list[AttemptRecord]:
@@ -127,9 +129,12 @@ class Logbook:
     def _join(self, event: ev.StepsCalled) -> None:
         """What a flow calls is a step from then on, numbered after all others."""
         for call in event.calls:
-            step = step_of(call)
+            step, first = step_of(call), len(self.plan.steps)
             self.plan.steps.extend([step] * len(call.keys))
             self.plan.handling.setdefault(step.node, Handling())
+            for index, key in enumerate(call.keys, first) if self.plan.reused else ():
+                if (reused := self._shelf.take(event.parent, index, (step.node, step.partition), key)) is not None:
+                    self.plan.steps[index] = replace(step, run=False, reason=reused.reason)
 
     def _park(self, event: ev.StepParked) -> list[int]:
         """A flow that waits without a process goes on with the same try."""

@@ -24,10 +24,14 @@ class Names:
 
     def of(self, index: int) -> str:
         """The step as people write it; with its number among the calls of its node, where there are several."""
-        step = self._steps[index]
+        step, number = self._steps[index], self.number(index)
+        several = number and self._sizes[step.node, step.partition] > 1
+        return show(step.node, step.partition, number if several else 0)
+
+    def number(self, index: int) -> int:
+        """Which call of its node, at its partition, the step is; 0 if no flow called it."""
         self._catch_up()
-        several = index >= self._planned and self._sizes[step.node, step.partition] > 1
-        return show(step.node, step.partition, self._numbers[index - self._planned] if several else 0)
+        return self._numbers[index - self._planned] if index >= self._planned else 0
 
     def find(self, text: str, *, run: str) -> list[int]:
         """The steps that a text names: `NODE`, `NODE@PARTITION`, an asset that the node makes, or one call: `NODE#3`."""
@@ -35,7 +39,7 @@ class Names:
         found = self._named(text)
         name, number = split_number(text)
         if not found and number:
-            found = [index for index in self._called(name) if self._numbers[index - self._planned] == number]
+            found = [index for index in self._called(name) if self.number(index) == number]
         if not found:
             raise NotFound("step", f"run {run} has no step {text!r}", why=self._why_none(text), next=f"legato status {run}")
         return found

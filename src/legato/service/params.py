@@ -70,6 +70,16 @@ def arguments_of(workspace: Workspace, selected: Collection[str], params: Mappin
     return {name: _arguments(name, parameters_of(workspace, name), params) for name in flows}
 
 
+def require_fitting(workspace: Workspace, flow: str, given: Sequence[Argument]) -> None:
+    """Refuse parameters of an earlier run that the flow does not have any more, or that lack one that it has now."""
+    parameters, names = parameters_of(workspace, flow), {each.param for each in given}
+    gone = names - {each.name for each in parameters}
+    missing = [each.name for each in parameters if not each.optional and each.name not in names]
+    for name in (*sorted(gone), *missing):
+        words = f"{flow} has no parameter `{name}` any more" if name in gone else f"{flow} needs `{name}` by now"
+        raise _refusal(flow, parameters, words, "the run that is to be repeated was given others")
+
+
 def read_options(flow: str, parameters: Sequence[Parameter], words: Sequence[str]) -> dict[str, Any]:
     """The texts in `--min-volume 50 --tag a --tag b --no-dry-run`, by parameter; `UsageError` for what is none of them."""
     by_name = {each.name: each for each in parameters}

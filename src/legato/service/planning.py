@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from legato.declare.partitions import describe
 from legato.declare.region import Region, union
+from legato.plan.again import Again
 from legato.plan.build import make_plan
 from legato.plan.records import Plan, ReasonKind
 from legato.plan.select import Selection, Selector, needs_of
@@ -31,12 +32,15 @@ STATUSES: dict[str, frozenset[ReasonKind]] = {
 class Request(Struct, frozen=True):
     """What somebody asks for: a selection in words, whether to run what is fresh as well, and the parameters of a flow.
 
-    A parameter is a value, or its text (of a list: its items' texts) as people write it.
+    A parameter is a value, or its text (of a list: its items' texts) as people write it. `start` is a step and a run that is
+    repeated from there; `pins` are steps whose results are taken from a run, as in `STEP=RUN`.
     """
 
     selection: str = ""
     force: bool = False
     params: dict[str, Any] = {}
+    start: tuple[str, str] | None = None
+    pins: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return (self.selection or "everything") + (" --force" if self.force else "") + in_words(self.params)
@@ -65,8 +69,12 @@ class Planner:
 
     def plan(self, request: Request) -> Plan:
         """The plan for a request."""
+        if request.start is not None or request.pins:
+            from legato.service.repeating import plan_again  # few plans need it
+
+            return plan_again(self, request)
         selection = self.select(request.selection)
-        return self._plan(selection, str(request), request.force, arguments_of(self.workspace, selection, request.params))
+        return self.make(selection, str(request), request.force, arguments_of(self.workspace, selection, request.params))
 
     def select(self, words: str, *, whole: bool = False) -> Selection:
         """The partitions of nodes that the words select, with `whole` also what only runs when called; `NotFound` if none."""
@@ -91,7 +99,7 @@ class Planner:
 
     def look(self, words: str) -> Plan:
         """The plan of what is looked at and not run: also of what flows make."""
-        return self._plan(self.select(words, whole=True), words, False, {})
+        return self.make(self.select(words, whole=True), words, False, {})
 
     def everything(self) -> Plan:
         """The plan of the whole project, and what flows make: what it says of each asset partition is that partition's status."""
@@ -99,12 +107,15 @@ class Planner:
             graph = self.workspace.graph
             planned = ((name, node) for name, node in graph.project.nodes.items() if node.is_input)
             whole = {name: self.extents.of(node.partitions) for name, node in planned}
-            self._whole = self._plan({name: region for name, region in whole.items() if region}, "everything", False, {})
+            self._whole = self.make({name: region for name, region in whole.items() if region}, "everything", False, {})
         return self._whole
 
-    def _plan(self, selection: Selection, words: str, force: bool, params: dict[str, tuple[Argument, ...]]) -> Plan:
-        facts = self._facts(selection)
-        return make_plan(self.workspace.graph, self.extents, facts, selection, request=words, force=force, params=params)
+    def make(
+        self, selection: Selection, words: str, force: bool, params: dict[str, tuple[Argument, ...]], again: Again | None = None
+    ) -> Plan:
+        """The plan for a selection, from what is published now."""
+        graph, facts = self.workspace.graph, self._facts(selection)
+        return make_plan(graph, self.extents, facts, selection, request=words, force=force, params=params, again=again)
 
     def _by_status(self, status: str) -> Selection:
         from legato.declare.partitions import coord_of

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from legato.kernel import events as ev
 from legato.kernel.events import SkipKind
-from legato.kernel.state import FAILED, SKIPPED, RunState, Status
+from legato.kernel.state import FAILED, SKIPPED, RunState
 from legato.ports.store import Holder, Run, Store
 from legato.runtime.conductor import read_state
 from legato.service.blocking import Waiting, read_among_others, waiting_steps
@@ -176,7 +176,7 @@ def report_state(
     return RunReport(
         id=run.id, request=run.request, actor=run.actor, state=words, at=run.at, ended=run.ended, seconds=line.seconds,
         steps=sum(step.run for step in state.plan.steps),
-        counts={code.name.lower(): state.counts[code] for code in Status if state.counts[code]},
+        counts=state.tally(),
         failures=_failures(folder, state, names, [each for each in state.errors if state.status[each] == FAILED], held_up),
         not_undone=_failures(folder, state, names, state.stuck, {}), skips=skips,
         warnings=tuple(_warnings(folder, state, warned)),

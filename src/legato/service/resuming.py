@@ -109,6 +109,8 @@ class _Walk:
             elif runs:
                 yield index, (node, "run", self._why_it_runs(index))
                 yield from self._below(index)
+            elif index in state.taken:
+                yield index, (node, "skip", str(state.plan.steps[index].reason))
             elif state.status[index] == SUCCEEDED:
                 yield index, (node, "skip", "recorded" + (", by other code than that of now" if node in self._changed else ""))
 
@@ -134,6 +136,8 @@ class _Walk:
         state, step = self._state, self._state.plan.steps[index]
         if step.node not in self._project.nodes and step.node not in WAITS.values():
             return "gone", "no longer in the project"
+        if index in state.taken:
+            return "skip", str(step.reason)
         if state.status[index] < FRESH or index in state.dormant:
             return "run", self._why_it_runs(index)
         if state.has_old_code(index):

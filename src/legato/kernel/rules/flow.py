@@ -43,8 +43,8 @@ def take_called(turn: Turn, called: Called) -> None:
         known = state.calls.of(called.step)
     if asleep := {step: call.one(place) for step, (call, place) in again.items() if step in state.dormant}:
         turn.emit(StepsRevived(turn.now, tuple(asleep), tuple(asleep.values())))
-    waits = [known[key] for call in new if call.wait is not None for key in call.keys]
-    if told := tuple(step for step in (*again, *waits) if _has_news(state, step)):
+    quick = [known[key] for call in new if call.wait is not None or state.shelf is not None for key in call.keys]
+    if told := tuple(step for step in (*again, *quick) if _has_news(state, step)):
         turn.ask(Deliver(called.step, called.token, told))
     for call in called.calls:
         if call.beside:

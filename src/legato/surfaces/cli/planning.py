@@ -12,7 +12,7 @@ from legato.service.folding import Fold, Folder
 from legato.service.planning import Planner
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import Screen, count
-from legato.surfaces.cli.params import read_request, takes_params
+from legato.surfaces.cli.params import read_request, takes_params, takes_results
 from legato.terms.instant import format_seconds
 from legato.terms.key import show
 
@@ -25,7 +25,8 @@ MOST_LINES = 40
 @click.argument("selection", nargs=-1)
 @click.option("--force", is_flag=True, help="Also run what is fresh.")
 @click.option("--all", "each", is_flag=True, help="Print every step in a line of its own.")
-def plan(call: Call, selection: tuple[str, ...], force: bool, each: bool, param: tuple[str, ...]) -> None:
+@takes_results
+def plan(call: Call, selection: tuple[str, ...], force: bool, each: bool, **more: Any) -> None:
     """Say what would run, and why. Nothing is changed.
 
     \b
@@ -38,7 +39,7 @@ def plan(call: Call, selection: tuple[str, ...], force: bool, each: bool, param:
     workspace = call.workspace()
     store = call.reader(workspace)
     planner = Planner(workspace, store)
-    made = planner.plan(read_request(workspace, selection, force, param))
+    made = planner.plan(read_request(workspace, selection, force, **more))
     timings = store.timings() if store else {}
     folder = Folder(workspace.project, planner.extents)
 
@@ -48,6 +49,7 @@ def plan(call: Call, selection: tuple[str, ...], force: bool, each: bool, param:
         else:
             draw_folds(call.screen, folder.plan(made))
         call.screen.say(totals(made, timings))
+        draw_notes(call.screen, made)
         for note in planner.unpopulated:
             call.screen.say(call.screen.hang("note: ", str(note)))
             if note.next:
@@ -64,9 +66,15 @@ def as_record(plan: Plan, timings: Timings) -> dict[str, Any]:
         for step in plan.steps
     ]  # fmt: skip
     work = estimate(plan, timings)
+    reused = [
+        {"step": each.name, "node": each.node, "partition": each.partition, "run": each.run, "pinned": each.pinned,
+         "answered_by": each.actor, "changed": each.changed}
+        for each in plan.reused
+    ]  # fmt: skip
     return {
         "request": plan.request, "run": plan.size, "skip": len(plan.steps) - plan.size,
         "estimate": {"work_seconds": work.seconds, "steps_known": work.known, "steps_unknown": work.unknown}, "steps": steps,
+        "reused": reused, "notes": plan.notes,
     }  # fmt: skip
 
 
@@ -76,7 +84,7 @@ def draw_folds(screen: Screen, folds: list[Fold], most: int | None = None) -> No
     rows = [
         (
             screen.paint(_action(fold.run), "cyan" if fold.run else "dim"), screen.paint(fold.node, *_weight(fold.run)),
-            fold.partitions, f"{fold.count:,}" if fold.partitions else "", fold.words,
+            fold.partitions, f"{fold.count:,}" if fold.partitions or fold.count > 1 else "", fold.words,
         )
         for fold in shown
     ]  # fmt: skip
@@ -90,7 +98,14 @@ def _draw_steps(screen: Screen, plan: Plan) -> None:
         (screen.paint(_action(step.run), "cyan" if step.run else "dim"), show(step.node, step.partition), str(step.reason))
         for step in plan.steps
     ]
+    rows += [(screen.paint(_action(False), "dim"), each.name, str(each.reason)) for each in plan.reused if each.path]
     screen.table(("", "step", "reason"), rows)
+
+
+def draw_notes(screen: Screen, plan: Plan) -> None:
+    """What else is to be said of what a plan reuses."""
+    for note in plan.notes:
+        screen.say(screen.hang("note: ", note))
 
 
 def _action(run: bool) -> str:
@@ -106,7 +121,10 @@ def totals(plan: Plan, timings: Timings) -> str:
     skipped = len(plan.steps) - plan.size
     if not plan.size:
         return f"nothing to run: {in_reasons(plan)}"
+    calls = [each.pinned for each in plan.reused if each.path]
     rest = f", {skipped:,} skipped" if skipped else ""
+    for number, words in ((calls.count(False), "reused"), (calls.count(True), "pinned")):
+        rest += f", {count(number, 'call')} {words}" if number else ""
     return f"{count(plan.size, 'step')} to run{rest}; {_expected(estimate(plan, timings))}"
 
 

@@ -6,7 +6,7 @@ by the conductor's own thread, between two turns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from legato.kernel import events as ev
@@ -158,10 +158,21 @@ class Lines:
 
     def _called(self, event: ev.StepsCalled | ev.StepsRevived) -> None:
         for call in event.calls:
-            if call.wait is not None:
+            reused = self._reused(event.parent, call.keys) if isinstance(event, ev.StepsCalled) and self.state.taken else 0
+            if call.wait is None:
+                self.pace.join(call.node, len(call.keys) - reused, again=isinstance(event, ev.StepsRevived))
+            elif not reused:
                 self._waiting(call.wait)
-            else:
-                self.pace.join(call.node, len(call.keys), again=isinstance(event, ev.StepsRevived))
+
+    def _reused(self, parent: int, keys: Sequence[bytes]) -> int:
+        """Tell which of the calls take what an earlier run recorded; how many they are."""
+        known = self.state.calls.of(parent)
+        found = [index for index in map(known.get, keys) if index in self.state.taken]
+        for index in found if self.pace.total <= MOST_SINGLE else ():
+            assert index is not None
+            words = self.screen.paint(f"run {self.state.taken[index].run}", "dim")
+            self.say(f"{self.screen.paint('reused', 'dim')}  {self.names.of(index)}  {words}")
+        return len(found)
 
     def _waiting(self, wait: Wait) -> None:
         """Tell what people can do; of a sleep there is nothing to tell."""

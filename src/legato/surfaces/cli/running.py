@@ -22,8 +22,8 @@ from legato.service.tally import Tally
 from legato.service.workspace import Workspace
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import point_at_nothing
-from legato.surfaces.cli.params import read_request, takes_params
-from legato.surfaces.cli.planning import MOST_LINES, draw_folds, in_reasons, totals
+from legato.surfaces.cli.params import read_request, takes_params, takes_results
+from legato.surfaces.cli.planning import MOST_LINES, draw_folds, draw_notes, in_reasons, totals
 from legato.surfaces.cli.progress import watcher_for
 from legato.surfaces.cli.stopping import Stopper
 from legato.surfaces.cli.summary import draw_summary, next_commands
@@ -49,19 +49,25 @@ def run_options(function: Any) -> Any:
 @command
 @click.argument("selection", nargs=-1)
 @click.option("--force", is_flag=True, help="Also run what is fresh.")
+@takes_results
 @run_options
 def run_command(
     call: Call, selection: tuple[str, ...], force: bool, executor: str | None, workers: int | None, no_wait: bool,
-    param: tuple[str, ...],
+    **more: Any,
 ) -> int:  # fmt: skip
     """Run what is missing or stale, or a flow.
 
     SELECTION is as in `legato plan`; without it the whole project is brought up to date. A flow's parameters follow its name, as
     in `legato run new_leads --min-volume 50`; `legato show new_leads` lists them. Ctrl-C once lets what runs end, twice stops at
     once; either way `legato resume` goes on from there.
+
+    \b
+      legato run --from enrich RUN               what RUN was asked for, anew from its first call of enrich on
+      legato run --from 'enrich#3' last          from the third one; what was made before is reused
+      legato run new_leads --pin find_leads=RUN  with what find_leads gave in RUN
     """
     workspace = call.workspace(executor=executor, workers=workers)
-    request = read_request(workspace, selection, force, param)
+    request = read_request(workspace, selection, force, **more)
     sitting = Sitting(call, workspace)
     with sitting.place(f"legato run {request.selection}".strip(), wait=not no_wait) as session:
         with sitting.watch():
@@ -149,6 +155,7 @@ class Sitting:
             folder, screen = self._folder(conductor), self.call.screen
             draw_folds(screen, folder.plan(plan), MOST_LINES)
             screen.say(totals(plan, conductor.store.timings()))
+            draw_notes(screen, plan)
             screen.say(f"run {screen.paint(run_id, 'bold')}")
         self.follow(conductor, run_id)
 

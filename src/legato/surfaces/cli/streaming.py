@@ -33,6 +33,11 @@ class Stream:
                 case ev.AttemptFailed():
                     status = {"fail": "failed", "cancel": "cancelled", "stuck": "failed"}.get(event.then, "retrying")
                     self._tell(event.step, status, at=event.at, seconds=round(event.seconds, 6), error=event.error)
+                case ev.StepsCalled() if state.taken:
+                    known = state.calls.of(event.parent)
+                    for index in (known.get(key, -1) for call in event.calls for key in call.keys):
+                        if index in state.taken:
+                            self._tell(index, "reused", at=event.at, run_reused=state.taken[index].run)
                 case ev.StepDeclined():
                     self._tell(event.step, "skipped", at=event.at, why="condition")
                 case ev.StepUndone():

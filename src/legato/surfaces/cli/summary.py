@@ -79,7 +79,7 @@ def in_counts(counts: dict[str, int]) -> str:
     """Steps by status: what was done first, what was fresh before last."""
     left = sum(counts.get(status, 0) for status in _LEFT)
     done = [(counts.get(status, 0), status) for status in _ORDER]
-    told = [*done, (left, "left to do"), (counts.get("fresh", 0), "fresh before")]
+    told = [*done, (left, "left to do"), (counts.get("reused", 0), "reused"), (counts.get("fresh", 0), "fresh before")]
     return ", ".join(f"{number:,} {words}" for number, words in told if number)
 
 
