@@ -440,3 +440,30 @@ def test_what_was_undone_holds_up_again_what_takes_its_result(stage: Stage) -> N
     assert step == 1
     stage.done(step, taken)
     assert [step for step, _ in stage.offer()] == [2]
+
+
+def test_a_flow_that_calls_without_end_is_stopped_and_not_tried_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("legato.kernel.rules.flow.MOST_CALLS", 3)
+    stage.state.plan.handling["flow"] = Handling(flow=True, retry=Retry(5))
+    token = stage.start_flow()
+    stage.call(token, Call((b"a",), "task"), Call((b"b",), "task"))
+    assert stage.call(token, Call((b"a",), "task"), Call((b"c",), "task")) == [], "a call that is known is no further one"
+    assert stage.call(token, Call((b"d",), "task")) == [KillAttempt(0, token)]
+    assert stage.call(token, Call((b"e",), "task")) == []
+    stage.tell(Lost("r", 0, token, "was stopped"))
+    assert (stage.state.ended, stage.statuses()) == ("failed", ["failed", *["cancelled"] * 3])
+    assert stage.state.errors[0].kind == "flow"
+    assert stage.state.errors[0].message.startswith("made more than 1,000,000 calls")
+
+
+def test_flows_below_too_many_others_are_not_called(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("legato.kernel.rules.flow.MOST_DEPTH", 2)
+    step, token = 0, stage.start_flow()
+    for deeper in (1, 2):
+        stage.call(token, Call((b"s",), "sub"), step=step)
+        step, token = deeper, stage.start_flow()
+    assert stage.call(token, Call((b"t",), "task"), step=step) == []
+    assert stage.call(token, Call((b"s",), "sub"), step=step) == [KillAttempt(2, token)]
+    stage.tell(Lost("r", 2, token, "was stopped"))
+    assert stage.statuses() == ["running", "running", "failed", "cancelled"]
+    assert "below 100 others" in stage.state.errors[2].message

@@ -91,6 +91,13 @@ class Calls:
         """The flow that called the step."""
         return self.group(index).parent
 
+    def depth(self, index: int) -> int:
+        """How many flows are above the step."""
+        depth = 0
+        while index >= self._start:
+            index, depth = self.parent(index), depth + 1
+        return depth
+
     def key(self, index: int) -> bytes:
         """The key that its flow knows the step by."""
         group = self.group(index)

@@ -17,6 +17,7 @@ Then = Literal["retry", "fallback", "fail", "again", "cancel", "stuck"]
 
 Outcome = Literal["succeeded", "failed", "cancelled", "rolled_back", "partly_undone"]
 WaitEnd = Literal["over", "granted", "refused", "timed out"]
+StopReason = Literal["timeout", "cancel", "calls", "depth"]
 SkipKind = Literal["upstream", "halted", "condition", "blocked"]
 
 
@@ -74,7 +75,7 @@ class AttemptStopping(Event, frozen=True):
 
     step: int
     token: int
-    why: Literal["timeout", "cancel"]
+    why: StopReason
 
 
 class AttemptsReturned(Event, frozen=True):

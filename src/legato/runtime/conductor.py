@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Literal
 
+from msgspec.structs import replace
+
 from legato.declare.node import qualified
 from legato.kernel import events as ev
 from legato.kernel.board import Board
@@ -221,6 +223,8 @@ class Conductor:
             if report.outputs:
                 report = self._with_replaced(report)
         if type(report) is Called:
+            if self._draining:  # then nothing starts, beside a flow or elsewhere: the flow gives its process back
+                report = replace(report, calls=tuple(replace(call, beside=False) for call in report.calls))
             joined = any(call.node and call.node not in live.state.plan.handling for call in report.calls)
             self._tell(live, report, now)
             if joined:

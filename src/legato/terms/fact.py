@@ -48,9 +48,9 @@ class Verdict(Struct, frozen=True):
 class Error(Struct, frozen=True):
     """How an attempt failed.
 
-    `kind` is one of raised, timeout, lost, gate, value, input, undo, and pending (the result is not there yet); `types` lists the
-    exception's class and its bases (qualified names), most derived first; `where` is the user's file and line; `trace` the user's
-    part of the traceback.
+    `kind` is one of raised, timeout, lost, gate, value, input, undo, pending (the result is not there yet), and flow (a body that
+    calls without end, or does not give its process back); `types` lists the exception's class and its bases (qualified names),
+    most derived first; `where` is the user's file and line; `trace` the user's part of the traceback.
     """
 
     kind: str

@@ -214,6 +214,31 @@ class FlowContract:
         assert end.error.kind == "flow"
         assert "BaseException" in end.error.message
 
+    @pytest.mark.parametrize("node", ["stubborn", "stubborn_async"])
+    def test_a_body_that_never_unwinds_is_given_up(self, script: Script, node: str) -> None:
+        end = script.run(node, **({"calling": False} if node == "stubborn" else {}))
+        assert isinstance(end, Raised)
+        assert end.error.kind == "flow"
+        assert "BaseException" in end.error.message
+        assert end.error.where.startswith("flow_site.py:")
+        assert not [report for report in script.reports if isinstance(report, Lost)]
+        assert script.value("chain", count=3) == 3
+
+    def test_a_body_that_begins_calls_without_end_is_killed(self, script: Script) -> None:
+        step = script.start("submitting")
+        script.conduct(lambda: script.made.count("add") > 300)
+        token = step.token
+        script.executor.kill("r", step.number, token)
+        script.conduct(lambda: any(isinstance(report, Lost) and report.token == token for report in script.reports))
+
+    def test_a_stubborn_body_that_is_killed_ends_once(self, script: Script) -> None:
+        step = script.start("stubborn", calling=True)
+        script.conduct(lambda: script.made.count("add") > 5)
+        token = step.token
+        script.executor.kill("r", step.number, token)
+        script.conduct(lambda: any(isinstance(report, Lost) and report.token == token for report in script.reports))
+        assert len([report for report in script.reports if isinstance(report, Lost)]) == 1
+
     # -- entered again --
 
     @pytest.mark.parametrize("seed", range(3))

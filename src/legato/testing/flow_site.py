@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import sys
@@ -328,6 +329,33 @@ def swallowing(then: str) -> str:
         if then == "call":
             add(1, 1)
     return "went on"
+
+
+@flow
+def stubborn(calling: bool) -> None:
+    """Does not end, whatever is raised in it."""
+    while True:
+        try:
+            add(1, 1) if calling else sleep(100)
+        except BaseException:
+            continue
+
+
+@flow
+async def stubborn_async() -> None:
+    """The same below an event loop."""
+    while True:
+        try:
+            await sleep(100)
+        except BaseException:
+            continue
+
+
+@flow
+def submitting() -> None:
+    """Begins calls without end, and waits for none."""
+    for number in itertools.count():
+        add.submit(number)
 
 
 @flow

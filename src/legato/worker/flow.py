@@ -25,6 +25,11 @@ from legato.worker.pump import GRACE_S, Pump
 from legato.worker.row import Row
 from legato.worker.window import CHUNK, Window
 
+GiveUp = Callable[[Refused], Report]
+"""Makes the end of an attempt whose body does not come to one."""
+
+MOST_IGNORED = 100
+"""How often a body may ask for more after it was told to give its process back."""
 _SWALLOWED = (
     "the body went on after it was told to give its process back: something in it catches BaseException; "
     "catch Exception instead, or raise it again"
@@ -46,8 +51,8 @@ class Flow:
     this flow; or the name that it was given. For the thread of the body alone.
     """
 
-    def __init__(self, order: Order, line: Line, arguments: Arguments, outcomes: Outcomes) -> None:
-        self._order, self._line = order, line
+    def __init__(self, order: Order, line: Line, arguments: Arguments, outcomes: Outcomes, give_up: GiveUp) -> None:
+        self._order, self._line, self._give_up = order, line, give_up
         self._arguments, self._outcomes = arguments, outcomes
         self._pump = Pump(self, line)
         self._thread = threading.get_ident()
@@ -61,6 +66,7 @@ class Flow:
         self._failed: list[Pending] = []
         self._beside: Call | None = None
         self._leaving: BaseException | None = None
+        self._ignored = 0
         self._is_over = False
 
     # -- the whole pass --
@@ -215,6 +221,9 @@ class Flow:
 
     def _require_open(self) -> None:
         if self._leaving is not None:
+            self._ignored += 1
+            if self._ignored > MOST_IGNORED:
+                self._line.abandon(self._give_up(Refused("flow", _SWALLOWED)))
             raise self._leaving
         if self._is_over:
             raise LegatoError("flow-over", "the flow is over: nobody would wait for this call", next="await what it starts")

@@ -24,7 +24,7 @@ from legato.worker import context, kin
 from legato.worker.arguments import Arguments
 from legato.worker.capture import Capture
 from legato.worker.failure import Refused, describe_failure
-from legato.worker.flow import Flow, Parking
+from legato.worker.flow import Flow, GiveUp, Parking
 from legato.worker.inputs import Inputs
 from legato.worker.line import Line
 from legato.worker.loop import Loop
@@ -85,7 +85,8 @@ class Harness:
                 os.chdir(self._kit.root)
             node, body = self._find(order)
             context.enter(node, order, self._listen(node, order, send))
-            result = self._attempt(node, body, order, line)
+            give_up = partial(self._give_up, order, body, started, start)
+            result = self._attempt(node, body, order, line, give_up)
         except BaseException as error:
             caught = error
         if os.getpid() != self._pid:  # a child that the user's code forked came back here
@@ -105,6 +106,18 @@ class Harness:
             return Declined(order.run, order.step, order.token, seconds)
         value, kept, outputs = result
         return Done(order.run, order.step, order.token, seconds, value, kept, outputs, log)
+
+    def _give_up(self, order: Order, body: Body, started: float, start: int, why: Refused) -> Report:
+        """The end of an attempt whose body does not come to one; what it says from now on is nobody's."""
+        failure = self._describe(why, body, order)
+        assert failure is not None
+        self.leave_behind()
+        return Raised(order.run, order.step, order.token, perf_counter() - started, failure, self._end_log(start))
+
+    def leave_behind(self) -> None:
+        """Go on without the attempt of now, whose body does not come to an end."""
+        self._end_telling()
+        self._tidy()
 
     def close(self) -> None:
         """Let resources clean up, and stop every process that was started here."""
@@ -164,14 +177,15 @@ class Harness:
             CALLER.reset(token)
             context.resume(now)
 
-    def _attempt(self, node: Node, body: Body, order: Order, line: Line | None) -> _Result | None:
+    def _attempt(self, node: Node, body: Body, order: Order, line: Line | None, give_up: GiveUp) -> _Result | None:
         """Value, stored value and outputs; None if the condition said no."""
         if node.when and order.mode == "run":
             condition = self._kit.code.body(when_key(node.name))
             if not self._call(condition, self._inputs.bind(condition, node, order)):
                 return None
         kwargs = self._inputs.bind(body, node, order)
-        value = self._flow(node, body, kwargs, order, line) if self.makes_flow(order) else self._call(body, kwargs)
+        is_flow = self.makes_flow(order)
+        value = self._flow(node, body, kwargs, order, line, give_up) if is_flow else self._call(body, kwargs)
         if order.mode == "undo":
             return NIL, None, ()
         if order.mode == "run":
@@ -193,11 +207,13 @@ class Harness:
             told = reprlib.repr(value) if isinstance(value, _TELLING) else describe(value)
             raise Refused("pending", f"not there yet: `until` says no to {told}", TIMEOUT_TYPES)
 
-    def _flow(self, node: Node, body: Body, kwargs: dict[str, Any], order: Order, line: Line | None) -> Any:
+    def _flow(
+        self, node: Node, body: Body, kwargs: dict[str, Any], order: Order, line: Line | None, give_up: GiveUp
+    ) -> Any:  # fmt: skip
         if line is None:
             raise LegatoError("flow-line", f"{node.name} is a flow, and nobody here takes its calls", next="legato run")
         arguments = Arguments(self._kit.project, self._kit.code, self._values, node, order)
-        flow = Flow(order, line, arguments, Outcomes(self._inputs))
+        flow = Flow(order, line, arguments, Outcomes(self._inputs), give_up)
         if self._owns_process:
             return flow.run(body, kwargs, self._loop)
         loop = Loop()  # several bodies wait in one process, each in a loop of its own

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from legato.terms.attempt import Answers, Called, Order, Report
 
@@ -20,6 +20,10 @@ class Line(Protocol):
 
     def take(self, timeout_s: float) -> Taken | None:
         """What arrives next, waited for no longer than this; None if nothing does. Orders that arrive are made here and now."""
+        ...
+
+    def abandon(self, end: Report) -> NoReturn:
+        """Report the end of a body that does not come to one, and never come back to it."""
         ...
 
     def listen(self, ring: Callable[[], None] | None) -> bool:

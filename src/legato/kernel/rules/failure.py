@@ -40,8 +40,19 @@ def fail_attempt(
 
 
 def stopped(why: str) -> Error:
-    """The error of an attempt that was stopped on purpose."""
-    return Error("timeout", "ran longer than its time limit") if why == "timeout" else Error("cancelled", "cancelled")
+    """The error of an attempt that was stopped on purpose, for this `StopReason`."""
+    return _STOPPED[why]
+
+
+MOST_CALLS, MOST_DEPTH = 1_000_000, 100
+"""How many calls a flow may make, and how deep flows may call flows: more than that has no end."""
+
+_STOPPED = {
+    "timeout": Error("timeout", "ran longer than its time limit"),
+    "cancel": Error("cancelled", "cancelled"),
+    "calls": Error("flow", f"made more than {MOST_CALLS:,} calls: let flows that it calls make a part of them each"),
+    "depth": Error("flow", f"called a flow below {MOST_DEPTH} others: a flow that calls itself has to come to an end"),
+}  # fmt: skip
 
 
 def _what_then(turn: Turn, index: int, error: Error) -> tuple[Then, float, Error]:
@@ -76,7 +87,7 @@ def _limit(state: RunState, index: int) -> str:
 
 
 def _may_be_tried_again(retry: Retry, fails: int, error: Error) -> bool:
-    if error.kind == "gate" or (retry.times is not None and fails >= retry.times):
+    if error.kind in ("gate", "flow") or (retry.times is not None and fails >= retry.times):
         return False
     if not retry.on or error.kind == "pending":
         return True

@@ -13,12 +13,13 @@ from legato.kernel.events import (
     StepsCalled,
     StepsCancelled,
     StepsRevived,
+    StopReason,
     WaitEnd,
     WaitEnded,
 )
 from legato.kernel.family import dues_of_waits, is_outdated
 from legato.kernel.inputs import Resolve
-from legato.kernel.rules.failure import fail_attempt, stopped
+from legato.kernel.rules.failure import MOST_CALLS, MOST_DEPTH, fail_attempt, stopped
 from legato.kernel.state import FRESH, HELD, IDLE, RUNNING, RunState
 from legato.kernel.turn import Turn
 from legato.terms.attempt import Call, Called, Parked
@@ -35,6 +36,10 @@ def take_called(turn: Turn, called: Called) -> None:
     state = turn.state
     known = state.calls.of(called.step)
     new, again = _sort(state, known, called.calls)
+    if (beyond := _beyond(state, called.step, len(known), new)) is not None:
+        turn.emit(AttemptStopping(turn.now, called.step, called.token, beyond))
+        turn.ask(KillAttempt(called.step, called.token))
+        return
     if new:
         _stop(turn, [known[key] for call in new for key in call.keys if key in known])
         known_nodes, later = state.plan.handling, state.later
@@ -70,6 +75,20 @@ def _sort(
                 places.append(place)
         new += [call] if len(places) == len(call.keys) else map(call.one, places)
     return tuple(new), again
+
+
+def _beyond(state: RunState, flow: int, made: int, new: Sequence[Call]) -> StopReason | None:
+    """Which limit the calls go beyond, if one."""
+    if made + sum(len(call.keys) for call in new) > MOST_CALLS:
+        return "calls"
+    if any(_is_flow(state, call.node) for call in new) and state.calls.depth(flow) >= MOST_DEPTH:
+        return "depth"
+    return None
+
+
+def _is_flow(state: RunState, node: str) -> bool:
+    handling = state.plan.handling.get(node) or state.later.get(node)
+    return handling is not None and handling.flow
 
 
 def _has_news(state: RunState, step: int) -> bool:
