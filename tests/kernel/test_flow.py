@@ -467,3 +467,15 @@ def test_flows_below_too_many_others_are_not_called(stage: Stage, monkeypatch: p
     stage.tell(Lost("r", 2, token, "was stopped"))
     assert stage.statuses() == ["running", "running", "failed", "cancelled"]
     assert "below 100 others" in stage.state.errors[2].message
+
+
+def test_a_call_that_needs_its_own_flows_slot_is_not_waited_for(stage: Stage) -> None:
+    stage.state.plan.handling["flow"] = Handling(flow=True, pools=(Use("one"),))
+    stage.state.plan.handling["sub"] = Handling(flow=True)
+    token = stage.start_flow()
+    stage.call(token, Call((b"a",), "task"), Call((b"s",), "sub"))
+    below = stage.start_flow()
+    assert stage.call(below, Call((b"b",), "slow", beside=True), step=2) == [KillAttempt(2, below)]
+    stage.tell(Lost("r", 2, below, "was stopped"))
+    assert stage.state.errors[2].kind == "flow"
+    assert "a slot of a pool" in stage.state.errors[2].message

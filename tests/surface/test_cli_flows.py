@@ -62,6 +62,12 @@ def hears() -> None:
 @lg.flow
 def needs(region: str) -> None:
     pass
+
+
+@lg.flow
+def goes_on() -> None:
+    while True:
+        enrich({"name": "Ann", "volume": 1})
 '''
 CONFIG = 'name = "crm"\nmodules = ["pipeline"]\nworkers = 2\n'
 
@@ -96,10 +102,11 @@ announce  task
 new_leads  flow  sales@shop.example
 asks  flow
 hears  flow
-needs  flow"""
+needs  flow
+goes_on  flow"""
 
 CHECK = """\
-crm is sound: 1 asset, 3 tasks, 4 flows
+crm is sound: 1 asset, 3 tasks, 5 flows
 only flows can call find_leads (source); enrich (lead); announce (price: did you mean `prices`?)"""
 
 UNKNOWN = """\
@@ -307,6 +314,19 @@ def test_an_answer_that_comes_too_late(tmp_path: Path) -> None:
     assert (late.returncode, "[wait-over]" in late.stderr) == (2, True)
     assert legato(site, "resume", "last").returncode == 1
     assert "TimeoutError" in legato(site, "logs", "last").stdout + legato(site, "why", "last").stdout
+
+
+def test_a_flow_that_goes_on_and_on_is_stopped_gently(tmp_path: Path) -> None:
+    site = make_project(tmp_path, PIPELINE, CONFIG)
+    process = subprocess.Popen(command("run", "goes_on"), cwd=site, env=environment(), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("done    enrich#5"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=20)[0]
+    assert process.returncode == 130
+    assert "interrupted in" in told
+    assert "2 left to do" in told
 
 
 def test_nothing_waits_where_nothing_ran(tmp_path: Path) -> None:

@@ -91,12 +91,12 @@ class Calls:
         """The flow that called the step."""
         return self.group(index).parent
 
-    def depth(self, index: int) -> int:
-        """How many flows are above the step."""
-        depth = 0
+    def above(self, index: int) -> Iterator[int]:
+        """The step, the flow that called it, the flow that called that, and so on."""
+        yield index
         while index >= self._start:
-            index, depth = self.parent(index), depth + 1
-        return depth
+            index = self.parent(index)
+            yield index
 
     def key(self, index: int) -> bytes:
         """The key that its flow knows the step by."""

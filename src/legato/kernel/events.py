@@ -17,7 +17,7 @@ Then = Literal["retry", "fallback", "fail", "again", "cancel", "stuck"]
 
 Outcome = Literal["succeeded", "failed", "cancelled", "rolled_back", "partly_undone"]
 WaitEnd = Literal["over", "granted", "refused", "timed out"]
-StopReason = Literal["timeout", "cancel", "calls", "depth"]
+StopReason = Literal["timeout", "cancel", "calls", "depth", "pool"]
 SkipKind = Literal["upstream", "halted", "condition", "blocked"]
 
 

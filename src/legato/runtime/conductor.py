@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from legato.declare.node import qualified
 from legato.kernel import events as ev
+from legato.kernel.blocked import blocked_by
 from legato.kernel.board import Board
 from legato.kernel.commands import Command, Deliver, DiscardStaged, KillAttempt, StartAttempts, StartBeside
 from legato.kernel.decide import decide
@@ -18,7 +19,7 @@ from legato.kernel.fold import fold
 from legato.kernel.inputs import Cancel, Input, Offer, Resume, TakeOver, Tick
 from legato.kernel.invariants import violations
 from legato.kernel.rules.timing import next_due
-from legato.kernel.state import CANCELLED, FAILED, FRESH, HELD, SKIPPED, SUCCEEDED, UNDONE, RunState
+from legato.kernel.state import CANCELLED, FAILED, FRESH, HELD, READY, SKIPPED, SUCCEEDED, UNDONE, RunState
 from legato.plan.build import handling_of
 from legato.plan.graph import Graph
 from legato.plan.records import Plan
@@ -165,17 +166,14 @@ class Conductor:
         return bool(self._changed or (self._board.attempts if self._draining else self._open))
 
     def _refuse_to_wait_for_nothing(self) -> None:
-        """Say so, loudly, if no event could ever move the open runs: that would be a fault of Legato's own."""
+        """Say so, loudly, if no event could ever move the open runs: flows that wait for each other's slots, or a fault of Legato."""
         board = self._board
         if self._draining or not self._open or self._changed or board.attempts or board.next_due() or not self.executor.load():
             return
         live = list(self._open.values())
         if any(each.state.counts[HELD] or next_due(each.state) is not None for each in live):
             return
-        raise LegatoError(
-            "stuck", f"run {live[0].state.run_id} has {live[0].state.open} open steps, but nothing to wait for",
-            why="; ".join(violations(live[0].state)) or "a pool without slots?", next=f"legato resume {live[0].state.run_id}",
-        )  # fmt: skip
+        raise _stuck(live[0].state, self.clock.now())
 
     def _patience(self) -> float:
         if self._changed:
@@ -404,6 +402,18 @@ def _answers(state: RunState, told: Deliver) -> Answers:
 def _not_beyond(starts: Iterable[Start], now: Instant) -> Iterable[tuple[tuple[str, str], Instant]]:
     """Stored starts that still count; those after now, before which the clock was set back, count as of now."""
     return (((start.pool, start.key), min(start.at, now)) for start in starts if start.until > now)
+
+
+def _stuck(state: RunState, now: Instant) -> LegatoError:
+    """That nothing can move this run, and what its ready steps wait for."""
+    ready = (index for index, code in enumerate(state.status) if code == READY)
+    blocks = {state.plan.steps[index].node: each for index in ready if (each := blocked_by(state, index, now)) is not None}
+    waits = [f"{node} waits for a slot of {each.on}" for node, each in blocks.items() if each.kind == "slot"]
+    why = "; ".join([*violations(state), *(waits and [*waits, "flows hold theirs until they end"])])
+    return LegatoError(
+        "stuck", f"run {state.run_id} has {state.open} open steps, but nothing to wait for", why=why,
+        next=f"legato cancel {state.run_id}",
+    )  # fmt: skip
 
 
 def read_state(

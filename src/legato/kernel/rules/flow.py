@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
@@ -46,6 +47,10 @@ def take_called(turn: Turn, called: Called) -> None:
         joined = {call.node: later[call.node] for call in new if call.node not in known_nodes and call.node in later}
         turn.emit(StepsCalled(turn.now, called.step, new, joined))
         known = state.calls.of(called.step)
+        if state.seats and any(_waits_for_itself(state, called.step, known[key]) for call in new for key in call.keys):
+            turn.emit(AttemptStopping(turn.now, called.step, called.token, "pool"))
+            turn.ask(KillAttempt(called.step, called.token))
+            return
     if asleep := {step: call.one(place) for step, (call, place) in again.items() if step in state.dormant}:
         turn.emit(StepsRevived(turn.now, tuple(asleep), tuple(asleep.values())))
     quick = [known[key] for call in new if call.wait is not None or state.shelf is not None for key in call.keys]
@@ -81,9 +86,17 @@ def _beyond(state: RunState, flow: int, made: int, new: Sequence[Call]) -> StopR
     """Which limit the calls go beyond, if one."""
     if made + sum(len(call.keys) for call in new) > MOST_CALLS:
         return "calls"
-    if any(_is_flow(state, call.node) for call in new) and state.calls.depth(flow) >= MOST_DEPTH:
+    if any(_is_flow(state, call.node) for call in new) and len(list(state.calls.above(flow))) > MOST_DEPTH:
         return "depth"
     return None
+
+
+def _waits_for_itself(state: RunState, flow: int, call: int) -> bool:
+    """Whether the call needs a slot that comes free only when a flow above it ends, which waits for the call."""
+    lane = state.lane(call)
+    held = Counter(share for step in state.calls.above(flow) for share in state.seats.get(step, ()))
+    limits = ((share, state.board.limits.get(share[0])) for share in lane)
+    return any(limit is not None and limit.slots is not None and held[share] >= limit.slots for share, limit in limits)
 
 
 def _is_flow(state: RunState, node: str) -> bool:
