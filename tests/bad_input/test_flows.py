@@ -366,7 +366,7 @@ def test_a_coroutine_that_awaits_itself_fails(project: Path) -> None:
 
 def test_a_flow_that_holds_the_slot_that_its_call_needs_fails(project: Path) -> None:
     found = error(play(project, "holds_what_it_calls_for"))
-    assert found.message.startswith("called what needs a slot of a pool that it and the flows above it hold")
+    assert found.message.startswith("called what needs a slot of a pool that it, and flows above it, hold")
 
 
 def test_flows_that_hold_what_each_other_needs_are_named(project: Path) -> None:

@@ -166,7 +166,7 @@ class Conductor:
         return bool(self._changed or (self._board.attempts if self._draining else self._open))
 
     def _refuse_to_wait_for_nothing(self) -> None:
-        """Say so, loudly, if no event could ever move the open runs: flows that wait for each other's slots, or a fault of Legato."""
+        """Say so, loudly, if no event could ever move the open runs: flows wait for each other's slots, or Legato has a fault."""
         board = self._board
         if self._draining or not self._open or self._changed or board.attempts or board.next_due() or not self.executor.load():
             return

@@ -51,7 +51,7 @@ _STOPPED = {
     "timeout": Error("timeout", "ran longer than its time limit"),
     "cancel": Error("cancelled", "cancelled"),
     "calls": Error("flow", f"made more than {MOST_CALLS:,} calls: let flows that it calls make a part of them each"),
-    "pool": Error("flow", "called what needs a slot of a pool that it and the flows above it hold to the last: name another pool"),
+    "pool": Error("flow", "called what needs a slot of a pool that it, and flows above it, hold to the last: name another pool"),
     "depth": Error("flow", f"called a flow below {MOST_DEPTH} others: a flow that calls itself has to come to an end"),
 }  # fmt: skip
 
