@@ -22,6 +22,7 @@ from legato.worker.threads import limit_threads
 
 if TYPE_CHECKING:
     from legato.declare.node import Node
+    from legato.declare.snapshot import Snapshot
     from legato.ports.executor import Executor
     from legato.ports.storage import Storage
     from legato.ports.store import Holder, Store
@@ -40,7 +41,7 @@ def open_workspace(folder: Path | None = None, *, executor: str | None = None, w
         root=config.root,
         state=config.home,
         project=loaded.project,
-        code=loaded.code,
+        take_snapshot=lambda: _take_snapshot(loaded),
         graph=Graph(loaded.project),
         clock=SystemClock(),
         storages=_storages(config, unpickle=False),
@@ -50,6 +51,12 @@ def open_workspace(folder: Path | None = None, *, executor: str | None = None, w
         observe=_observer(kit),
         find_holder=lambda: _find_holder(config),
     )
+
+
+def _take_snapshot(loaded: Loaded) -> Snapshot:
+    from legato.declare.snapshot import take
+
+    return take(loaded.project, loaded.code, loaded.source)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from legato.declare import snapshot
 from legato.service.params import arguments_of, describe, in_words, parameters_of, read_options
 from legato.terms.errors import UsageError
 from legato.worker.loading import load_project
@@ -54,7 +55,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("params")
     (folder / "legato.toml").write_text('modules = ["takes_params"]\n')
     (folder / "takes_params.py").write_text(textwrap.dedent(PIPELINE))
-    return SimpleNamespace(**{name: getattr(load_project(Path(folder)), name) for name in ("project", "code")})
+    loaded = load_project(Path(folder))
+    taken = snapshot.take(loaded.project, loaded.code)
+    return SimpleNamespace(project=taken.project, snapshot=snapshot.decode(snapshot.encode(taken)))
 
 
 def given(workspace: Any, *words: str) -> dict[str, Any]:

@@ -1,28 +1,21 @@
-"""The parameters of a flow: what there are, what was given for them, and how text becomes what they are annotated with."""
+"""The parameters of a flow: what there are, what was given for them, and how text becomes what they take."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Collection, Mapping, Sequence
-from enum import Enum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
-from msgspec import inspect as kinds
 
 from legato.declare.resolve import did_you_mean
-from legato.declare.signature import Parameter
 from legato.service.shell import command
 from legato.service.workspace import Workspace
 from legato.terms.attempt import Argument
 from legato.terms.errors import LegatoError, UsageError
 
-Form = Literal["text", "flag", "list", "json"]
-"""How a parameter is written: one text, `--name` alone, the option repeated, or JSON."""
-
-_LISTS = (kinds.ListType, kinds.SetType, kinds.FrozenSetType, kinds.VarTupleType, kinds.TupleType, kinds.CollectionType)
-_OBJECTS = (kinds.DictType, kinds.StructType, kinds.DataclassType, kinds.TypedDictType, kinds.NamedTupleType)
+if TYPE_CHECKING:
+    from legato.declare.snapshot import Parameter
 
 
 class ParameterShown(Struct, frozen=True, kw_only=True):
@@ -37,22 +30,14 @@ class ParameterShown(Struct, frozen=True, kw_only=True):
 
 def parameters_of(workspace: Workspace, name: str) -> tuple[Parameter, ...]:
     """What whoever runs the flow, or calls the task, may give it, in order."""
-    body = workspace.code.body(name)
-    defaults = inspect.signature(body.fn).parameters
-    node = workspace.project.nodes[name]
-    filled = {*node.previous, *(dep.param for dep in node.deps)}
-    return tuple(
-        Parameter(each.param, _kind(each.kind, defaults[each.param].default), defaults[each.param].default)
-        for each in body.bindings if each.source == "input" and each.param not in filled
-    )  # fmt: skip
+    return workspace.snapshot.parameters.get(name, ())
 
 
 def describe(parameters: Sequence[Parameter]) -> tuple[ParameterShown, ...]:
     """The parameters for people."""
     return tuple(
         ParameterShown(
-            name=each.name, option=_option(each), type=_type(each.kind), default=repr(each.default) if each.optional else "",
-            required=not each.optional,
+            name=each.name, option=_option(each), type=each.type, default=each.default, required=each.required,
         )
         for each in parameters
     )  # fmt: skip
@@ -74,7 +59,7 @@ def require_fitting(workspace: Workspace, flow: str, given: Sequence[Argument]) 
     """Refuse parameters of an earlier run that the flow does not have any more, or that lack one that it has now."""
     parameters, names = parameters_of(workspace, flow), {each.param for each in given}
     gone = names - {each.name for each in parameters}
-    missing = [each.name for each in parameters if not each.optional and each.name not in names]
+    missing = [each.name for each in parameters if each.required and each.name not in names]
     for name in (*sorted(gone), *missing):
         words = f"{flow} has no parameter `{name}` any more" if name in gone else f"{flow} needs `{name}` by now"
         raise _refusal(flow, parameters, words, "the run that is to be repeated was given others")
@@ -92,9 +77,9 @@ def read_options(flow: str, parameters: Sequence[Parameter], words: Sequence[str
         negated = name.removeprefix("no_")
         if not word.startswith("--"):
             raise _refusal(flow, parameters, f"`{word}` belongs to no parameter")
-        if name in by_name and _form(by_name[name].kind) == "flag":
+        if name in by_name and by_name[name].form == "flag":
             value: Any = text if equals else True
-        elif negated in by_name and name not in by_name and _form(by_name[negated].kind) == "flag" and not equals:
+        elif negated in by_name and name not in by_name and by_name[negated].form == "flag" and not equals:
             name, value = negated, False
         elif name not in by_name:
             raise _refusal(flow, parameters, f"{flow} has no parameter `{option}`", did_you_mean(name, by_name))
@@ -102,7 +87,7 @@ def read_options(flow: str, parameters: Sequence[Parameter], words: Sequence[str
             raise _refusal(flow, parameters, f"--{option} has no value")
         else:
             value = text if equals else rest.pop(0)
-        if _form(by_name[name].kind) == "list":
+        if by_name[name].form == "list":
             found.setdefault(name, []).append(value)
         elif name in found:
             raise _refusal(flow, parameters, f"--{option} is given twice")
@@ -132,7 +117,7 @@ def _arguments(flow: str, parameters: Sequence[Parameter], params: Mapping[str, 
     for name in params:
         if name not in by_name:
             raise _refusal(flow, parameters, f"{flow} has no parameter `{name}`", did_you_mean(name, by_name))
-    missing = [each.name for each in parameters if not each.optional and each.name not in params]
+    missing = [each.name for each in parameters if each.required and each.name not in params]
     if missing:
         raise _refusal(flow, parameters, f"{flow} needs {', '.join(f'`{name}`' for name in missing)}")
     return tuple(Argument(name, value=_encoded(flow, parameters, by_name[name], value)) for name, value in params.items())
@@ -141,74 +126,35 @@ def _arguments(flow: str, parameters: Sequence[Parameter], params: Mapping[str, 
 def _encoded(flow: str, parameters: Sequence[Parameter], parameter: Parameter, value: Any) -> bytes:
     """The value as its annotation asks for it, in MessagePack."""
     try:
-        return msgspec.msgpack.encode(_converted(parameter.kind, value))
+        return msgspec.msgpack.encode(_converted(parameter, value))
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, LegatoError) as error:
         shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:79]}…"
-        words = f"{shown} is no value of `{parameter.name}`, {_type(parameter.kind) or 'any plain data'}"
+        words = f"{shown} is no value of `{parameter.name}`, {parameter.type or 'any plain data'}"
         raise _refusal(flow, parameters, words, str(error)) from error
 
 
-def _converted(kind: Any, value: Any) -> Any:
-    form = _form(kind)
-    if form == "list" and isinstance(value, str):
+def _converted(parameter: Parameter, value: Any) -> Any:
+    """The value as its schema asks for it; what only the user's code can judge stays as it is."""
+    if parameter.form == "list" and isinstance(value, str):
         value = [value]
-    if form == "list" and _form(_item(kind)) == "json":
+    if parameter.form == "list" and parameter.items == "json":
         value = [msgspec.json.decode(each) if isinstance(each, str) else each for each in value]
-    if form == "json" and isinstance(value, str):
+    if parameter.form == "json" and isinstance(value, str):
         value = msgspec.json.decode(value)
-    validate = getattr(kind, "model_validate", None)  # a pydantic model
-    if validate is not None:
-        return validate(value).model_dump(mode="json")
-    if isinstance(value, str) and isinstance(kind, type) and issubclass(kind, Enum) and value in kind.__members__:
-        return kind[value]
-    return msgspec.convert(value, kind, strict=False)
+    if parameter.by_code:
+        return value
+    if parameter.schema is False:
+        raise msgspec.ValidationError(f"Expected `{parameter.type}`, got `{type(value).__name__}`")
+    if isinstance(value, str) and value in parameter.names:
+        return parameter.names[value]
+    from legato.declare.schema import kind_of
 
-
-def _kind(annotated: Any, default: Any) -> Any:
-    """The annotation; where there is none, the class of a plain default."""
-    return type(default) if annotated is Any and type(default) in (bool, int, float) else annotated
-
-
-def _form(kind: Any) -> Form:
-    if hasattr(kind, "model_validate"):
-        return "json"
-    known = _inspect(kind)
-    if isinstance(known, kinds.UnionType):
-        others = [each for each in known.types if not isinstance(each, kinds.NoneType)]
-        known = others[0] if len(others) == 1 else kinds.StrType()
-    if isinstance(known, kinds.BoolType):
-        return "flag"
-    return "list" if isinstance(known, _LISTS) else "json" if isinstance(known, _OBJECTS) else "text"
-
-
-def _item(kind: Any) -> Any:
-    """The annotation of a list's items; `Any` where it says nothing."""
-    from typing import get_args
-
-    for each in (kind, *get_args(kind)):
-        if isinstance(_inspect(each), _LISTS):
-            return (get_args(each) or (Any,))[0]
-    return Any
-
-
-def _inspect(kind: Any) -> kinds.Type:
-    try:
-        return kinds.type_info(kind)
-    except (TypeError, NameError):  # nothing that msgspec knows
-        return kinds.AnyType()
+    return msgspec.convert(value, kind_of(parameter.schema), strict=False)
 
 
 def _option(parameter: Parameter) -> str:
     option = parameter.name.replace("_", "-")
-    return f"--{option}/--no-{option}" if _form(parameter.kind) == "flag" else f"--{option}"
-
-
-def _type(kind: Any) -> str:
-    if kind is Any:
-        return ""
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return f"{kind.__name__}: {', '.join(str(each.value) for each in kind)}"
-    return kind.__name__ if type(kind) is type else str(kind).replace("typing.", "")
+    return f"--{option}/--no-{option}" if parameter.form == "flag" else f"--{option}"
 
 
 def _refusal(flow: str, parameters: Sequence[Parameter], what: str, why: str = "") -> UsageError:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from legato.declare.body import Code
 from legato.declare.node import Node, Project
 from legato.declare.partitions import Dynamic, Partitions, coord_of, dimensions
 from legato.declare.resolve import did_you_mean
@@ -22,6 +22,7 @@ from legato.terms.errors import LegatoError, NotFound, UsageError
 from legato.terms.key import split
 
 if TYPE_CHECKING:
+    from legato.declare.snapshot import Snapshot
     from legato.runtime.dispatch import Observe
 
 
@@ -36,7 +37,7 @@ class Workspace:
     root: Path
     state: Path
     project: Project
-    code: Code
+    take_snapshot: Callable[[], Snapshot]
     graph: Graph
     clock: Clock
     storages: Mapping[str, Storage]
@@ -46,6 +47,11 @@ class Workspace:
     observe: Observe
     find_holder: Callable[[], Holder | None] = lambda: None
     """Who has the store open for writing, if anybody."""
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """The project as data, with what its flows and tasks can be given."""
+        return self.take_snapshot()
 
     @property
     def logs(self) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import gc
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from legato.declare.body import Code
 from legato.declare.draft import BUILT_IN_STORAGES, Site
 from legato.declare.node import Project
 from legato.declare.project import collect, freeze
+from legato.terms.codec import fingerprint
 from legato.terms.errors import Fault, Place
 from legato.worker.config import Config, read_config
 from legato.worker.fingerprint import Fingerprints
@@ -27,11 +28,12 @@ Judge = Callable[[Project], list[Fault]]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A project with its functions and its configuration."""
+    """A project with its functions and its configuration. `source` is a fingerprint of all its files that were read."""
 
     project: Project
     code: Code
     config: Config
+    source: str
 
 
 def load_project(folder: Path, judge: Judge | None = None) -> Loaded:
@@ -67,7 +69,14 @@ def _load(config: Config, finder: Finder, faults: Sequence[Fault], judge: Judge 
     fingerprints = Fingerprints(finder.own, finder.trees)
     declared = collect(vars(module) for module in modules)
     project, code = freeze(declared, site, code_of=fingerprints.of, judge=judge, known=known)
-    return Loaded(project, code, config)
+    return Loaded(project, code, config, _source(config, finder.texts))
+
+
+def _source(config: Config, texts: Mapping[str, str]) -> str:
+    """Equal for equal files at equal places below the project's folder; an installed package's by their full paths."""
+    root = f"{config.root}/"
+    settings = config.file.read_bytes()
+    return fingerprint(settings, {file.removeprefix(root): text for file, text in texts.items()})
 
 
 def _unbound_checks(modules: Sequence[ModuleType], trees: dict[str, ast.Module]) -> Iterator[Fault]:

@@ -15,6 +15,7 @@ from types import CodeType, ModuleType
 
 import legato
 from legato.declare.resolve import did_you_mean
+from legato.terms.codec import fingerprint
 from legato.terms.errors import Fault, LegatoError, Place
 
 _LEGATO = str(Path(legato.__file__).parent)
@@ -62,6 +63,8 @@ class Finder(MetaPathFinder):
     def __init__(self, own: Own) -> None:
         self.own = own
         self.trees: dict[str, ast.Module] = {}
+        self.texts: dict[str, str] = {}
+        """The fingerprint of each file of the project's own that was read."""
         self.names: set[str] = set()
         self._path: list[str] = []
         self._before: list[tuple[Finder, dict[str, ModuleType]]] = []
@@ -72,7 +75,7 @@ class Finder(MetaPathFinder):
         if spec is None:
             return None
         if spec.origin in self.own and type(spec.loader) is SourceFileLoader:
-            spec.loader = _Loader(fullname, str(spec.origin), self.trees)
+            spec.loader = _Loader(fullname, str(spec.origin), self)
             spec.cached = None
         if any(f"{place}/" in self.own for place in (spec.origin, *(spec.submodule_search_locations or ()))):
             self.names.add(fullname)
@@ -116,14 +119,16 @@ class Finder(MetaPathFinder):
 class _Loader(SourceFileLoader):
     """Compiles a file from its source and keeps the syntax tree, so that fingerprint and code speak of the same text."""
 
-    def __init__(self, fullname: str, path: str, trees: dict[str, ast.Module]) -> None:
+    def __init__(self, fullname: str, path: str, finder: Finder) -> None:
         super().__init__(fullname, path)
-        self._trees = trees
+        self._finder = finder
 
     def get_code(self, fullname: str) -> CodeType:
-        tree = ast.parse(self.get_data(self.path), self.path)
+        text = self.get_data(self.path)
+        self._finder.texts[self.path] = fingerprint(text)
+        tree = ast.parse(text, self.path)
         code: CodeType = compile(tree, self.path, "exec", dont_inherit=True)
-        self._trees[self.path] = tree
+        self._finder.trees[self.path] = tree
         return code
 
 
