@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from legato.kernel.commands import Command
 from legato.kernel.events import AnyEvent
-from legato.kernel.inputs import Cancel, Input, Offer, Resolve, Resume, TakeOver, Tick
+from legato.kernel.inputs import Cancel, Input, Offer, Reports, Resolve, Resume, TakeOver, Tick
 from legato.kernel.rules.control import cancel, resume, take_over
 from legato.kernel.rules.failure import settle_failures
 from legato.kernel.rules.finish import close_waiting, finish
@@ -30,7 +30,14 @@ class Rule(NamedTuple):
     do: Callable[[Turn, Any], None]
 
 
+def take_reports(turn: Turn, reports: Reports) -> None:
+    """Answer one report after the other."""
+    for report in reports.told:
+        _BY_INPUT[type(report)](turn, report)
+
+
 RULES: tuple[Rule, ...] = (
+    Rule(Reports, take_reports),
     Rule(Done, take_done),
     Rule(Raised, take_raised),
     Rule(Lost, take_lost),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -21,6 +21,12 @@ class Offer(Struct, frozen=True):
     cost_s: Mapping[str, float]
     flows: bool = False
     """Whether the place is for flows, and not for anything else."""
+
+
+class Reports(Struct, frozen=True):
+    """What attempts of the run told, in this order: each is answered, and what follows of all of them is settled once."""
+
+    told: Sequence[Done | Raised | Declined | Lost | Returned | Begun | Called | Noted | Parked]
 
 
 class Tick(Struct, frozen=True):
@@ -59,5 +65,5 @@ class TakeOver(Struct, frozen=True):
 
 Input = (
     Done | Raised | Declined | Lost | Returned | Begun | Called | Noted | Parked
-    | Offer | Tick | Cancel | Resume | Resolve | TakeOver
+    | Reports | Offer | Tick | Cancel | Resume | Resolve | TakeOver
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from itertools import groupby
 from typing import Literal
 
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from legato.kernel.board import Board
 from legato.kernel.commands import Command, Deliver, DiscardStaged, KillAttempt, StartAttempts, StartBeside
 from legato.kernel.decide import decide
 from legato.kernel.fold import fold
-from legato.kernel.inputs import Cancel, Input, Offer, Resume, TakeOver, Tick
+from legato.kernel.inputs import Cancel, Input, Offer, Reports, Resume, TakeOver, Tick
 from legato.kernel.invariants import violations
 from legato.kernel.rules.timing import next_due
 from legato.kernel.state import CANCELLED, FAILED, FRESH, HELD, READY, SKIPPED, SUCCEEDED, UNDONE, RunState
@@ -185,8 +186,7 @@ class Conductor:
     def _turn(self, reports: list[Report]) -> None:
         """One turn: everything that was waiting is decided, committed together, and only then performed."""
         now = self.clock.now()
-        for report in reports:
-            self._hear(report, now)
+        self._hear(reports, now)
         for run, request in self.requests():
             if run in self.runs:
                 self._tell(self.runs[run], request, now)
@@ -206,31 +206,38 @@ class Conductor:
                 live.due = None
                 self._tell(live, Tick(), now)
 
-    def _hear(self, report: Report, now: Instant) -> None:
-        live = self.runs.get(report.run)
-        if live is None:
-            return
-        if type(report) is Begun:
-            self._begun[report.run, report.step, report.token] = (report, now)
-            return
+    def _hear(self, reports: list[Report], now: Instant) -> None:
+        """Take up what workers told; to a run all of it is one input."""
+        heard: dict[str, list[Report]] = {}
+        for report in reports:
+            live = self.runs.get(report.run)
+            if live is None:
+                continue
+            if type(report) is Begun:
+                self._begun[report.run, report.step, report.token] = (report, now)
+                continue
+            heard.setdefault(report.run, []).append(self._take_note(live, report))
+        for run, told in heard.items():
+            live = self.runs[run]
+            known = len(live.state.plan.handling)
+            self._tell(live, Reports(told), now)
+            if len(live.state.plan.handling) > known:  # nodes were called that the plan did not know
+                self._catalogue.learn(self._dispatch.assets_of(live.state))
+
+    def _take_note(self, live: Live, report: Report) -> Report:
+        """Keep what the conductor itself has to know; what the run is told."""
         if type(report) is Noted:
-            self._tell(live, report, now)
-            return
-        if type(report) is Done:
-            self._pace.see(live.state.plan.steps[report.step].node, report.seconds)
-            if report.outputs:
-                report = self._with_replaced(report)
+            return report
         if type(report) is Called:
             if self._draining:  # then nothing starts, beside a flow or elsewhere: the flow gives its process back
-                report = replace(report, calls=tuple(replace(call, beside=False) for call in report.calls))
-            joined = any(call.node and call.node not in live.state.plan.handling for call in report.calls)
-            self._tell(live, report, now)
-            if joined:
-                self._catalogue.learn(self._dispatch.assets_of(live.state))
-            return
+                return replace(report, calls=tuple(replace(call, beside=False) for call in report.calls))
+            return report
         self._begun.pop((report.run, report.step, report.token), None)
         self._beside.discard((report.run, report.step))
-        self._tell(live, report, now)
+        if type(report) is Done:
+            self._pace.see(live.state.plan.steps[report.step].node, report.seconds)
+            return self._with_replaced(report) if report.outputs else report
+        return report
 
     def _with_replaced(self, done: Done) -> Done:
         heads = [self._catalogue.head(output.ref.asset, output.ref.partition) for output in done.outputs]
@@ -392,10 +399,11 @@ class Conductor:
 
 
 def _answers(state: RunState, told: Deliver) -> Answers:
-    key, values, kept, status, errors = state.calls.key, state.values, state.kept, state.status, state.errors
-    answers = tuple(
-        Answer(key(step), values.get(step), kept.get(step), _OUTCOMES[status[step]], errors.get(step)) for step in told.steps
-    )
+    values, kept, status, errors = state.values, state.kept, state.status, state.errors
+    answers = [
+        Answer(group.keys[step - group.first], values.get(step), kept.get(step), _OUTCOMES[status[step]], errors.get(step))
+        for group, steps in groupby(told.steps, state.calls.group) for step in steps
+    ]  # fmt: skip
     return Answers(state.run_id, told.parent, told.parent_token, answers)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -267,7 +267,7 @@ class Answers(Struct, frozen=True, array_like=True):
     run: str
     step: int
     token: int
-    answers: tuple[Answer, ...]
+    answers: Sequence[Answer]
 
 
 Report = Begun | Done | Raised | Declined | Lost | Returned | Called | Noted | Parked

@@ -160,13 +160,13 @@ def tell_flows(turn: Turn) -> None:
     if not state.told:
         return
     told, state.told = state.told, []
-    for parent, ended in groupby(told, state.calls.parent):
-        attempt = state.running.get(parent)
+    for group, ended in groupby(told, state.calls.group):
+        attempt = state.running.get(group.parent)
         if attempt is None or attempt.mode != "run" or attempt.stopping:
             continue
-        known = state.calls.of(parent)
-        if steps := tuple(index for index in ended if known.get(state.calls.key(index)) == index):  # else it was replaced
-            turn.ask(Deliver(parent, attempt.token, steps))
+        known, keys, first = state.calls.of(group.parent), group.keys, group.first
+        if steps := tuple(index for index in ended if known.get(keys[index - first]) == index):  # else it was replaced
+            turn.ask(Deliver(group.parent, attempt.token, steps))
 
 
 def close_orphans(turn: Turn) -> None:
