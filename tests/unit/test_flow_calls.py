@@ -27,7 +27,7 @@ from legato.worker.outcome import exception_of, find_class
 from legato.worker.resources import Resources
 from legato.worker.row import Row
 from legato.worker.values import Values
-from legato.worker.window import CHUNK, WINDOW, Window
+from legato.worker.window import CHUNK, WINDOW, WINDOW_BYTES, Window
 
 
 @task
@@ -184,17 +184,18 @@ def test_classes_are_found_wherever_they_stand() -> None:
 class Begun:
     """Calls that a window begins; `end` lets them have their outcomes."""
 
-    def __init__(self, items: Iterable[int]) -> None:
+    def __init__(self, items: Iterable[int], size_bytes: int = 1) -> None:
         self.made: list[int] = []
+        self.size_bytes = size_bytes
         self.window = Window(items, self._begin, self._read)
 
     def end(self, *numbers: int, **outcome: Any) -> None:
         for number in numbers:
             self.window.end(Answer(b"%d" % number, **outcome))
 
-    def _begin(self, window: Window, items: Sequence[int]) -> list[bytes]:
+    def _begin(self, window: Window, items: Sequence[int]) -> tuple[list[bytes], int]:
         self.made += items
-        return [b"%d" % item for item in items]
+        return [b"%d" % item for item in items], len(items) * self.size_bytes
 
     def _read(self, answer: Answer) -> int:
         if answer.error is not None:
@@ -203,7 +204,7 @@ class Begun:
 
 
 def test_a_window_is_refilled_when_a_chunk_has_ended() -> None:
-    begun = Begun(range(3_000))
+    begun = Begun(range(9_000))
     assert begun.window.go_on()
     assert len(begun.made) == WINDOW
     begun.end(*range(CHUNK - 1))
@@ -212,6 +213,13 @@ def test_a_window_is_refilled_when_a_chunk_has_ended() -> None:
     assert not begun.window.is_stuck()
     assert begun.window.go_on()
     assert len(begun.made) == WINDOW + CHUNK
+
+
+@pytest.mark.parametrize(("size_bytes", "most"), [(WINDOW_BYTES // WINDOW // 2, WINDOW), (8_000, 2_000), (60_000, 2 * CHUNK)])
+def test_a_window_of_large_items_is_smaller(size_bytes: int, most: int) -> None:
+    begun = Begun(range(10_000), size_bytes)
+    begun.window.go_on()
+    assert len(begun.made) == most
 
 
 def test_results_are_in_the_order_of_the_items() -> None:
@@ -235,7 +243,7 @@ def test_the_first_failure_in_order_is_the_one_that_is_raised() -> None:
 
 
 def test_a_failure_ends_the_making_of_calls() -> None:
-    begun = Begun(range(3_000))
+    begun = Begun(range(9_000))
     begun.window.go_on()
     begun.end(0, error=Error("raised", "no"))
     assert not begun.window.go_on()

@@ -12,13 +12,13 @@ class Group:
     """Calls that a flow made alike: steps of consecutive numbers from `first` on, with the call's keys in this order.
 
     `call` and `items` say what they are called with, for as long as somebody can ask: an item is dropped when its step is over,
-    and all the rest with the last one.
+    and all the rest with the last one; unless it is to be kept, so that what the steps did can be undone.
     """
 
-    __slots__ = ("_left", "call", "first", "items", "keys", "parent")
+    __slots__ = ("_is_kept", "_left", "call", "first", "items", "keys", "parent")
 
-    def __init__(self, parent: int, first: int, call: Call) -> None:
-        self.parent, self.first, self.keys = parent, first, call.keys
+    def __init__(self, parent: int, first: int, call: Call, is_kept: bool) -> None:
+        self.parent, self.first, self.keys, self._is_kept = parent, first, call.keys, is_kept
         self.call: Call | None = call
         self.items: list[Item | None] = list(call.items)
         self._left = len(call.keys)
@@ -33,7 +33,9 @@ class Group:
         return (*self.call.arguments, argument_of(self.call.over, item))
 
     def drop(self, index: int) -> None:
-        """Nobody will ask any more what this step was called with."""
+        """The step is over: nobody will ask any more what it was called with."""
+        if self._is_kept:
+            return
         self._left -= 1
         if self._left <= 0:
             self.call, self.items = None, []
@@ -42,24 +44,29 @@ class Group:
 
 
 class Calls:
-    """Which step is which call of which flow. `children` are a flow's calls by key."""
+    """Which step is which call of which flow. `children` are a flow's calls by key; those in `replaced` are so no more."""
 
-    __slots__ = ("_group_of", "_groups", "_start", "children")
+    __slots__ = ("_group_of", "_groups", "_start", "children", "replaced")
 
     def __init__(self, start: int) -> None:
         self._start = start
         self._groups: list[Group] = []
         self._group_of = array("I")
         self.children: dict[int, dict[bytes, int]] = {}
+        self.replaced: set[int] = set()
 
-    def add(self, parent: int, call: Call) -> range:
-        """Number the calls after all steps that there are."""
+    def add(self, parent: int, call: Call, *, is_kept: bool) -> tuple[range, dict[int, int]]:
+        """Number the calls after all steps that there are; their steps, and which of these replace former ones."""
         count, first = len(call.keys), self._start + len(self._group_of)
         steps = range(first, first + count)
         self._group_of.extend([len(self._groups)] * count)
-        self._groups.append(Group(parent, first, call))
-        self.children.setdefault(parent, {}).update(zip(call.keys, steps, strict=True))
-        return steps
+        self._groups.append(Group(parent, first, call, is_kept))
+        known, formers = self.children.setdefault(parent, {}), {}
+        if not known.keys().isdisjoint(call.keys):
+            formers = {step: known[key] for step, key in zip(steps, call.keys, strict=True) if key in known}
+            self.replaced.update(formers.values())
+        known.update(zip(call.keys, steps, strict=True))
+        return steps, formers
 
     def adopt(self, former: int, heir: int) -> None:
         """What one flow called counts as called by another, which takes its place."""
@@ -68,9 +75,9 @@ class Calls:
             for index in children.values():
                 self.group(index).parent = heir
 
-    def renew(self, index: int, call: Call) -> None:
+    def renew(self, index: int, call: Call, *, is_kept: bool) -> None:
         """The step is called again, with what may have been dropped since."""
-        again = Group(self.parent(index), index, call)
+        again = Group(self.parent(index), index, call, is_kept)
         self._group_of[index - self._start] = len(self._groups)
         self._groups.append(again)
 

@@ -45,25 +45,23 @@ def add_calls(state: RunState, parent: int, call: Call, at: Instant) -> None:
     """Make calls steps of the run. Each takes the place of the step that had its key, and finds what that called."""
     siblings = state.calls.of(parent)
     needs = tuple(dict.fromkeys(siblings[key] for _, key in call.inputs))
-    former = {place: siblings[key] for place, key in enumerate(call.keys) if key in siblings}
-    steps = state.calls.add(parent, call)
     step = step_of(call, tuple(place for need in needs for place in (need, need + 1)))
-    state.plan.handling.setdefault(step.node, Handling())
+    handling = state.plan.handling.setdefault(step.node, Handling())
+    steps, formers = state.calls.add(parent, call, is_kept=handling.undo)
     state.plan.steps.extend([step] * len(steps))
     for column in (state.left, state.attempts, state.fails, state.losses):
         column.frombytes(bytes(column.itemsize * len(steps)))
     state.status.extend(bytes(len(steps)))
     state.wanted.extend(b"\x01" * len(steps))
     state.counts[WAITING] += len(steps)
-    for place, index in former.items():
-        if state.plan.steps[index].node == step.node:
-            state.calls.adopt(index, steps[place])
+    for index, former in formers.items():
+        if state.plan.steps[former].node == step.node:
+            state.calls.adopt(former, index)
     made = steps if state.shelf is None else _reuse(state, state.shelf, parent, call, steps)
     for need in needs:
         if state.status[need] not in (FRESH, SUCCEEDED):
             _wait_for(state, need, made)
-    for index in made:
-        _begin(state, index, call, at)
+    _begin(state, made, call, at)
 
 
 def _reuse(state: RunState, shelf: Shelf, parent: int, call: Call, steps: range) -> list[int]:
@@ -92,15 +90,16 @@ def _wait_for(state: RunState, need: int, waiters: Sequence[int]) -> None:
         state.fallen.append(need)
 
 
-def _begin(state: RunState, index: int, call: Call, at: Instant) -> None:
-    """A call that waits for nothing may be made; a wait begins."""
+def _begin(state: RunState, steps: Sequence[int], call: Call, at: Instant) -> None:
+    """Calls that wait for nothing may be made; waits begin."""
     if call.wait is None:
-        if state.left[index] == 0:
-            state.make_ready(index, at)
+        if steps and state.left[steps[0]] == 0:  # they all wait for the same
+            state.make_all_ready(steps, at)
         return
-    state.set_status(index, HELD)
-    if call.wait.seconds is not None:
-        heappush(state.due, (after(at, call.wait.seconds), index, WAKE_DUE))
+    for index in steps:
+        state.set_status(index, HELD)
+        if call.wait.seconds is not None:
+            heappush(state.due, (after(at, call.wait.seconds), index, WAKE_DUE))
 
 
 def take_outcome(state: RunState, index: int, at: Instant) -> None:
@@ -113,8 +112,7 @@ def take_outcome(state: RunState, index: int, at: Instant) -> None:
     state.told.append(index)
     group = state.calls.group(index)
     state.losses[group.parent] = 0
-    if state.status[index] != SUCCEEDED or not state.handling(index).undo:
-        group.drop(index)
+    group.drop(index)
     if state.parked and index in state.parked.get(group.parent, ()):
         del state.parked[group.parent]
         state.make_ready(group.parent, at)
@@ -144,6 +142,6 @@ def revive(state: RunState, index: int, call: Call, at: Instant) -> None:
     state.errors.pop(index, None)
     state.fallback_due.discard(index)
     begin_anew(state, index)
-    state.calls.renew(index, call)
+    state.calls.renew(index, call, is_kept=state.handling(index).undo)
     state.set_status(index, WAITING)
-    _begin(state, index, call, at)
+    _begin(state, (index,), call, at)

@@ -6,7 +6,7 @@ that pool has room again, however many steps stand in it, and however many lanes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 from typing import Protocol
 
@@ -47,14 +47,16 @@ class Lanes:
 
     def put(self, lane: Lane, key: int) -> None:
         """Add an entry."""
-        entries = self._lanes.get(lane)
-        if entries is None:
-            self._lanes[lane] = [key]
-        else:
+        self.put_all(lane, (key,))
+
+    def put_all(self, lane: Lane, keys: Iterable[int]) -> None:
+        """Add entries, which cost least when they rise."""
+        entries = self._lanes.setdefault(lane, [])
+        former = entries[0] if entries else None
+        for key in keys:
             heappush(entries, key)
-            if entries[0] != key:
-                return
-        heappush(self._heap_of(lane), (key, lane))
+        if entries[0] != former:
+            heappush(self._heap_of(lane), (entries[0], lane))
 
     def reopen(self, share: Share) -> None:
         """A pool has room again: who sleeps at it is looked at when its turn comes."""

@@ -7,7 +7,7 @@ Steps wait for *joints*. A joint is one range of steps that somebody waits for; 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -334,6 +334,20 @@ class RunState:
         """Let the step be handed out; since when it waits for that decides who goes first."""
         self.set_status(index, READY)
         self.put(index, Board.key(at, self.handling(index).priority, self.number, index))
+
+    def make_all_ready(self, steps: Sequence[int], at: Instant) -> None:
+        """Let steps be handed out that waited and are of one node."""
+        handling = self.handling(steps[0])
+        if handling.pools:
+            for index in steps:
+                self.make_ready(index, at)
+            return
+        for index in steps:
+            self.status[index] = READY
+        self.counts[WAITING] -= len(steps)
+        self.counts[READY] += len(steps)
+        key = Board.key(at, handling.priority, self.number, 0)
+        self.lanes(steps[0]).put_all((), (key | index for index in steps))
 
     def put(self, index: int, key: int) -> None:
         """Lanes a ready step under this key."""

@@ -24,6 +24,7 @@ from legato.terms.fact import Error, Markdown, Metric, Progress
 from legato.testing.executor import read_log
 from legato.testing.flow_script import Script
 from legato.testing.flow_site import flow_kit
+from legato.worker.window import WINDOW
 
 LATE = Error("timeout", "nobody approved in time", ("builtins.TimeoutError", "builtins.OSError", "builtins.Exception"))
 
@@ -68,8 +69,9 @@ class FlowContract:
         assert [[param for param, _ in each] for each in passed] == [["a", "b"]] * 3
 
     def test_a_map_is_lazy_and_keeps_its_order(self, script: Script) -> None:
-        assert script.value("mapped", count=2_500) == sum(number + 2 for number in range(2_500))
-        assert script.most_open <= 1_000
+        count = 2 * WINDOW + 500
+        assert script.value("mapped", count=count) == sum(number + 2 for number in range(count))
+        assert script.most_open <= WINDOW
         assert script.value("mapped_nothing") == []
 
     @pytest.mark.parametrize("seed", range(3))

@@ -108,7 +108,7 @@ class Arguments:
 
     def is_future(self, value: Any) -> bool:
         """Whether this is the result of a call, which may not be there yet."""
-        return isinstance(value, self._futures)
+        return type(value) is self._futures
 
     def store(self, shape: Shape, param: str, kind: Any, value: Any) -> tuple[Item, bytes]:
         """A value as it is handed over, and its mark in the digest; `LegatoError` (`call-argument`) if it cannot be stored."""

@@ -190,12 +190,12 @@ class Flow:
         self._take_on([call], 1)
         return pending
 
-    def _begin_all(self, row: Row, window: Window, items: Sequence[Any]) -> list[bytes]:
+    def _begin_all(self, row: Row, window: Window, items: Sequence[Any]) -> tuple[list[bytes], int]:
         self._require_open()
         keys, calls = row.calls(items, self._numbered)
         self._open.update(dict.fromkeys(keys, window))
         self._take_on(calls, len(keys))
-        return keys
+        return keys, sum(len(item) for call in calls for item in call.items if isinstance(item, bytes))
 
     def _take_on(self, calls: list[Call], count: int) -> None:
         self._calls += calls

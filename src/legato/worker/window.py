@@ -12,13 +12,15 @@ from legato.worker.pending import wake
 if TYPE_CHECKING:
     import asyncio
 
-WINDOW = 1_000
-"""How many calls of one map are under way at once."""
-CHUNK = 250
-"""How many have to end before more are made: they travel together."""
+WINDOW = 4_000
+"""How many calls of one map are under way at once: enough that the next commit finds much to record, however short they are."""
+WINDOW_BYTES = 16 * 2**20
+"""How much all of them together may be called with; so there are fewer of them where items are large."""
+CHUNK = 500
+"""How many have to end before more are made: they travel together. A window has room for two."""
 
-Begin = Callable[["Window", Sequence[Any]], list[bytes]]
-"""Makes calls for these items, whose ends the window is to be told; their keys, in this order."""
+Begin = Callable[["Window", Sequence[Any]], tuple[list[bytes], int]]
+"""Makes calls for these items, whose ends the window is to be told; their keys, in this order, and how many bytes they carry."""
 
 
 class Window:
@@ -34,11 +36,12 @@ class Window:
         self._errors: dict[int, Exception] = {}
         self._results: list[Any] = []
         self._has_more = True
+        self._size_bytes, self._most = 0, WINDOW
         self.wakers: list[asyncio.Future[None]] = []
 
     def go_on(self) -> bool:
         """Make as many calls as there is room for; whether there is anything left to wait for."""
-        while self._has_more and not self._errors and len(self._open) <= WINDOW - CHUNK:
+        while self._has_more and not self._errors and self._has_room():
             items: list[Any] = []
             try:
                 for item in islice(self._items, CHUNK):
@@ -49,16 +52,22 @@ class Window:
         return self.is_stuck()
 
     def _make(self, items: list[Any]) -> None:
-        for place, key in enumerate(self._begin(self, items), len(self._results)):
-            self._open[key] = place
-        self._results += [None] * len(items)
+        keys, size_bytes = self._begin(self, items)
+        self._open.update(zip(keys, range(len(self._results), len(self._results) + len(keys)), strict=True))
+        self._results += [None] * len(keys)
+        self._size_bytes += size_bytes
+        mean_bytes = self._size_bytes / max(1, len(self._results))
+        self._most = max(2 * CHUNK, min(WINDOW, int(WINDOW_BYTES / max(1, mean_bytes))))
+
+    def _has_room(self) -> bool:
+        return len(self._open) + CHUNK <= self._most
 
     def is_stuck(self) -> bool:
         """Whether nothing can be done before more calls have ended."""
         if self._errors:
             first = min(self._errors)
             return any(place < first for place in self._open.values())
-        return len(self._open) > WINDOW - CHUNK if self._has_more else bool(self._open)
+        return not self._has_room() if self._has_more else bool(self._open)
 
     def waits(self) -> list[bytes]:
         """The last ones made: a flow that gives its process back meanwhile is entered again when most are over, not at each."""

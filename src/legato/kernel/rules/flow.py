@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import filterfalse, groupby
 
 from legato.kernel.commands import Deliver, KillAttempt, StartBeside
 from legato.kernel.events import (
@@ -69,6 +69,11 @@ def _sort(
     again: dict[int, tuple[Call, int]] = {}
     met: set[bytes] = set()
     for call in calls:
+        keys = set(call.keys)
+        if len(keys) == len(call.keys) and met.isdisjoint(keys) and known.keys().isdisjoint(keys):
+            met |= keys
+            new.append(call)
+            continue
         remade = any(key in met for _, key in call.inputs)
         places = []
         for place, key in enumerate(call.keys):
@@ -164,8 +169,7 @@ def tell_flows(turn: Turn) -> None:
         attempt = state.running.get(group.parent)
         if attempt is None or attempt.mode != "run" or attempt.stopping:
             continue
-        known, keys, first = state.calls.of(group.parent), group.keys, group.first
-        if steps := tuple(index for index in ended if known.get(keys[index - first]) == index):  # else it was replaced
+        if steps := tuple(filterfalse(state.calls.replaced.__contains__, ended)):
             turn.ask(Deliver(group.parent, attempt.token, steps))
 
 
