@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from legato.ports.access import AccessChange, Audit, Token, User
 from legato.terms.attempt import Ref
 from legato.terms.fact import Column, Verdict
 from legato.terms.instant import Instant
@@ -64,7 +65,10 @@ class Trouble(Struct, frozen=True, kw_only=True):
 
 
 class Run(Struct, frozen=True, kw_only=True):
-    """One accepted plan. `request` is what was asked, as words; `counts` are steps by outcome, whole when it ended."""
+    """One accepted plan. `request` is what was asked, as words; `counts` are steps by outcome, whole when it ended.
+
+    `key` names the request, for one that is sent again: there is one run of it at most. `domains` are those of its steps.
+    """
 
     id: str
     request: str
@@ -75,6 +79,8 @@ class Run(Struct, frozen=True, kw_only=True):
     ended: Instant | None = None
     steps: int = 0
     counts: dict[str, int] = {}
+    key: str = ""
+    domains: tuple[str, ...] = ()
 
 
 class Start(Struct, frozen=True):
@@ -101,6 +107,7 @@ class Commit(Struct, kw_only=True):
     loses its head. `troubles` replace older ones of the same key; `settled` are the keys whose trouble is over.
     `timings` adds, by node, how many attempts succeeded and their seconds. `starts` are added, and those that count no longer
     when the last of them was made are forgotten. `run` replaces the run's row.
+    `audit` says who asked for it.
     """
 
     run_id: str
@@ -113,6 +120,7 @@ class Commit(Struct, kw_only=True):
     timings: dict[str, tuple[int, float]] = {}
     starts: list[Start] = []
     run: Run | None = None
+    audit: list[Audit] = []
 
 
 class Store(Protocol):
@@ -133,18 +141,27 @@ class Store(Protocol):
         """Become the only writer; the new epoch. `Unreachable` (`store-locked`) names the live holder."""
         ...
 
-    def accept(self, run: Run, plan: bytes, events: Sequence[bytes]) -> None:
-        """Record a run with its plan and first events."""
+    def accept(self, run: Run, plan: bytes, events: Sequence[bytes], audit: Sequence[Audit] = ()) -> None:
+        """Record a run with its plan and first events, and who asked for it; a `LegatoError` (`run-taken`, `request-taken`) if
+        its id or its key was accepted before."""
         ...
 
     def commit(self, commits: Sequence[Commit]) -> None:
         """Record what was decided, for one or more runs, in one transaction."""
         ...
 
+    def change_access(self, change: AccessChange) -> None:
+        """Change users and tokens, and record who did it, in one transaction."""
+        ...
+
     # -- reading (anybody) --
 
     def run(self, run_id: str) -> Run | None:
         """The run of exactly this id."""
+        ...
+
+    def run_by_key(self, key: str) -> Run | None:
+        """The run that was made of the request with this key."""
         ...
 
     def runs(self, *, limit: int = 50, before: str | None = None, state: RunState | None = None) -> list[Run]:
@@ -157,6 +174,15 @@ class Store(Protocol):
 
     def events(self, run_id: str, after: int = 0) -> Iterator[tuple[int, bytes]]:
         """The run's events in order, with their numbers (rising, one sequence for the whole store), from after the given one."""
+        ...
+
+    def changes(self, after: int, limit: int = 1_000) -> list[tuple[int, str, bytes]]:
+        """Events of all runs in the order of their numbers, each with its number and run, from after the given number. An event
+        that becomes visible has a higher number than all that were visible before."""
+        ...
+
+    def newest_change(self) -> int:
+        """The number of the last event; 0 before the first."""
         ...
 
     def heads(self, assets: Iterable[str]) -> dict[str, dict[str, Head]]:
@@ -197,8 +223,28 @@ class Store(Protocol):
         """Keys of a dynamic partition set, oldest first."""
         ...
 
-    def add_dynamic_keys(self, name: str, keys: Sequence[str]) -> None:
-        """Add keys (those already there stay where they are); a writer's call."""
+    def add_dynamic_keys(self, name: str, keys: Sequence[str], audit: Sequence[Audit] = ()) -> None:
+        """Add keys (those already there stay where they are), and record who did; a writer's call."""
+        ...
+
+    def user(self, name: str) -> User | None:
+        """The user of this name."""
+        ...
+
+    def users(self) -> list[User]:
+        """All users, by name."""
+        ...
+
+    def token(self, digest: str) -> Token | None:
+        """The token whose secret has this digest, also one that has expired."""
+        ...
+
+    def tokens(self) -> list[Token]:
+        """All tokens, by digest."""
+        ...
+
+    def audits(self, *, limit: int = 50, before: int = 0) -> list[tuple[int, Audit]]:
+        """What was done, newest first, each with its number (for paging)."""
         ...
 
     def facts(self) -> dict[str, Any]:

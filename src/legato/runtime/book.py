@@ -11,6 +11,7 @@ from legato.declare.project import contract_fingerprint
 from legato.kernel import events as ev
 from legato.kernel.state import RunState
 from legato.plan.records import Plan
+from legato.ports.access import Audit
 from legato.ports.store import Commit, Head, Run, Store, Trouble, Version
 from legato.runtime.catalogue import Catalogue
 from legato.runtime.dispatch import Dispatch
@@ -38,9 +39,9 @@ class Book:
                     found.append(Version(ref=ref, state="published", run=self.run.id, step=-1, token=0, at=now))
         return found
 
-    def write(self, events: Iterable[ev.AnyEvent], sightings: list[Version]) -> Commit:
-        """The commit for these events, which are folded into the state already, and for what was seen of sources."""
-        commit = Commit(run_id=self.run.id, versions=list(sightings))
+    def write(self, events: Iterable[ev.AnyEvent], sightings: list[Version], audit: list[Audit]) -> Commit:
+        """The commit for these events, which are folded into the state already, what was seen of sources, who asked for it."""
+        commit = Commit(run_id=self.run.id, versions=list(sightings), audit=list(audit))
         for version in sightings:
             self._publish(commit, version)
         for event in events:

@@ -25,6 +25,13 @@ class Catalogue:
         if new:
             self._heads.update(self._store.heads(new))
 
+    def relearn(self, assets: Iterable[str]) -> None:
+        """Load the heads of those assets anew that are known."""
+        known = [asset for asset in assets if asset in self._heads]
+        self._heads.update(self._store.heads(known))
+        for asset in known:
+            self._newest.pop(asset, None)
+
     def heads(self, asset: str) -> Mapping[str, Head]:
         """Partition -> published version."""
         return self._heads[asset]

@@ -25,6 +25,7 @@ from legato.plan.build import handling_of
 from legato.plan.graph import Graph
 from legato.plan.records import Plan
 from legato.plan.spread import Extents
+from legato.ports.access import Audit
 from legato.ports.clock import Clock
 from legato.ports.executor import Executor
 from legato.ports.storage import Storage
@@ -65,6 +66,7 @@ class Live:
     events: list[ev.AnyEvent] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     sightings: list[Version] = field(default_factory=list)
+    audit: list[Audit] = field(default_factory=list)
     due: Instant | None = None
     """When it next has something to do, as the conductor has noted it."""
 
@@ -83,6 +85,7 @@ class Conductor:
     ) -> None:  # fmt: skip
         self.store, self.executor, self.clock = store, executor, clock
         self.storages = storages or {}
+        self._project = graph.project
         self.listener = listener
         self.runs: dict[str, Live] = {}
         self.requests: Callable[[], Iterable[tuple[str, Input]]] = tuple
@@ -105,14 +108,17 @@ class Conductor:
 
     # -- taking runs on --
 
-    def accept(self, plan: Plan, *, actor: str) -> str:
-        """Record a plan as a run and own it; its id. From here on the run cannot be lost."""
+    def accept(self, plan: Plan, *, actor: str, key: str = "", audit: Sequence[Audit] = ()) -> str:
+        """Record a plan as a run and own it; its id. From here on the run cannot be lost.
+
+        `key` names the request, of which there can be one run only.
+        """
         now = self.clock.now()
         run = Run(
             id=run_id(now // 1_000_000, self.clock.noise(20)), request=plan.request, actor=actor, project=plan.project, at=now,
-            steps=plan.size,
+            steps=plan.size, key=key, domains=self._domains_of(plan),
         )  # fmt: skip
-        self.store.accept(run, pack(plan), [])
+        self.store.accept(run, pack(plan), [], audit)
         live = self._own(run, RunState(run.id, plan, self._board, at=now))
         live.sightings = live.book.sightings(plan, now)
         self._tell(live, Tick(), now)
@@ -140,6 +146,16 @@ class Conductor:
         """Stop a run that this conductor owns."""
         self._tell(self.runs[run_id], Cancel(actor, reason), self.clock.now())
 
+    def tell(self, run_id: str, input: Input, audit: Sequence[Audit] = ()) -> None:
+        """Tell an owned run what somebody wants of it; it is recorded, with who wanted it, when the next turn is over."""
+        live = self.runs[run_id]
+        live.audit.extend(audit)
+        self._tell(live, input, self.clock.now())
+
+    def relearn(self, assets: Iterable[str]) -> None:
+        """Read anew what is published of these assets: somebody else has published between two turns."""
+        self._catalogue.relearn(assets)
+
     def drain(self) -> None:
         """Start nothing new; `drive` returns when what runs has ended. The runs stay open and can be resumed."""
         self._draining = True
@@ -152,16 +168,24 @@ class Conductor:
         self._open[run.id] = self._changed[run.id] = live
         return live
 
+    def _domains_of(self, plan: Plan) -> tuple[str, ...]:
+        nodes = self._project.nodes
+        return tuple(sorted({nodes[step.node].domain for step in plan.steps if step.run and step.node in nodes}))
+
     # -- the loop --
 
     def drive(self) -> None:
         """Work until every owned run has ended, or, when draining, until nothing runs any more."""
         self._turn([])
         while self._busy():
-            reports = self.executor.poll(self._patience())
-            self.on_turn()
-            self._turn(reports)
-            self._refuse_to_wait_for_nothing()
+            self.turn()
+
+    def turn(self) -> None:
+        """One turn of the loop: wait a moment for reports, take up what was asked, decide, commit, perform."""
+        reports = self.executor.poll(self._patience())
+        self.on_turn()
+        self._turn(reports)
+        self._refuse_to_wait_for_nothing()
 
     def _busy(self) -> bool:
         return bool(self._changed or (self._board.attempts if self._draining else self._open))
@@ -326,10 +350,10 @@ class Conductor:
 
     def _commit(self) -> None:
         """Write everything that was decided, in one transaction, then tell who listens."""
-        changed = [live for live in self._changed.values() if live.events or live.sightings]
+        changed = [live for live in self._changed.values() if live.events or live.sightings or live.audit]
         if not changed:
             return
-        commits: list[Commit] = [live.book.write(live.events, live.sightings) for live in changed]
+        commits: list[Commit] = [live.book.write(live.events, live.sightings, live.audit) for live in changed]
         commits[0].starts, self._board.fresh = self._starts(), []
         try:
             self.store.commit(commits)
@@ -338,7 +362,7 @@ class Conductor:
             raise
         for live, commit in zip(changed, commits, strict=True):
             self._catalogue.follow(commit)
-            events, live.events, live.sightings = live.events, [], []
+            events, live.events, live.sightings, live.audit = live.events, [], [], []
             if live.state.ended is not None:
                 self._open.pop(live.state.run_id, None)
                 self._rolling.pop(live.state.run_id, None)

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from legato.declare.partitions import key_fault
 from legato.declare.resolve import did_you_mean
+from legato.ports.access import Audit
 from legato.ports.store import Store
 from legato.service.shell import command
 from legato.service.workspace import Workspace, dynamic_names, dynamic_sets
@@ -68,13 +69,13 @@ def judge_keys(workspace: Workspace, name: str, keys: Sequence[str]) -> list[str
     return list(dict.fromkeys(keys))
 
 
-def add_keys(workspace: Workspace, store: Store, name: str, keys: Sequence[str]) -> Added:
+def add_keys(workspace: Workspace, store: Store, name: str, keys: Sequence[str], audit: Sequence[Audit] = ()) -> Added:
     """Add keys that were judged to a set, in one transaction; those that are there stay where they are. A writer's call."""
     before = _read(store, name)
     known = set(before)
     new = [key for key in keys if key not in known]
     if new:
-        store.add_dynamic_keys(name, new)
+        store.add_dynamic_keys(name, new, audit)
     cut = _cut_by(workspace, name)
     below = [f"{each}+" for each in cut] if len(cut) <= _MOST_NAMED else []
     return Added(

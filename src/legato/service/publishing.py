@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from legato.declare.partitions import coords, key_of, parse_region
 from legato.kernel.events import RunEnded, encode
 from legato.plan.records import Plan
+from legato.ports.access import Audit
 from legato.ports.store import Commit, Run, Store, Version
 from legato.runtime.book import head_of
 from legato.service.folding import Folder
@@ -120,10 +121,13 @@ def _move(workspace: Workspace, store: Store, to: Version) -> Move:
     )
 
 
-def rollback(workspace: Workspace, store: Store, moves: Sequence[Move], request: str) -> str:
+def rollback(
+    workspace: Workspace, store: Store, moves: Sequence[Move], request: str, who: str = "", audit: Sequence[Audit] = ()
+) -> str:  # fmt: skip
     """Publish the older versions, all in one transaction, under a run of its own; that run.
 
-    The versions that readers saw stay, marked by a note, and can be published again by their name.
+    The versions that readers saw stay, marked by a note, and can be published again by their name. `who` is who asks, if not the
+    user of this process.
     """
     for move in moves:
         head = store.head(move.asset, move.partition)
@@ -131,12 +135,12 @@ def rollback(workspace: Workspace, store: Store, moves: Sequence[Move], request:
             raise LegatoError(
                 "rollback-overtaken", f"{show(move.asset, move.partition)} was published anew in the meantime", next="ask again"
             )
-    now, who = workspace.clock.now(), actor()
+    now, who = workspace.clock.now(), who or actor()
     run = Run(
         id=run_id(now // 1_000_000, workspace.clock.noise(20)), request=request, actor=who, at=now,
-        project=workspace.project.fingerprint,
+        project=workspace.project.fingerprint, domains=tuple({workspace.node(move.asset).domain for move in moves}),
     )  # fmt: skip
-    store.accept(run, pack(Plan(request=request, project=run.project, steps=[], handling={})), [])
+    store.accept(run, pack(Plan(request=request, project=run.project, steps=[], handling={})), [], audit)
     commit = Commit(
         run_id=run.id, events=[encode(RunEnded(now, "succeeded"))], heads=[head_of(move.to) for move in moves],
         versions=list(_annotated(store, moves, f"{WITHDRAWN} by {who} in run {run.id}")),

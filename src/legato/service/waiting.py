@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -83,7 +83,8 @@ def approve(workspace: Workspace, store: Store, run: Run, question: str | None, 
             next=command("legato", "approve", run.id, waits[0].name),
         )  # fmt: skip
     open_waits = _unanswered(_in_time(workspace, waits))
-    _require_allowed(open_waits[0])
+    first = open_waits[0]
+    require_answerer(first.run, first.name, first.who, actor(), _groups())
     return _leave(workspace, open_waits[:1], pack(yes), reason)
 
 
@@ -164,13 +165,12 @@ def _unanswered(waits: Sequence[Waiting]) -> list[Waiting]:
     return left
 
 
-def _require_allowed(wait: Waiting) -> None:
+def require_answerer(run: str, question: str, wanted: str, who: str, groups: Container[str]) -> None:
     """Refuse an answer by somebody who is neither the user nor in the group that is asked."""
-    who = actor()
-    if wait.who and who != wait.who and wait.who not in _groups():
+    if wanted and who != wanted and wanted not in groups:
         raise Forbidden(
-            "approval-who", f"{wait.name!r} is for {wait.who} to approve", why=f"you are {who}, and in no group of that name",
-            next=f"ask {wait.who} to run: {command('legato', 'approve', wait.run, wait.name)}",
+            "approval-who", f"{question!r} is for {wanted} to approve", why=f"you are {who}, and in no group of that name",
+            next=f"ask {wanted} to run: {command('legato', 'approve', run, question)}",
         )  # fmt: skip
 
 

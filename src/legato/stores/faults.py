@@ -24,6 +24,11 @@ def run_taken(run_id: str) -> LegatoError:
     return LegatoError("run-taken", f"run {run_id} was accepted before", next="submit it again under a new id")
 
 
+def key_taken(run_id: str) -> LegatoError:
+    """The request was made before, and has a run."""
+    return LegatoError("request-taken", f"this request was accepted before, as run {run_id}", next=f"legato status {run_id}")
+
+
 def locked(path: str, pid: int, command: str, since: str) -> Unreachable:
     """A live process has the writer's place."""
     return Unreachable(

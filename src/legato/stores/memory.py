@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any, TypeVar
 
+from legato.ports.access import AccessChange, Audit, Token, User
 from legato.ports.store import Commit, Head, Run, RunState, Start, Trouble, Version
 from legato.stores import faults
-from legato.stores.rows import event_rows, rows_of, run_row
+from legato.stores.rows import access_rows, audit_rows, event_rows, rows_of, run_row
 from legato.terms.codec import unpack
 from legato.terms.errors import LegatoError
 from legato.terms.instant import Instant
@@ -40,6 +41,11 @@ class MemoryDisk:
         self.timings: dict[str, tuple[int, float]] = {}
         self.starts: list[tuple[str, str, Instant, Instant]] = []
         self.dynamic_keys: dict[str, dict[str, None]] = {}
+        self.keys: dict[str, int] = {}
+        self.log: list[tuple[int, bytes]] = []
+        self.users: dict[str, bytes] = {}
+        self.tokens: dict[str, bytes] = {}
+        self.audits: list[bytes] = []
 
     def number(self, run_id: str) -> int:
         """The run's place in the order of acceptance."""
@@ -49,8 +55,10 @@ class MemoryDisk:
 
     # One method a statement of `sql/store.sql`; none of them can fail once its rows are there.
 
-    def insert_run(self, run_id: str, state: str, body: bytes) -> None:
+    def insert_run(self, run_id: str, state: str, body: bytes, key: str | None) -> None:
         self.numbers[run_id] = len(self.runs)
+        if key is not None:
+            self.keys[key] = len(self.runs)
         self.runs.append((state, body))
         self.events.append(([], []))
 
@@ -62,6 +70,7 @@ class MemoryDisk:
         numbers, bodies = self.events[number]
         numbers.append(self.seq)
         bodies.append(body)
+        self.log.append((number, body))
 
     def put_version(self, asset: str, partition: str, version: str, body: bytes) -> None:
         name = (asset, partition, version)
@@ -95,6 +104,18 @@ class MemoryDisk:
     def add_start(self, pool: str, key: str, at: Instant, until: Instant) -> None:
         self.starts.append((pool, key, at, until))
 
+    def put_user(self, name: str, body: bytes) -> None:
+        self.users[name] = body
+
+    def put_token(self, digest: str, body: bytes) -> None:
+        self.tokens[digest] = body
+
+    def delete_token(self, digest: str) -> None:
+        self.tokens.pop(digest, None)
+
+    def add_audit(self, body: bytes) -> None:
+        self.audits.append(body)
+
 
 class MemoryStore:
     """A handle on a `MemoryDisk`, as one simulated process has it.
@@ -117,16 +138,20 @@ class MemoryStore:
             self._epoch, self._stopped = self.disk.epoch, ""
         return self._epoch
 
-    def accept(self, run: Run, plan: bytes, events: Sequence[bytes]) -> None:
+    def accept(self, run: Run, plan: bytes, events: Sequence[bytes], audit: Sequence[Audit] = ()) -> None:
         """Record a run with its plan and first events; `run-taken` if its id was accepted before."""
         with self._transaction() as disk:
             if run.id in disk.numbers:
                 raise faults.run_taken(run.id)
+            if run.key in disk.keys:
+                raise faults.key_taken(unpack(disk.runs[disk.keys[run.key]][1], Run).id)
             run_values, event_values, plan = run_row(run), event_rows(len(disk.runs), events), bytes(plan)
             disk.insert_run(*run_values)
             disk.plans.append(plan)
             for row in event_values:
                 disk.insert_event(*row)
+            for row in audit_rows(audit):
+                disk.add_audit(*row)
 
     def commit(self, commits: Sequence[Commit]) -> None:
         """Record what was decided, for one or more runs, at once. A version named again is replaced in place."""
@@ -136,16 +161,30 @@ class MemoryStore:
                 for row in rows:
                     write(*row)
 
-    def add_dynamic_keys(self, name: str, keys: Sequence[str]) -> None:
+    def add_dynamic_keys(self, name: str, keys: Sequence[str], audit: Sequence[Audit] = ()) -> None:
         """Add keys; those already there stay where they are."""
         with self._transaction() as disk:
             disk.dynamic_keys.setdefault(name, {}).update(dict.fromkeys(keys))
+            disk.audits += (body for (body,) in audit_rows(audit))
+
+    def change_access(self, change: AccessChange) -> None:
+        """Change users and tokens, and record who did it, at once."""
+        with self._transaction() as disk:
+            for name, rows in access_rows(change):
+                write = getattr(disk, name)
+                for row in rows:
+                    write(*row)
 
     # -- reading --
 
     def run(self, run_id: str) -> Run | None:
         """The run of exactly this id."""
         number = self.disk.numbers.get(run_id)
+        return None if number is None else unpack(self.disk.runs[number][1], Run)
+
+    def run_by_key(self, key: str) -> Run | None:
+        """The run that was made of the request with this key."""
+        number = self.disk.keys.get(key)
         return None if number is None else unpack(self.disk.runs[number][1], Run)
 
     def runs(self, *, limit: int = 50, before: str | None = None, state: RunState | None = None) -> list[Run]:
@@ -169,6 +208,17 @@ class MemoryStore:
         while page := self._event_page(run_id, after):
             yield from page
             after = page[-1][0]
+
+    def changes(self, after: int, limit: int = 1_000) -> list[tuple[int, str, bytes]]:
+        """Events of all runs, with their numbers and runs, from after the given one."""
+        with self.disk.lock:
+            ids = list(self.disk.numbers)
+            page = self.disk.log[after : after + limit]
+        return [(seq, ids[number], body) for seq, (number, body) in enumerate(page, after + 1)]
+
+    def newest_change(self) -> int:
+        """The number of the last event; 0 before the first."""
+        return self.disk.seq
 
     def heads(self, assets: Iterable[str]) -> dict[str, dict[str, Head]]:
         """Published versions of these assets, as of one moment: asset -> partition -> head."""
@@ -222,6 +272,32 @@ class MemoryStore:
         """Keys of a dynamic partition set, oldest first."""
         with self.disk.lock:
             return list(self.disk.dynamic_keys.get(name, {}))
+
+    def user(self, name: str) -> User | None:
+        """The user of this name."""
+        body = self.disk.users.get(name)
+        return None if body is None else unpack(body, User)
+
+    def users(self) -> list[User]:
+        """All users, by name."""
+        with self.disk.lock:
+            return [unpack(body, User) for _, body in sorted(self.disk.users.items())]
+
+    def token(self, digest: str) -> Token | None:
+        """The token whose secret has this digest."""
+        body = self.disk.tokens.get(digest)
+        return None if body is None else unpack(body, Token)
+
+    def tokens(self) -> list[Token]:
+        """All tokens, by digest."""
+        with self.disk.lock:
+            return [unpack(body, Token) for _, body in sorted(self.disk.tokens.items())]
+
+    def audits(self, *, limit: int = 50, before: int = 0) -> list[tuple[int, Audit]]:
+        """What was done, newest first, each with its number (for paging)."""
+        with self.disk.lock:
+            end = min(before - 1, len(self.disk.audits)) if before else len(self.disk.audits)
+            return [(at + 1, unpack(self.disk.audits[at], Audit)) for at in range(end - 1, max(-1, end - 1 - limit), -1)]
 
     def facts(self) -> dict[str, Any]:
         """About the store itself: that it lasts no longer than the process."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from legato.ports.access import AccessChange, Audit
 from legato.ports.store import Commit, Run
 from legato.terms.codec import pack
 
@@ -21,6 +22,7 @@ def rows_of(commits: Sequence[Commit], number: Callable[[str], int]) -> list[tup
     timings: list[Row] = []
     starts: list[Row] = []
     runs: list[Row] = []
+    audit: list[Row] = []
     for commit in commits:
         if commit.events:
             events += event_rows(number(commit.run_id), commit.events)
@@ -31,6 +33,7 @@ def rows_of(commits: Sequence[Commit], number: Callable[[str], int]) -> list[tup
         troubles.update((key, None) for key in commit.settled)
         timings += [(node, attempts, seconds) for node, (attempts, seconds) in commit.timings.items()]
         starts += [(start.pool, start.key, start.at, start.until) for start in commit.starts]
+        audit += audit_rows(commit.audit)
         if commit.run is not None:
             runs.append((commit.run.state, pack(commit.run), number(commit.run_id)))
     return [
@@ -44,7 +47,23 @@ def rows_of(commits: Sequence[Commit], number: Callable[[str], int]) -> list[tup
         ("forget_starts", [(max(row[2] for row in starts),)] if starts else []),
         ("add_start", starts),
         ("update_run", runs),
+        ("add_audit", audit),
     ]
+
+
+def access_rows(change: AccessChange) -> list[tuple[str, list[Row]]]:
+    """The statements of a change of access with their rows."""
+    return [
+        ("put_user", [(user.name, pack(user)) for user in change.users]),
+        ("put_token", [(token.digest, pack(token)) for token in change.tokens]),
+        ("delete_token", [(digest,) for digest in change.revoked]),
+        ("add_audit", audit_rows(change.audit)),
+    ]
+
+
+def audit_rows(told: Iterable[Audit]) -> list[Row]:
+    """The rows of what somebody did."""
+    return [(pack(each),) for each in told]
 
 
 def event_rows(run: int, bodies: Sequence[bytes]) -> list[Row]:
@@ -56,7 +75,7 @@ def event_rows(run: int, bodies: Sequence[bytes]) -> list[Row]:
 
 def run_row(run: Run) -> Row:
     """The row of a new run."""
-    return (run.id, run.state, pack(run))
+    return (run.id, run.state, pack(run), run.key or None)
 
 
 def _kept(moves: dict[Key, bytes | None]) -> list[Row]:

@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from legato.ports.access import AccessChange, Audit, Token, User
 from legato.ports.store import Commit, Head, Run, RunState, Start, Trouble, Version
 from legato.stores import faults
 from legato.stores.lock import WriterLock
 from legato.stores.migrate import create, require_current, upgrade
-from legato.stores.rows import Row, event_rows, rows_of, run_row
+from legato.stores.rows import Row, access_rows, audit_rows, event_rows, rows_of, run_row
 from legato.stores.statements import load
 from legato.terms.codec import unpack
 from legato.terms.errors import LegatoError
@@ -77,15 +78,18 @@ class SqliteStore:
             raise
         return self._epoch
 
-    def accept(self, run: Run, plan: bytes, events: Sequence[bytes]) -> None:
+    def accept(self, run: Run, plan: bytes, events: Sequence[bytes], audit: Sequence[Audit] = ()) -> None:
         """Record a run with its plan and first events; `run-taken` if its id was accepted before."""
         with self._transaction() as db:
             if db.execute(SQL["run_number"], (run.id,)).fetchone():
                 raise faults.run_taken(run.id)
+            if run.key and (former := self.run_by_key(run.key)) is not None:
+                raise faults.key_taken(former.id)
             db.execute(SQL["insert_run"], run_row(run))
             number = db.execute(SQL["run_number"], (run.id,)).fetchone()[0]
             db.execute(SQL["insert_plan"], (number, zlib.compress(plan, 1)))
             db.executemany(SQL["insert_event"], event_rows(number, events))
+            db.executemany(SQL["add_audit"], audit_rows(audit))
 
     def commit(self, commits: Sequence[Commit]) -> None:
         """Record what was decided, for one or more runs, in one transaction. A version named again is replaced in place."""
@@ -94,16 +98,27 @@ class SqliteStore:
                 if rows:
                     db.executemany(SQL[name], rows)
 
-    def add_dynamic_keys(self, name: str, keys: Sequence[str]) -> None:
+    def add_dynamic_keys(self, name: str, keys: Sequence[str], audit: Sequence[Audit] = ()) -> None:
         """Add keys; those already there stay where they are."""
         with self._transaction() as db:
             db.executemany(SQL["add_dynamic_key"], [(name, key) for key in keys])
+            db.executemany(SQL["add_audit"], audit_rows(audit))
+
+    def change_access(self, change: AccessChange) -> None:
+        """Change users and tokens, and record who did it, in one transaction."""
+        with self._transaction() as db:
+            for name, rows in access_rows(change):
+                db.executemany(SQL[name], rows)
 
     # -- reading --
 
     def run(self, run_id: str) -> Run | None:
         """The run of exactly this id."""
         return _one(self._rows("run", run_id), Run)
+
+    def run_by_key(self, key: str) -> Run | None:
+        """The run that was made of the request with this key."""
+        return _one(self._rows("run_by_key", key), Run)
 
     def runs(self, *, limit: int = 50, before: str | None = None, state: RunState | None = None) -> list[Run]:
         """Runs, last accepted first; `before` is the id of the last one of the page before."""
@@ -121,6 +136,15 @@ class SqliteStore:
         while page := self._rows("events", number, after, _PAGE):
             yield from page
             after = page[-1][0]
+
+    def changes(self, after: int, limit: int = 1_000) -> list[tuple[int, str, bytes]]:
+        """Events of all runs, with their numbers and runs, from after the given one."""
+        return self._rows("changes", after, limit)
+
+    def newest_change(self) -> int:
+        """The number of the last event; 0 before the first."""
+        newest: int = self._rows("newest_change")[0][0]
+        return newest
 
     def heads(self, assets: Iterable[str]) -> dict[str, dict[str, Head]]:
         """Published versions of these assets, as of one moment: asset -> partition -> head."""
@@ -168,6 +192,26 @@ class SqliteStore:
     def dynamic_keys(self, name: str) -> list[str]:
         """Keys of a dynamic partition set, oldest first."""
         return [key for (key,) in self._rows("dynamic_keys", name)]
+
+    def user(self, name: str) -> User | None:
+        """The user of this name."""
+        return _one(self._rows("user", name), User)
+
+    def users(self) -> list[User]:
+        """All users, by name."""
+        return [unpack(body, User) for (body,) in self._rows("users")]
+
+    def token(self, digest: str) -> Token | None:
+        """The token whose secret has this digest."""
+        return _one(self._rows("token", digest), Token)
+
+    def tokens(self) -> list[Token]:
+        """All tokens, by digest."""
+        return [unpack(body, Token) for (body,) in self._rows("tokens")]
+
+    def audits(self, *, limit: int = 50, before: int = 0) -> list[tuple[int, Audit]]:
+        """What was done, newest first, each with its number (for paging)."""
+        return [(number, unpack(body, Audit)) for number, body in self._rows("audits", before or _NO_LIMIT, limit)]
 
     def facts(self) -> dict[str, Any]:
         """About the store itself, for `doctor`; reads the whole file to see whether it is intact."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, Protocol
 
+from legato.ports.access import Audit
 from legato.ports.executor import Executor
 from legato.ports.storage import Slot, Staged, Storage
 from legato.ports.store import Commit, Run, Store
@@ -69,10 +70,10 @@ class CrashingStore:
     def __init__(self, store: Store, fuse: Fuse) -> None:
         self._store, self._fuse = store, fuse
 
-    def accept(self, run: Run, plan: bytes, events: Sequence[bytes]) -> None:
+    def accept(self, run: Run, plan: bytes, events: Sequence[bytes], audit: Sequence[Audit] = ()) -> None:
         """Record a run."""
         self._fuse.burn("before accept")
-        self._store.accept(run, plan, events)
+        self._store.accept(run, plan, events, audit)
         self._fuse.burn("after accept")
 
     def commit(self, commits: Sequence[Commit]) -> None:

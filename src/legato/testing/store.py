@@ -17,10 +17,21 @@ from typing import Any
 
 import pytest
 
+from legato.ports.access import AccessChange
 from legato.ports.store import Commit, RunState, Start, Store
 from legato.terms.errors import LegatoError, NotFound, Unreachable
 from legato.terms.instant import Instant
-from legato.testing.store_records import StoreSite, make_head, make_run, make_trouble, make_version, publish
+from legato.testing.store_records import (
+    StoreSite,
+    make_audit,
+    make_head,
+    make_run,
+    make_token,
+    make_trouble,
+    make_user,
+    make_version,
+    publish,
+)  # fmt: skip
 
 
 class StoreContract:
@@ -98,6 +109,59 @@ class StoreContract:
     def test_many_events_are_read_without_gap_or_duplicate(self, store: Store) -> None:
         store.commit([Commit(run_id="r1", events=[b"%d" % n for n in range(2_500)])])
         assert [body for _, body in store.events("r1")] == [b"%d" % n for n in range(2_500)]
+
+    def test_changes_are_the_events_of_all_runs_page_by_page(self, site: StoreSite, store: Store) -> None:
+        assert (store.newest_change(), store.changes(0)) == (0, [])
+        store.accept(make_run("r2"), b"", [b"r2-1"])
+        store.commit([Commit(run_id="r1", events=[b"r1-1", b"r1-2"]), Commit(run_id="r2", events=[b"r2-2"])])
+        reader = site.open()
+        found = reader.changes(0)
+        assert [(run, body) for _, run, body in found] == [("r2", b"r2-1"), ("r1", b"r1-1"), ("r1", b"r1-2"), ("r2", b"r2-2")]
+        numbers = [number for number, _, _ in found]
+        assert numbers == sorted(set(numbers))
+        assert reader.newest_change() == numbers[-1]
+        assert reader.changes(0, 3) + reader.changes(numbers[2], 3) == found
+        assert reader.changes(numbers[-1]) == []
+
+    def test_a_request_makes_one_run(self, site: StoreSite, store: Store) -> None:
+        keyed = make_run("r2", key="k", domains=("sales",))
+        store.accept(keyed, b"", [])
+        with pytest.raises(LegatoError) as raised:
+            store.accept(make_run("r3", key="k"), b"", [b"event"])
+        assert raised.value.code == "request-taken"
+        assert "r2" in raised.value.what
+        assert (store.run("r3"), store.newest_change()) == (None, 0)
+        store.accept(make_run("r4"), b"", [])
+        assert site.open().run_by_key("k") == keyed
+        assert store.run_by_key("other") is None
+        assert store.run_by_key("") is None
+
+    # access
+
+    def test_users_and_tokens_are_changed_with_their_record(self, site: StoreSite, store: Store) -> None:
+        ada, eve = make_user("ada"), make_user("eve", closed=True)
+        key, link = make_token("d1", "ada"), make_token("d2", "ada", kind="link", scope={"": "viewer"})
+        store.change_access(AccessChange(users=[eve, ada], tokens=[link, key], audit=[make_audit("first")]))
+        store.change_access(AccessChange(revoked=["d2", "unknown"], users=[make_user("eve")], audit=[make_audit("second")]))
+        reader = site.open()
+        assert reader.users() == [ada, make_user("eve")]
+        assert (reader.user("ada"), reader.user("bob")) == (ada, None)
+        assert reader.tokens() == [key]
+        assert (reader.token("d1"), reader.token("d2")) == (key, None)
+        assert [each.action for _, each in reader.audits()] == ["second", "first"]
+
+    def test_what_was_done_is_recorded_with_what_it_did(self, site: StoreSite, store: Store) -> None:
+        store.accept(make_run("r2"), b"", [], [make_audit("submit")])
+        store.commit([Commit(run_id="r2", audit=[make_audit("cancel"), make_audit("resume")])])
+        store.add_dynamic_keys("customers", ["acme"], [make_audit("keys")])
+        with pytest.raises(LegatoError):
+            store.accept(make_run("r2"), b"", [], [make_audit("refused")])
+        reader = site.open()
+        found = reader.audits()
+        assert [each.action for _, each in found] == ["keys", "resume", "cancel", "submit"]
+        assert found[0][1] == make_audit("keys")
+        first = reader.audits(limit=3)
+        assert first + reader.audits(limit=3, before=first[-1][0]) == found
 
     # heads, versions, troubles
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from legato.ports.access import Audit, Token, TokenKind, User
 from legato.ports.store import Commit, Head, Run, RunState, Store, Trouble, Version, VersionState
 from legato.terms.attempt import Ref
 from legato.terms.instant import Instant
@@ -48,6 +49,21 @@ def make_head(asset: str, partition: str, version: str) -> Head:
 def make_trouble(asset: str, partition: str, message: str = "it broke") -> Trouble:
     """An open trouble of this key."""
     return Trouble(asset=asset, partition=partition, run="r1", step=0, kind="raised", message=message, at=Instant(4))
+
+
+def make_user(name: str, *, closed: bool = False) -> User:
+    """A user of this name."""
+    return User(name=name, roles={"": "viewer", "sales": "editor"}, at=Instant(5), closed=closed)
+
+
+def make_token(digest: str, user: str, kind: TokenKind = "token", **more: Any) -> Token:
+    """A token of a user."""
+    return Token(id=f"id-{digest}", kind=kind, user=user, digest=digest, at=Instant(6), expires=Instant(60), **more)
+
+
+def make_audit(action: str) -> Audit:
+    """A record of something done."""
+    return Audit(at=Instant(7), actor="ada", action=action, object="r1", detail="a test")
 
 
 def publish(version: str, *partitions: str, asset: str = "a", run_id: str = "r1") -> Commit:

@@ -9,6 +9,7 @@ from typing import Any
 from legato.declare.pool import Limit
 from legato.kernel import events as ev
 from legato.plan.records import Plan, Step
+from legato.ports.access import Audit
 from legato.ports.storage import Storage
 from legato.ports.store import Commit, Run, Store
 from legato.terms.attempt import Answers, Order, Ref
@@ -274,9 +275,9 @@ class WitnessedStore:
     def __init__(self, store: Store, witness: Witness) -> None:
         self._store, self._witness = store, witness
 
-    def accept(self, run: Run, plan: bytes, events: Sequence[bytes]) -> None:
+    def accept(self, run: Run, plan: bytes, events: Sequence[bytes], audit: Sequence[Audit] = ()) -> None:
         """Record a run."""
-        self._store.accept(run, plan, events)
+        self._store.accept(run, plan, events, audit)
         self._witness.saw_accept(run, plan)
 
     def commit(self, commits: Sequence[Commit]) -> None:

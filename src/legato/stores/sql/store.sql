@@ -8,7 +8,7 @@ select value from meta where key = 'epoch';
 update meta set value = value + 1 where key = 'epoch';
 
 -- name: insert_run
-insert into run (id, state, body) values (?, ?, ?);
+insert into run (id, state, body, key) values (?, ?, ?, ?);
 
 -- name: update_run
 update run set state = ?, body = ? where number = ?;
@@ -53,11 +53,26 @@ select pool, key, at, until from start order by until;
 -- name: add_dynamic_key
 insert into dynamic_key (name, key) values (?, ?) on conflict (name, key) do nothing;
 
+-- name: put_user
+insert into user (name, body) values (?, ?) on conflict (name) do update set body = excluded.body;
+
+-- name: put_token
+insert into token (digest, body) values (?, ?) on conflict (digest) do update set body = excluded.body;
+
+-- name: delete_token
+delete from token where digest = ?;
+
+-- name: add_audit
+insert into audit (body) values (?);
+
 -- name: run_number
 select number from run where id = ?;
 
 -- name: run
 select body from run where id = ?;
+
+-- name: run_by_key
+select body from run where key = ?;
 
 -- name: runs
 select body from run where number < ? order by number desc limit ?;
@@ -70,6 +85,13 @@ select body from plan where run = ?;
 
 -- name: events
 select seq, body from event where run = ? and seq > ? order by seq limit ?;
+
+-- name: changes
+select event.seq, run.id, event.body from event join run on run.number = event.run
+where event.seq > ? order by event.seq limit ?;
+
+-- name: newest_change
+select coalesce(max(seq), 0) from event;
 
 -- name: heads
 select asset, partition, body from head where asset in (select value from json_each(?)) order by asset, partition;
@@ -106,3 +128,18 @@ select node, attempts, seconds from timing order by node;
 
 -- name: dynamic_keys
 select key from dynamic_key where name = ? order by number;
+
+-- name: user
+select body from user where name = ?;
+
+-- name: users
+select body from user order by name;
+
+-- name: token
+select body from token where digest = ?;
+
+-- name: tokens
+select body from token order by digest;
+
+-- name: audits
+select number, body from audit where number < ? order by number desc limit ?;

@@ -1,0 +1,128 @@
+"""What other processes can ask of the conductor, and what it answers: records, of which a desk is opened with those it takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from legato.ports.access import Token, User
+from legato.terms.instant import Instant
+
+
+class Ask(Struct, frozen=True, kw_only=True, tag_field="ask"):
+    """Anything that is asked. `actor` is who asks, as the process that sent it has found out: a desk trusts its peers, who are
+    the same user of the machine."""
+
+    actor: str = ""
+
+
+class Ping(Ask, frozen=True, tag="ping"):
+    """Is anybody there?"""
+
+
+class Pong(Struct, frozen=True, kw_only=True):
+    """Yes: which process, since when, and how many runs it has open."""
+
+    pid: int
+    since: Instant
+    open_runs: int
+
+
+class SubmitRun(Ask, frozen=True, kw_only=True, tag="submit"):
+    """Plan a selection and run it. The same `key` again gives the same run: whoever got no answer asks again with it."""
+
+    selection: str = ""
+    force: bool = False
+    params: dict[str, Any] = {}
+    key: str = ""
+
+
+class Submitted(Struct, frozen=True, kw_only=True):
+    """What became of it: the run, or none where nothing was to be done. `new` is False if it was asked for before."""
+
+    run: str
+    new: bool
+    request: str
+    steps: int
+    skipped: int
+    reasons: dict[str, int] = {}
+
+
+class CancelRun(Ask, frozen=True, kw_only=True, tag="cancel"):
+    """Stop a run."""
+
+    run: str
+    reason: str = ""
+
+
+class ResumeRun(Ask, frozen=True, kw_only=True, tag="resume"):
+    """Let a run go on."""
+
+    run: str
+
+
+class AnswerWait(Ask, frozen=True, kw_only=True, tag="answer"):
+    """Answer what a flow waits for at a step: with a value (MessagePack). `groups` are those that the actor is in."""
+
+    run: str
+    step: int
+    value: bytes
+    reason: str = ""
+    groups: tuple[str, ...] = ()
+
+
+class Heard(Struct, frozen=True, kw_only=True):
+    """It is recorded. `state` is the run's own since then."""
+
+    run: str
+    state: str
+
+
+class RollBack(Ask, frozen=True, kw_only=True, tag="rollback"):
+    """Publish older versions of `ASSET`, `ASSET@PARTITION` or `ASSET@RANGE` again: those before, or `to` a version or run."""
+
+    what: str
+    to: str = ""
+
+
+class RolledBack(Struct, frozen=True, kw_only=True):
+    """The run that published them, how many partitions went back, and those that had nowhere to go."""
+
+    run: str
+    count: int
+    left: tuple[str, ...]
+
+
+class AddKeys(Ask, frozen=True, kw_only=True, tag="keys"):
+    """Add keys to a dynamic set of partitions."""
+
+    name: str
+    keys: tuple[str, ...]
+
+
+class LogIn(Ask, frozen=True, kw_only=True, tag="login"):
+    """Exchange a link, by its digest, for a session: the link is gone with it."""
+
+    link: str
+    session: Token
+
+
+class ChangeAccess(Ask, frozen=True, kw_only=True, tag="access"):
+    """Record users and tokens, and take tokens back by their ids."""
+
+    users: tuple[User, ...] = ()
+    tokens: tuple[Token, ...] = ()
+    revoked: tuple[str, ...] = ()
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """It is recorded; `count` says of how many things."""
+
+    count: int
+
+
+ASKS: tuple[type[Ask], ...] = (
+    Ping, SubmitRun, CancelRun, ResumeRun, AnswerWait, RollBack, AddKeys, LogIn, ChangeAccess,
+)  # fmt: skip
+"""What every service takes. Others are handed to `Desk` and `Attendant` beside these."""

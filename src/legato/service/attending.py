@@ -1,0 +1,176 @@
+"""The conductor's side of the desk: each question is done, recorded, and only then answered."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from legato.kernel.inputs import Cancel, Input, Resolve
+from legato.kernel.inputs import Resume as GoOn
+from legato.kernel.state import RunState
+from legato.ports.access import Audit
+from legato.ports.store import Run, Store
+from legato.runtime.conductor import Conductor
+from legato.service import asks
+from legato.service.access import change_access, log_in
+from legato.service.desk import Asked, Desk
+from legato.service.inbox import Inbox
+from legato.service.keys import add_keys, judge_keys
+from legato.service.planning import Planner, Request
+from legato.service.publishing import moves_back, rollback
+from legato.service.running import find_run
+from legato.service.waiting import require_answerer
+from legato.service.workspace import Workspace
+from legato.terms.errors import LegatoError, NotFound, UsageError
+from legato.terms.key import show
+
+Act = Callable[["Attendant", Any], object]
+"""Does what was asked, within the conductor's turn; what it returns is the answer, once the turn is committed. It may return a
+function, which is called then and gives the answer."""
+
+
+class Attendant:
+    """Answers what is asked at a desk, turn by turn: `attend` is the conductor's `on_turn`.
+
+    What was done in one turn is answered at the beginning of the next: by then it is committed. `workspace` gives the project as
+    it is now; `more` adds kinds of questions, or replaces what is done about one.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        conductor: Conductor,
+        workspace: Callable[[], Workspace],
+        more: Mapping[type[asks.Ask], Act] | None = None,
+    ) -> None:
+        self.desk, self.conductor = desk, conductor
+        self._workspace = workspace
+        self._acts: dict[type[asks.Ask], Act] = {**_ACTS, **(more or {})}
+        self._done: list[tuple[Asked, object]] = []
+        self.since = workspace().clock.now()
+
+    @property
+    def workspace(self) -> Workspace:
+        """The project as it is now."""
+        return self._workspace()
+
+    @property
+    def store(self) -> Store:
+        """The store, for writing."""
+        return self.conductor.store
+
+    def attend(self) -> None:
+        """Answer what is recorded by now, and take up what was asked since."""
+        done, self._done = self._done, []
+        for asked, value in done:
+            asked.answer(value() if callable(value) else value)
+        for asked in self.desk.waiting():
+            try:
+                value = self._acts[type(asked.ask)](self, asked.ask)
+            except LegatoError as error:
+                if error.code in _FATAL:  # nothing is acknowledged any more, and the conductor says so itself
+                    raise
+                asked.refuse(error)
+            else:
+                self._done.append((asked, value))
+        if self._done:
+            self.conductor.executor.wake()
+
+    def note(self, ask: asks.Ask, action: str, object: str, detail: str = "") -> Audit:
+        """What is recorded of a question."""
+        return Audit(at=self.conductor.clock.now(), actor=ask.actor, action=action, object=object, detail=detail)
+
+    def tell(self, ask: asks.Ask, run: Run, input: Input, action: str, detail: str = "") -> Callable[[], asks.Heard]:
+        """Tell a run, whose events are taken up first if nobody here has them; the answer says how it is then."""
+        if run.id not in self.conductor.runs:
+            self.conductor.adopt(run.id)
+        self.conductor.tell(run.id, input, [self.note(ask, action, run.id, detail)])
+        return lambda: asks.Heard(run=run.id, state=_state_of(self.store, run.id))
+
+
+def _ping(at: Attendant, ask: asks.Ping) -> asks.Pong:
+    open_runs = sum(live.state.ended is None for live in at.conductor.runs.values())
+    return asks.Pong(pid=os.getpid(), since=at.since, open_runs=open_runs)
+
+
+def _submit(at: Attendant, ask: asks.SubmitRun) -> asks.Submitted:
+    former = at.store.run_by_key(ask.key) if ask.key else None
+    if former is not None:
+        return asks.Submitted(run=former.id, new=False, request=former.request, steps=former.steps, skipped=0)
+    plan = Planner(at.workspace, at.store).plan(Request(ask.selection, ask.force, ask.params))
+    reasons: dict[str, int] = {}
+    for step in plan.steps:
+        reasons[step.reason.kind] = reasons.get(step.reason.kind, 0) + 1
+    run = ""
+    if plan.size or "blocked" in reasons:
+        run = at.conductor.accept(plan, actor=ask.actor, key=ask.key, audit=[at.note(ask, "submit", plan.request)])
+    return asks.Submitted(
+        run=run, new=bool(run), request=plan.request, steps=plan.size, skipped=len(plan.steps) - plan.size, reasons=reasons
+    )
+
+
+def _cancel(at: Attendant, ask: asks.CancelRun) -> object:
+    run = find_run(at.store, ask.run)
+    if run.state != "open":
+        raise UsageError("run-ended", f"run {run.id} has {run.state} already", next=f"legato status {run.id}")
+    return at.tell(ask, run, Cancel(ask.actor, ask.reason), "cancel", ask.reason)
+
+
+def _resume(at: Attendant, ask: asks.ResumeRun) -> object:
+    run = find_run(at.store, ask.run)
+    if run.state == "succeeded":
+        raise UsageError("run-succeeded", f"run {run.id} succeeded: nothing is left to resume", next="legato run")
+    Inbox(at.workspace.inbox).forget(run.id)
+    return at.tell(ask, run, GoOn(ask.actor), "resume")
+
+
+def _answer(at: Attendant, ask: asks.AnswerWait) -> object:
+    run = find_run(at.store, ask.run)
+    if run.id not in at.conductor.runs and run.state == "open":
+        at.conductor.adopt(run.id)
+    live = at.conductor.runs.get(run.id)
+    wait = _wait_of(live.state, ask.step) if live is not None else None
+    if wait is None:
+        raise NotFound("wait-none", f"run {run.id} waits for nothing at step {ask.step}", next="legato waits")
+    require_answerer(run.id, wait.name, wait.who, ask.actor, ask.groups)
+    return at.tell(ask, run, Resolve(ask.step, ask.value, ask.actor, ask.reason), "answer", wait.name)
+
+
+def _roll_back(at: Attendant, ask: asks.RollBack) -> asks.RolledBack:
+    moves, left = moves_back(at.workspace, at.store, ask.what, ask.to or None)
+    request = f"rollback {ask.what}" + (f" --to {ask.to}" if ask.to else "")
+    run = rollback(at.workspace, at.store, moves, request, ask.actor, [at.note(ask, "rollback", ask.what, ask.to)])
+    at.conductor.relearn({move.asset for move in moves})
+    return asks.RolledBack(run=run, count=len(moves), left=tuple(show(moves[0].asset, partition) for partition in left))
+
+
+def _add_keys(at: Attendant, ask: asks.AddKeys) -> object:
+    sound = judge_keys(at.workspace, ask.name, ask.keys)
+    return add_keys(at.workspace, at.store, ask.name, sound, [at.note(ask, "keys", ask.name, f"{len(sound)} keys")])
+
+
+def _log_in(at: Attendant, ask: asks.LogIn) -> asks.Done:
+    log_in(at.store, ask.link, ask.session, at.conductor.clock.now())
+    return asks.Done(count=1)
+
+
+def _change_access(at: Attendant, ask: asks.ChangeAccess) -> asks.Done:
+    return asks.Done(count=change_access(at.store, ask, at.conductor.clock.now()))
+
+
+def _wait_of(state: RunState, step: int) -> Any:
+    return state.held().get(step) if state.ended is None else None
+
+
+def _state_of(store: Store, run_id: str) -> str:
+    run = store.run(run_id)
+    return run.state if run is not None else ""
+
+
+_FATAL = frozenset(("store-write", "store-fenced", "store-damaged", "store-closed"))
+
+_ACTS: dict[type[asks.Ask], Act] = {
+    asks.Ping: _ping, asks.SubmitRun: _submit, asks.CancelRun: _cancel, asks.ResumeRun: _resume, asks.AnswerWait: _answer,
+    asks.RollBack: _roll_back, asks.AddKeys: _add_keys, asks.LogIn: _log_in, asks.ChangeAccess: _change_access,
+}  # fmt: skip
