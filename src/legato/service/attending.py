@@ -134,7 +134,7 @@ def _answer(at: Attendant, ask: asks.AnswerWait) -> object:
     if wait is None:
         raise NotFound("wait-none", f"run {run.id} waits for nothing at step {ask.step}", next="legato waits")
     require_answerer(run.id, wait.name, wait.who, ask.actor, ask.groups)
-    return at.tell(ask, run, Resolve(ask.step, ask.value, ask.actor, ask.reason), "answer", wait.name)
+    return at.tell(ask, run, Resolve(ask.step, ask.value, ask.actor, at.conductor.clock.now(), ask.reason), "answer", wait.name)
 
 
 def _roll_back(at: Attendant, ask: asks.RollBack) -> asks.RolledBack:
