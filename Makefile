@@ -1,7 +1,7 @@
 # Everything needs only python3 (3.11 to 3.13) with venv, or uv; what is missing is installed into .venv.
 UV := $(shell command -v uv 2>/dev/null || echo .bootstrap/bin/uv)
 BIN := .venv/bin
-FAST := tests/unit tests/plans tests/kernel tests/house
+FAST := tests/unit tests/plans tests/kernel tests/triggers tests/house
 
 # Bytecode is kept as an installed program has it, whatever the surroundings say: start times are part of the product.
 export PYTHONDONTWRITEBYTECODE =

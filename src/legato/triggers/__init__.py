@@ -1,0 +1,1 @@
+"""When something runs by itself: from facts and time to decisions, pure."""

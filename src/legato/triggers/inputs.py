@@ -1,0 +1,103 @@
+"""What the triggers are told. Every event has an `id`: told twice under one id, it counts once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from legato.declare.moment import Aspect
+
+
+class TimePassed(Struct, frozen=True):
+    """It is now: what is due is decided. Told later than it was, or earlier than it was told before, it decides nothing twice."""
+
+
+class Published(Struct, frozen=True):
+    """New versions of these partitions of an asset ("" where it has none) are published, by one commit."""
+
+    id: str
+    asset: str
+    partitions: tuple[str, ...] = ("",)
+
+
+class StepFailed(Struct, frozen=True):
+    """A step failed for good; `names` are its node and the assets it would have made."""
+
+    id: str
+    names: tuple[str, ...]
+    partition: str = ""
+    run: str = ""
+    error: str = ""
+
+
+class FileArrived(Struct, frozen=True):
+    """A complete file is there. Its path is written as patterns are: below the project's folder, from the root, or with a
+    scheme. The same bytes under the same path are the same file."""
+
+    path: str
+    digest: str
+    size: int = 0
+
+
+class Delivered(Struct, frozen=True):
+    """A webhook was called, or a message came. `payload` is where its payload is kept; `keys` has the partition's key by where
+    it was looked for (`paths_asked`), under "" a message's own."""
+
+    kind: Literal["webhook", "message"]
+    id: str
+    name: str
+    payload: str = ""
+    keys: Mapping[str, str] = {}
+
+
+class MetricSeen(Struct, frozen=True):
+    """A metric of an asset or task was told."""
+
+    id: str
+    of: str
+    name: str
+    value: float
+    partition: str = ""
+
+
+class Changes(Struct, frozen=True):
+    """A node is not what it was in the version of the project before; `now` is the new fingerprint."""
+
+    node: str
+    what: Aspect
+    now: str
+
+
+class KeysAdded(Struct, frozen=True):
+    """A dynamic set has new keys."""
+
+    id: str
+    name: str
+    keys: tuple[str, ...]
+
+
+class RunEnded(Struct, frozen=True):
+    """A run that a trigger asked for is over, however it ended; `key` is its request's."""
+
+    trigger: str
+    key: str
+
+
+class Pause(Struct, frozen=True):
+    """Somebody wants a trigger to stand still: its ticks are skipped until it is resumed."""
+
+    trigger: str
+    actor: str = ""
+
+
+class Resume(Struct, frozen=True):
+    """Somebody wants a trigger to go on with the ticks that come from now on."""
+
+    trigger: str
+    actor: str = ""
+
+
+Event = Published | StepFailed | FileArrived | Delivered | MetricSeen | Changes | KeysAdded
+Input = TimePassed | Event | RunEnded | Pause | Resume
