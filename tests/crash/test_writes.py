@@ -10,14 +10,20 @@ import shutil
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from legato.stores.sqlite import SqliteStore
 from legato.testing.crash import CountedFuse
+from legato.testing.flow_world import FlowWorld, draw
+from legato.testing.program_draw import Luck
 from legato.testing.world import MemorySite, Site, World
 
-SHORT, LONG = 100, 5000
+SHORT, LONG, LONG_FLOWS = 100, 5000, 1000
+
+Run = Callable[..., CountedFuse]
+"""Runs a world of a seed at a site, which dies at some points."""
 
 
 class QuickStore(SqliteStore):
@@ -79,15 +85,28 @@ def run_world(seed: int, site: Site, *deadly: int) -> CountedFuse:
     return fuse
 
 
-def crash_everywhere(open_site: Callable[[], Site], close_site: Callable[[Site], None], least: int, start: int) -> int:
+def run_flows(seed: int, site: Site, *deadly: int) -> CountedFuse:
+    """The same for a random program of flows, which has to give what it gives as plain Python."""
+    random, fuse = Random(f"deaths {seed}"), CountedFuse(*deadly)
+    world = FlowWorld(seed, Luck(random), site=site, fuse=fuse)
+    try:
+        world.play([world.wish("a flow", *draw(random, "x"))])
+    except BaseException as error:
+        raise AssertionError(f"seed {seed}, dying at {deadly}: {error}") from error
+    return fuse
+
+
+def crash_everywhere(
+    open_site: Callable[[], Site], close_site: Callable[[Site], None], least: int, start: int, run: Run = run_world
+) -> int:
     """World after world, dies at each of its points, and once more a few points later; how many crashes there were."""
     crashes = 0
     for seed in count(start):
-        points = run_world(seed, MemorySite()).passed
+        points = run(seed, MemorySite()).passed
         for point in range(points):
             site = open_site()
             try:
-                crashes += run_world(seed, site, point, point + 2 + point % 7).crashes
+                crashes += run(seed, site, point, point + 2 + point % 7).crashes
             finally:
                 close_site(site)
             if crashes >= least:
@@ -117,6 +136,20 @@ def test_dying_anywhere_loses_and_repeats_nothing_in_memory():
 def test_dying_anywhere_loses_and_repeats_nothing_in_sqlite(sqlite_sites):
     """The same on real files."""
     assert crash_everywhere(sqlite_sites, SqliteSite.remove, SHORT, start=1) >= SHORT
+
+
+def test_flows_survive_dying_anywhere(sqlite_sites):
+    """At every point of a flow's life, half of it on real files."""
+    assert crash_everywhere(MemorySite, lambda site: None, SHORT, 0, run_flows) >= SHORT
+    assert crash_everywhere(sqlite_sites, SqliteSite.remove, SHORT, 1, run_flows) >= SHORT
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("block", range(2))
+def test_two_thousand_crashes_of_flows(block, sqlite_sites):
+    """Half of them in memory, half on real files."""
+    crash_everywhere(MemorySite, lambda site: None, LONG_FLOWS // 2, 100 * (block + 1), run_flows)
+    crash_everywhere(sqlite_sites, SqliteSite.remove, LONG_FLOWS // 2, 1000 * (block + 1), run_flows)
 
 
 @pytest.mark.long

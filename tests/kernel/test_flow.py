@@ -23,8 +23,8 @@ from legato.terms.instant import Instant
 
 HANDLING = {
     "flow": Handling(flow=True, lost_retries=100), "sub": Handling(flow=True), "spare": Handling(flow=True, fallback=True),
-    "task": Handling(), "slow": Handling(pools=(Use("one"),)), "limited": Handling(timeout_s=5.0, retry=Retry(2)),
-    "undone": Handling(undo=True), "fatal": Handling(on_failure="rollback"),
+    "again": Handling(flow=True, retry=Retry(1)), "task": Handling(), "slow": Handling(pools=(Use("one"),)),
+    "limited": Handling(timeout_s=5.0, retry=Retry(2)), "undone": Handling(undo=True), "fatal": Handling(on_failure="rollback"),
 }  # fmt: skip
 
 
@@ -211,6 +211,26 @@ def test_a_flow_that_gets_further_may_lose_workers_again(stage: Stage) -> None:
         stage.tell(Returned("r", 1, sub))
     stage.tell(Lost("r", 1, stage.start_flow(), "killed"))
     assert stage.statuses()[1] == "failed"
+
+
+def test_a_flow_that_is_tried_again_tries_its_failed_calls_again(stage: Stage) -> None:
+    """Also one that failed only after the flow had; what succeeded stays, what is under way goes on."""
+    token = stage.start_flow()
+    stage.call(token, Call((b"s",), "again"))
+    sub = stage.start_flow()
+    calls = [Call((key,), "task") for key in (b"bad", b"good", b"late", b"slow")]
+    stage.call(sub, *calls, step=1)
+    (bad, good, late, slow) = stage.offer()
+    stage.fail(*bad)
+    stage.done(*good)
+    stage.fail(1, sub)
+    stage.fail(*late)
+    stage.now += 10_000_000
+    stage.tell(Tick())
+    again = stage.start_flow()
+    assert stage.call(again, *calls, step=1) == [Deliver(1, again, (3,))]
+    assert stage.statuses() == ["running", "running", "ready", "succeeded", "ready", "running"]
+    assert stage.fail(*slow) == [Deliver(1, again, (5,))]
 
 
 @pytest.mark.parametrize("why", ["it may have to be stopped", "it took a worker along"])

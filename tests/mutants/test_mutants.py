@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Callable
 from functools import cache
 
 import pytest
+from marks import RINGS_OF, Mutant
 from scene import Scene
+from test_flow import Stage
+from test_flow_worlds import CONSTRUCTS, gather
 from test_writes import run_world
 
-import mutants
+from legato.testing.flow_world import play_flows
 from legato.testing.world import MemorySite, play
 
 KERNEL = (
@@ -24,7 +28,9 @@ KERNEL = (
     "test_finish",
     "test_joints",
     "test_facts",
+    "test_flow",
 )
+SUBJECTS = ("of_records", "of_tries", "of_pools", "of_control", "of_flows")
 SEEDS = range(150)
 DEATHS = [(seed, point) for seed in range(6) for point in range(0, 60, 4)]
 
@@ -33,16 +39,29 @@ def kernel() -> None:
     """The kernel's cases."""
     for module in KERNEL:
         for name, case in vars(importlib.import_module(module)).items():
-            if name.startswith("test_") and list(inspect.signature(case).parameters) in ([], ["play"]):
-                opened: list[Scene] = []
+            if name.startswith("test_"):
+                _play(case)
 
-                def open_scene(*args: object, opened: list[Scene] = opened, **options: object) -> Scene:
-                    opened.append(Scene(*args, **options))
-                    return opened[-1]
 
-                case(open_scene) if inspect.signature(case).parameters else case()
-                for scene in opened:
-                    scene.close()
+def _play(told: Callable[..., None]) -> None:
+    """A case with the fixture that it asks for; those that ask for more are left out."""
+    opened: list[Scene] = []
+
+    def open_scene(*args: object, **options: object) -> Scene:
+        opened.append(Scene(*args, **options))
+        return opened[-1]
+
+    match list(inspect.signature(told).parameters):
+        case []:
+            told()
+        case ["play"]:
+            told(open_scene)
+            for scene in opened:
+                scene.close()
+        case ["stage"]:
+            stage = Stage()
+            told(stage)
+            stage.replay()
 
 
 def worlds() -> None:
@@ -64,7 +83,24 @@ def conductors() -> None:
             case()
 
 
-RINGS = {ring.__name__: ring for ring in (kernel, worlds, deaths, conductors)}
+def flows() -> None:
+    """Each construct of flows in a few worlds, and a few random programs."""
+    for seed in range(10):
+        for op in CONSTRUCTS.values():
+            play_flows(seed, ("follow", [op, ["call", "make", "last"]]))
+    for seed in range(60):
+        play_flows(seed)
+
+
+def gathers() -> None:
+    """Calls beside each other, in a few worlds."""
+    for seed in range(40):
+        gather(seed)
+
+
+RINGS = {ring.__name__: ring for ring in (kernel, worlds, deaths, conductors, flows, gathers)}
+for _subject in SUBJECTS:
+    importlib.import_module(_subject)
 
 
 @cache
@@ -74,14 +110,12 @@ def passes(ring: str) -> bool:
     return True
 
 
-CASES = [
-    pytest.param(mutant, ring, id=f"{mutant.__name__}-{ring}") for mutant, rings in mutants.RINGS_OF.items() for ring in rings
-]
+CASES = [pytest.param(mutant, ring, id=f"{mutant.__name__}-{ring}") for mutant, rings in RINGS_OF.items() for ring in rings]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(("mutant", "ring"), CASES)
-def test_a_mutant_is_caught(mutant: mutants.Mutant, ring: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mutant_is_caught(mutant: Mutant, ring: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ring passes on the product, and fails on the mutant."""
     assert passes(ring)
     mutant(monkeypatch)
@@ -91,5 +125,5 @@ def test_a_mutant_is_caught(mutant: mutants.Mutant, ring: str, monkeypatch: pyte
 
 def test_there_are_enough_mutants() -> None:
     """A ring that no mutant is caught by proves nothing."""
-    assert len(mutants.RINGS_OF) >= 30
-    assert {ring for rings in mutants.RINGS_OF.values() for ring in rings} == set(RINGS)
+    assert len(RINGS_OF) >= 60
+    assert {ring for rings in RINGS_OF.values() for ring in rings} == set(RINGS)

@@ -58,6 +58,9 @@ def _started(state: RunState, event: ev.AttemptsStarted) -> None:
         state.attempts[index] += 1
         if mode != "undo":
             state.set_status(index, RUNNING)
+        if index in state.retried:
+            state.retried.discard(index)
+            _let_sleep(state, index)
         if handling.outputs:
             board.take(tuple((asset, step.partition) for asset in handling.outputs), (run_id, index))
         board.attempts += 1
@@ -148,6 +151,8 @@ def _failed(state: RunState, event: ev.AttemptFailed) -> None:
     if then == "retry":
         if state.status[index] == RUNNING:
             state.set_status(index, BACKOFF)
+        if index in state.calls.children:
+            state.retried.add(index)
         state.backoff[index] = event.due
         heappush(state.due, (event.due, index, RETRY_DUE))
     elif then in ("again", "fallback"):
@@ -320,11 +325,17 @@ def _resumed(state: RunState, event: ev.RunResumed) -> None:
             state.errors.pop(index, None)
             state.fallback_due.discard(index)
             begin_anew(state, index)
-            state.dormant.update(each for each in state.calls.below(index) if state.status[each] not in (FRESH, SUCCEEDED))
+            _let_sleep(state, index)
     for index in event.steps:
         if state.status[index] == WAITING and state.left[index] == 0:
             state.make_ready(index, event.at)
     state.fallen.extend(index for index, code in enumerate(state.status) if code == SKIPPED)
+
+
+def _let_sleep(state: RunState, flow: int) -> None:
+    """What the flow called, and what that called, is tried anew if it is called again, unless it succeeded or is under way."""
+    below, status = state.calls.below(flow), state.status
+    state.dormant.update(each for each in below if status[each] > FRESH and status[each] != SUCCEEDED)
 
 
 def _undo_again(state: RunState, steps: tuple[int, ...]) -> None:

@@ -76,7 +76,8 @@ class RunState:
     what each step published, and what that replaced; `undone` how often a step was undone.
 
     Steps from `planned` on were called by flows: `calls` says by which, and how. A flow in `parked` waits for the outcome of any
-    of its steps; `dormant` steps are tried anew if their flow, resumed, calls them again.
+    of its steps; `dormant` steps are tried anew if their flow, resumed or tried again, calls them again; flows in `retried`
+    are to be tried again.
     `later` is how nodes of the project of now are handled, for calls of what the plan does not know. `codes` are the codes of
     nodes after each change of the project under way; `made` says, of calls that ended since, after how many of them.
     `noted` are the keys of the facts that a flow has told, so that it does not tell them again.
@@ -118,6 +119,7 @@ class RunState:
         "plan",
         "planned",
         "recorded",
+        "retried",
         "rolling",
         "run_id",
         "running",
@@ -169,6 +171,7 @@ class RunState:
         self.made: dict[int, int] = {}
         self.parked: dict[int, frozenset[int]] = {}
         self.dormant: set[int] = set()
+        self.retried: set[int] = set()
         self.noted: dict[int, set[int]] = {}
         self.told: list[int] = []
         self.orphaned: list[int] = []

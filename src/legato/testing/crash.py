@@ -10,7 +10,7 @@ from legato.ports.access import Audit
 from legato.ports.executor import Executor
 from legato.ports.storage import Slot, Staged, Storage
 from legato.ports.store import Commit, Run, Store
-from legato.terms.attempt import Order, Ref
+from legato.terms.attempt import Answers, Order, Ref
 from legato.terms.errors import Unreachable
 
 
@@ -120,6 +120,12 @@ class CrashingExecutor:
         self._fuse.burn("before start")
         self._executor.start(orders, worker, expected_s)
         self._fuse.burn("after start")
+
+    def answer(self, answers: Sequence[Answers]) -> None:
+        """Tell flows."""
+        self._fuse.burn("before answer")
+        self._executor.answer(answers)
+        self._fuse.burn("after answer")
 
     def kill(self, run: str, step: int, token: int) -> None:
         """Stop an attempt."""

@@ -21,7 +21,7 @@ from legato.testing.witness import Key, Witness
 
 _SLACK_S = 1.0
 """How late a sleep may end while a conductor is there."""
-_PURE = frozenset(("make", "make_later", "narrow", "flaky", "slow", "weak", "book", "ruin", "stopper"))
+_PURE = frozenset(("make", "make_later", "narrow", "flaky", "slow", "weak", "balky", "book", "ruin", "stopper"))
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -35,13 +35,14 @@ class Outcome(msgspec.Struct, frozen=True):
 class FlowWitness(Witness):
     """Holds besides what it saw of flows against what they promise; watches what programs do to the world outside.
 
-    `expected` is what each run's flow gives when it is called as a plain function, encoded.
+    `expected` is what each run's flow gives when it is called as a plain function; `may_fail` says that some faults are final.
     """
 
     def __init__(self, pools: dict[str, Limit], values: Storage, random: Random) -> None:
         super().__init__(pools, values)
         self.random = random
         self.expected: dict[str, Any] = {}
+        self.may_fail = False
         self.calls: dict[Key, Call] = {}
         self.parents: dict[Key, Key] = {}
         self.children: dict[Key, dict[bytes, int]] = {}
@@ -155,6 +156,10 @@ class FlowWitness(Witness):
     def _saw_resumed(self, run: str, event: ev.RunResumed) -> None:
         for step in event.steps:
             self.outcomes.pop((run, step), None)
+
+    def _saw_ended(self, run: str, event: ev.RunEnded) -> None:
+        if event.outcome != "succeeded" and run not in self.cancelled and not self.may_fail:
+            self.refuse(f"run {run} is {event.outcome}, but nothing that went wrong was final")
 
     def _saw_parked(self, run: str, event: ev.StepParked) -> None:
         self._saw_word(run, event.step, event.token)
@@ -305,4 +310,5 @@ _SEEN: dict[type, Callable[[FlowWitness, str, Any], None]] = {
     ev.RunResumed: FlowWitness._saw_resumed,
     ev.StepParked: FlowWitness._saw_parked,
     ev.WaitEnded: FlowWitness._saw_wait_end,
+    ev.RunEnded: FlowWitness._saw_ended,
 }

@@ -140,6 +140,7 @@ def play_flows(seed: int, *wanted: tuple[str, Program]) -> FlowWorld:
     world = FlowWorld(seed, luck, faults=faults)
     world.fuse = RandomFuse(random, random.choice((0.0, 0.01, 0.05)), most=8)
     drawn = wanted or [draw(random, name) for name in "pq"[: random.choice((1, 1, 1, 2))]]
+    world.witness.may_fail = luck.hard or any(word in repr(drawn) for word in ("ruin", "stopper"))
     try:
         world.play([world.wish(f"wish {number}", *each) for number, each in enumerate(drawn)])
     except BaseException as error:

@@ -130,6 +130,12 @@ def weak(x: str) -> str:
 
 
 @task
+def balky(x: str) -> str:
+    """A value, unless it fails at first, of which only a flow that is tried again gets over."""
+    return _make("balky", x)
+
+
+@task
 def big(x: str) -> list[str]:
     """A value too large to travel inline."""
     return [_make("big", x)] * 40
@@ -197,7 +203,7 @@ def report(table: str) -> str:
     return _make("report", table)
 
 
-TASKS = {each.node.name: each for each in (make, narrow, flaky, slow, weak, big, bad, book, ruin, stopper)}
+TASKS = {each.node.name: each for each in (make, narrow, flaky, slow, weak, balky, big, bad, book, ruin, stopper)}
 
 
 # Flows ---------------------------------------------------------------------------------------------------
@@ -225,6 +231,12 @@ def stand_for(program: Program) -> str:
 def frail(program: Program) -> None:
     """Does what the program says, and fails."""
     raise ValueError(repr(_do_all(program)))
+
+
+@flow(retries=Retry(2, delay_s=0.1, max_delay_s=2.0))
+def stubborn(program: Program) -> list[Any]:
+    """Does what the program says, and is tried again where something fails."""
+    return _do_all(program)
 
 
 def _do(op: list[Any]) -> Any:
@@ -332,6 +344,10 @@ def _frail(program: Program) -> Any:
     return stand_for(program) if CALLER.get() is None else frail(program)
 
 
+def _stubborn(program: Program) -> list[Any]:
+    return stubborn(program)
+
+
 def _tables() -> None:
     if CALLER.get() is not None:
         table.materialize()
@@ -359,8 +375,8 @@ def _signal(name: str) -> Any:
 _DO: dict[str, Callable[..., Any]] = {
     "call": _call, "named": _named, "chain": _chain, "if": _branch, "while": _poll, "try": _attempt, "submit": _submit,
     "loose": _loose, "done": _ask_whether_done, "shuffled": _shuffled, "passed": _passed, "map": _map, "shared": _map_shared,
-    "broken": _map_broken, "sub": _sub, "later": _sub_later, "frail": _frail, "tables": _tables, "sleep": _sleep,
-    "approval": _approval, "signal": _signal,
+    "broken": _map_broken, "sub": _sub, "stubborn": _stubborn, "later": _sub_later, "frail": _frail, "tables": _tables,
+    "sleep": _sleep, "approval": _approval, "signal": _signal,
 }  # fmt: skip
 
 

@@ -18,10 +18,10 @@ _MOST_DEATHS = 2
 
 KINDS = (
     "call", "call", "named", "chain", "if", "while", "try", "submit", "loose", "done", "shuffled", "passed", "map", "shared",
-    "broken", "sub", "later", "frail", "tables", "sleep", "approval", "signal", "book",
+    "broken", "sub", "stubborn", "later", "frail", "tables", "sleep", "approval", "signal", "book",
 )  # fmt: skip
 KINDS_LATER = ("call", "chain", "chain", "group", "then", "while", "passed", "map", "try", "sub", "sleep", "approval")
-_BLOCKS = frozenset(("if", "try", "sub", "later", "frail"))
+_BLOCKS = frozenset(("if", "try", "sub", "stubborn", "later", "frail"))
 _PLAIN = ("make", "make", "narrow", "flaky", "slow", "weak", "big", "book")
 
 
@@ -61,7 +61,9 @@ class Drawer:
         inner = self._inner(depth)
         if kind == "if":
             return [kind, self._label(), inner, self._inner(depth)]
-        return [kind, self._risky(inner), self._label()] if kind == "try" else [kind, inner]
+        if kind == "try":
+            return [kind, self._risky(inner), self._label()]
+        return [kind, [["submit", "balky", self._several(2)], *inner] if kind == "stubborn" else inner]
 
     def _inner(self, depth: int) -> Program:
         return self.program(self._random.randint(1, 3), depth - 1) if depth else [["call", "make", self._label()]]
@@ -149,7 +151,7 @@ class Luck(Script):
         return self.hard or died <= _MOST_DEATHS
 
     def _fate(self, order: Order) -> Any:
-        """Flaky calls fail twice and slow ones hang once; a weak one never works, and a ruinous one not before all is healed."""
+        """Flaky calls fail twice, balky ones once, slow ones hang once; weak ones never work, ruinous ones once all is healed."""
         if order.mode == "undo":
             return "raise" if order.node in self.undo_fails and not self.healed else "done"
         if self.healed or order.mode == "fallback":
@@ -159,4 +161,6 @@ class Luck(Script):
             return "raise" if tries < 3 else "done"
         if order.node == "slow":
             return "hang" if tries < 2 else "done"
+        if order.node == "balky":
+            return "raise" if tries < 2 else "done"
         return "raise" if order.node in ("weak", "ruin", "stopper") else "done"
