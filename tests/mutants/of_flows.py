@@ -18,7 +18,6 @@ from legato.kernel.state import FAILED, SUCCEEDED
 from legato.runtime import conductor as conducting
 from legato.runtime.conductor import Conductor
 from legato.runtime.dispatch import Dispatch
-from legato.terms.attempt import Called
 from legato.terms.instant import after
 from legato.worker.flow import Flow
 from legato.worker.window import Window
@@ -52,12 +51,11 @@ def acts_on_calls_before_they_are_recorded(patch):
     """What follows from calls is performed when they are heard, and committed later."""
     hear = Conductor._hear
 
-    def hear_and_perform(self, report, now):
-        hear(self, report, now)
-        if type(report) is Called:
-            changed = dict(self._changed)
-            self._perform([])
-            self._changed = changed
+    def hear_and_perform(self, reports, now):
+        hear(self, reports, now)
+        changed = dict(self._changed)
+        self._perform([])
+        self._changed = changed
 
     patch.setattr(Conductor, "_hear", hear_and_perform)
 

@@ -47,6 +47,7 @@ class FlowWorld(World):
     def wish(self, name: str, flow: str, program: Program) -> Wish:
         """The wish that this flow does what the program says."""
         self.programs[name] = flow, program
+        self.witness.may_fail |= any(word in repr(program) for word in ("ruin", "stopper"))
         return Wish(name, frozenset((flow,)), False)
 
     def play(self, wishes: Iterable[Wish]) -> None:
@@ -140,7 +141,7 @@ def play_flows(seed: int, *wanted: tuple[str, Program]) -> FlowWorld:
     world = FlowWorld(seed, luck, faults=faults)
     world.fuse = RandomFuse(random, random.choice((0.0, 0.01, 0.05)), most=8)
     drawn = wanted or [draw(random, name) for name in "pq"[: random.choice((1, 1, 1, 2))]]
-    world.witness.may_fail = luck.hard or any(word in repr(drawn) for word in ("ruin", "stopper"))
+    world.witness.may_fail = luck.hard
     try:
         world.play([world.wish(f"wish {number}", *each) for number, each in enumerate(drawn)])
     except BaseException as error:
