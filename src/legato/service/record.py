@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from legato.declare.node import Node
 from legato.kernel import events as ev
 from legato.kernel.family import WAITS
 from legato.kernel.state import CANCELLED, FAILED, FRESH, SKIPPED, SUCCEEDED, UNDONE
@@ -16,7 +17,6 @@ from legato.plan.records import Reused
 from legato.ports.store import Run, Store
 from legato.runtime.conductor import read_state
 from legato.service.naming import names_of
-from legato.service.workspace import Workspace
 from legato.terms.attempt import Ref
 from legato.terms.instant import Instant
 
@@ -36,14 +36,14 @@ class Result(Struct, frozen=True):
 
 
 class Record:
-    """One run's steps, their names and results."""
+    """One run's steps, their names and results. `nodes` are those of the project as it is now."""
 
-    def __init__(self, workspace: Workspace, store: Store, run: Run) -> None:
+    def __init__(self, nodes: Mapping[str, Node], store: Store, run: Run) -> None:
         self.run = run
         self.results: dict[int, Result] = {}
         self.state = read_state(store, run.id, hear=self._hear)
         self.names = names_of(self.state)
-        self._nodes = workspace.project.nodes
+        self._nodes = nodes
 
     def _hear(self, event: ev.AnyEvent) -> None:
         if isinstance(event, ev.StepSucceeded):

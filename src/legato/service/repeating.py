@@ -70,7 +70,7 @@ class _Repeat:
     def _read(self, text: str) -> Record:
         run = find_run(self._store, text)
         if run.id not in self._records:
-            self._records[run.id] = Record(self._planner.workspace, self._store, run)
+            self._records[run.id] = Record(self._nodes, self._store, run)
         return self._records[run.id]
 
     # -- from a step on --
