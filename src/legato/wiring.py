@@ -96,7 +96,9 @@ def load_kit(folder: str) -> Kit:
 
 def _kit(loaded: Loaded) -> Kit:
     config = loaded.config
-    return Kit(loaded.project, loaded.code, lambda: _storages(config, unpickle=True), config.storage, config.root)
+    return Kit(
+        loaded.project, loaded.code, lambda: _storages(config, unpickle=True), config.storage, config.root, loaded.source
+    )  # fmt: skip
 
 
 def _storages(config: Config, *, unpickle: bool) -> Mapping[str, Storage]:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -23,16 +25,25 @@ hide the conductor's death from the other nurseries."""
 
 
 class Link:
-    """One nursery process: forked from this one, which then needs the kit, or a fresh interpreter, which needs the loader."""
+    """One nursery process: forked from this one, which then needs the kit, or a fresh interpreter, which needs the loader.
 
-    def __init__(self, preload: Preload, settings: WorkerSettings, *, fork: bool) -> None:
+    With `hosting` it is a code host: what that has to know besides, and the descriptors that it is handed. `told` are then the
+    bytes of its snapshot or faults.
+    """
+
+    def __init__(
+        self, preload: Preload, settings: WorkerSettings, *, fork: bool = False,
+        hosting: tuple[Mapping[str, Any], tuple[int, ...]] | None = None,
+    ) -> None:  # fmt: skip
+        self.told = b""
+        self.status: int | None = None
         self.socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         _ends.add(self.socket)
         with far:
             if fork and preload.kit is not None:
                 self.pid = self._fork(far, preload.kit, settings)
             else:
-                self.pid = self._start(far, preload, settings)
+                self.pid = self._start(far, preload, settings, hosting)
         self.socket.setblocking(False)
 
     def _fork(self, far: socket.socket, kit: Kit, settings: WorkerSettings) -> int:
@@ -47,16 +58,23 @@ class Link:
             run_forked(far, kit, settings)
         return pid
 
-    def _start(self, far: socket.socket, preload: Preload, settings: WorkerSettings) -> int:
+    def _start(
+        self, far: socket.socket, preload: Preload, settings: WorkerSettings,
+        hosting: tuple[Mapping[str, Any], tuple[int, ...]] | None,
+    ) -> int:  # fmt: skip
+        more, handed = hosting or ({}, ())
         argument = {
             "control": far.fileno(),
             "path": sys.path,
             "loader": preload.loader,
             "arguments": preload.arguments,
             "settings": msgspec.to_builtins(settings),
+            **more,
         }
-        command = [sys.executable, "-m", "legato.worker", "nursery", json.dumps(argument)]
-        process = subprocess.Popen(command, pass_fds=(far.fileno(),), stdin=subprocess.DEVNULL, start_new_session=True)
+        role = "nursery" if hosting is None else "host"
+        command = [sys.executable, "-m", "legato.worker", role, json.dumps(argument)]
+        descriptors = (far.fileno(), *handed)
+        process = subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL, start_new_session=True)
         process.returncode = 0  # reaped by `close`
         return process.pid
 
@@ -75,13 +93,17 @@ class Link:
         events: list[tuple[Event, int, int, str]] = []
         while True:
             try:
-                body = self.socket.recv(MESSAGE_BYTES)
+                body, descriptors, _, _ = socket.recv_fds(self.socket, MESSAGE_BYTES, 1)
             except BlockingIOError:
                 return events, True
             except ConnectionError:  # it died with commands unread; what it had told before comes next, then nothing
                 continue
             if not body:
                 return events, False
+            for descriptor in descriptors:
+                with open(descriptor, "rb") as file:
+                    file.seek(0)
+                    self.told = file.read()
             events.append(decode_event(body))
 
     def close(self, patience_s: float = 10.0) -> None:
@@ -98,7 +120,10 @@ class Link:
 
     def _is_reaped(self) -> bool:
         try:
-            return os.waitpid(self.pid, os.WNOHANG)[0] != 0
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = status
+            return pid != 0
         except ChildProcessError:
             return True
 

@@ -15,6 +15,7 @@ from legato.terms.attempt import Answers, Begun, Order, Report
 from legato.terms.errors import Unreachable
 from legato.worker.capture import remove_session
 from legato.worker.lock import workers_left
+from legato.worker.nursery import Event
 from legato.worker.pipe import Frame, answers_frame, frame
 from legato.worker.preload import Preload, WorkerSettings
 from legato.worker.threads import fork_hazard
@@ -52,7 +53,7 @@ class ProcessExecutor:
         self._settings = WorkerSettings(str(logs), session, log_limit_bytes, lock=str(lock or ""))
         self._preload = preload
         self._owner = os.getpid()
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.EpollSelector()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector.register(self._bell, selectors.EVENT_READ, None)
         self._workers = workers
@@ -127,6 +128,10 @@ class ProcessExecutor:
             if self._ready or rung or wait_s <= 0:
                 reports, self._ready = self._ready, []
                 return reports
+
+    def fileno(self) -> int:
+        """Can be read when there is something for `poll` to take in."""
+        return self._selector.fileno()
 
     def wake(self) -> None:
         """Make `poll` return now."""
@@ -259,8 +264,10 @@ class ProcessExecutor:
             worker = next((each for each in self._crew() if each.number == number), None)
             if event == "broken":
                 self._lose_nursery()
-                raise Unreachable("worker-start", "no worker can be started", why=text, next="legato check")
+                self._give_up(Unreachable("worker-start", "no worker can be started", why=text, next="legato check"))
+                return
             if worker is None:
+                self._hear_host(event)
                 continue
             if event == "spawned":
                 worker.pid = value
@@ -287,14 +294,24 @@ class ProcessExecutor:
         self._stillborn += 1
         if self._stillborn >= _STILLBORN:
             self._stillborn = 0
-            raise Unreachable("worker-start", "workers die before they can work", why=why, next="legato doctor")
+            self._give_up(Unreachable("worker-start", "workers die before they can work", why=why, next="legato doctor"))
+
+    def _give_up(self, trouble: Unreachable) -> None:
+        """No worker can do anything."""
+        raise trouble
+
+    def _hear_host(self, event: Event) -> None:
+        """What is said of no worker: nothing, but by a code host."""
 
     # -- the nursery --
 
     def _connect(self, fork: bool) -> Link:
-        link = Link(self._preload, self._settings, fork=fork)
+        link = self._open_link(fork)
         self._selector.register(link.socket, selectors.EVENT_READ, link)
         return link
+
+    def _open_link(self, fork: bool) -> Link:
+        return Link(self._preload, self._settings, fork=fork)
 
     def _drop_link(self) -> None:
         if self._link is not None:

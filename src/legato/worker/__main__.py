@@ -1,4 +1,4 @@
-"""Entry of nurseries and workers that start as fresh interpreters: `python -m legato.worker ROLE JSON`."""
+"""Entry of nurseries, code hosts and workers that start as fresh interpreters: `python -m legato.worker ROLE JSON`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from legato.worker.threads import fork_hazard
 
 
 def main(role: str, text: str) -> None:
-    """Be a nursery or a worker; what it needs to know stands in the JSON."""
+    """Be a nursery, a code host or a worker; what it needs to know stands in the JSON."""
     argument = json.loads(text)
     sys.path[:] = argument["path"]
 
@@ -21,6 +21,10 @@ def main(role: str, text: str) -> None:
 
     if role == "nursery":
         run_fresh(socket.socket(fileno=argument["control"]), load, fork_hazard, argument)
+    if role == "host":
+        from legato.worker.host import run_host
+
+        run_host(socket.socket(fileno=argument["control"]), load, fork_hazard, argument)
     run_fresh_worker(load, argument)
 
 

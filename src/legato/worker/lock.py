@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 
 from legato.terms.errors import Unreachable
 
@@ -22,9 +23,12 @@ class WorkersLock:
     a nursery, its workers and what user code forked are all gone, however they went. Without a path it is always free.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, descriptor: int = -1) -> None:
         self.path = path
-        self._descriptor = -1
+        self._descriptor = descriptor
+        """One that was handed over: the lock is held already."""
+        if descriptor >= 0:
+            os.set_inheritable(descriptor, False)  # it had to be for the start; programs of user code get none
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -47,6 +51,14 @@ class WorkersLock:
             raise
         self._descriptor = descriptor
         return True
+
+    def wait(self) -> None:
+        """Take the lock; `Unreachable` (`workers-left`) if it cannot be had in time."""
+        until = time.monotonic() + PATIENCE_S
+        while not self.take():
+            if time.monotonic() > until:
+                raise workers_left(self.path)
+            time.sleep(STEP_S)
 
     def release(self) -> None:
         """Let go of it; it stays taken while another process has a copy."""

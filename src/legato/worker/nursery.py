@@ -25,6 +25,7 @@ from typing import Any, Literal, NoReturn
 
 import msgspec
 
+from legato.terms.errors import LegatoError
 from legato.worker import kin
 from legato.worker.duty import serve
 from legato.worker.lock import PATIENCE_S, STEP_S, WorkersLock
@@ -32,11 +33,13 @@ from legato.worker.preload import Kit, WorkerSettings
 from legato.worker.slate import Slate
 
 Verb = Literal["spawn", "kill"]
-Event = Literal["spawned", "exited", "failed", "barred", "broken"]
+Event = Literal["spawned", "exited", "failed", "barred", "broken", "loaded", "faulty"]
 _commands = msgspec.msgpack.Decoder(tuple[Verb, int])
 _events = msgspec.msgpack.Decoder(tuple[Event, int, int, str])
 _encode = msgspec.msgpack.Encoder().encode
 MESSAGE_BYTES = 1 << 16
+STALE = 75
+"""The exit code of a fresh worker that finds other code than its host has told of."""
 
 Spawn = Callable[[int, int, int, Iterable[int]], int]
 """Starts the worker of a number with a socket and a slate (descriptors), without those of others; its pid."""
@@ -50,7 +53,8 @@ def encode_command(verb: Verb, number: int) -> bytes:
 def encode_event(event: Event, number: int = 0, value: int = 0, text: str = "") -> bytes:
     """What a nursery tells: a worker's pid, its wait status when all it started is gone, or why one could not start.
 
-    `barred` means that workers of an earlier conductor are left.
+    `barred` means that workers of an earlier conductor are left. `loaded` and `faulty` are a code host's: they travel with the
+    descriptor of a file in memory, which holds the snapshot, or the faults.
     """
     return _encode((event, number, value, text))
 
@@ -159,6 +163,8 @@ class Nursery:
             if pid == 0:
                 return
             number = self._workers.pop(pid, None)
+            if os.waitstatus_to_exitcode(status) == STALE and number is not None:
+                raise LegatoError("code-changed", "the code that this process had loaded is no longer there")
             if number is not None:
                 self._dead.append((number, status))
 
@@ -178,33 +184,38 @@ def run_forked(control: socket.socket, kit: Kit, settings: WorkerSettings) -> No
         _forget_signals()
         os.setsid()
         gc.freeze()  # what is shared with all workers is never looked at by their garbage collectors
-        _forking(control, kit, settings).run()
+        _forking(control, kit, settings, WorkersLock(settings.lock)).run()
     except BaseException as error:
-        _break(control, error)
+        break_off(control, error)
     os._exit(0)
 
 
 def run_fresh(control: socket.socket, load: Callable[[], Kit], hazard: Callable[[], str], argument: Any) -> NoReturn:
-    """Be a nursery in an interpreter of its own: load the project and fork workers, or start fresh ones if that is unsafe."""
+    """Be a nursery in an interpreter of its own that loads the project."""
     try:
-        kit = load()
-        settings = msgspec.convert(argument["settings"], WorkerSettings)
-        if hazard():
-            lock = WorkersLock(settings.lock)
-            Nursery(control, lambda *args: _start_worker(argument, lock, *args), lock).run()
-        else:
-            gc.freeze()
-            _forking(control, kit, settings).run()
+        live(control, load(), hazard, argument)
     except BaseException as error:
-        _break(control, error)
+        break_off(control, error)
     os._exit(0)
 
 
-def _forking(control: socket.socket, kit: Kit, settings: WorkerSettings) -> Nursery:
-    return Nursery(control, lambda *args: _fork_worker(control, kit, settings, *args), WorkersLock(settings.lock))
+def live(control: socket.socket, kit: Kit, hazard: Callable[[], str], argument: Any) -> None:
+    """Serve with a kit that was loaded here: fork workers, or start fresh ones if that is unsafe."""
+    settings = msgspec.convert(argument["settings"], WorkerSettings)
+    lock = WorkersLock(settings.lock, argument.get("lock", -1))
+    if hazard():
+        Nursery(control, lambda *args: _start_worker(argument, lock, *args), lock).run()
+    else:
+        gc.freeze()
+        _forking(control, kit, settings, lock).run()
 
 
-def _break(control: socket.socket, error: BaseException) -> NoReturn:
+def _forking(control: socket.socket, kit: Kit, settings: WorkerSettings, lock: WorkersLock) -> Nursery:
+    return Nursery(control, lambda *args: _fork_worker(control, kit, settings, *args), lock)
+
+
+def break_off(control: socket.socket, error: BaseException) -> NoReturn:
+    """Tell what went wrong, and end with all that was started here."""
     import traceback
 
     text = "".join(traceback.format_exception(error))[-8000:]
@@ -251,6 +262,8 @@ def run_fresh_worker(load: Callable[[], Kit], argument: dict[str, Any]) -> NoRet
     for fd in argument["kept"]:
         os.set_inheritable(fd, False)  # it had to be for this start; programs of user code get none of them
     kit = load()
+    if kit.source != argument.get("source", kit.source):
+        os._exit(STALE)
     settings = msgspec.convert(argument["settings"], WorkerSettings)
     serve(kit, settings, argument["number"], socket.socket(fileno=argument["socket"]), Slate(argument["slate"]))
 

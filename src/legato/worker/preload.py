@@ -19,7 +19,8 @@ from legato.ports.storage import Storage
 class Kit:
     """A loaded project, ready to work on. `open_storages` is called in each worker, after the fork.
 
-    `storage` names the one for nodes that name none; `root` is the project's folder, below which files are the user's.
+    `storage` names the one for nodes that name none; `root` is the project's folder, below which files are the user's; `source`
+    is a fingerprint of the files that were loaded.
     """
 
     project: Project
@@ -27,6 +28,7 @@ class Kit:
     open_storages: Callable[[], Mapping[str, Storage]]
     storage: str
     root: Path
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
