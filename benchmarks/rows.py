@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from benchmarks import triggers
 from benchmarks.measure import Result, at_least, at_most, project, python, time_command, time_run
 
 NOOP = """
@@ -297,6 +298,6 @@ def demo(size: float) -> Result:
 
 ROWS: dict[str, Row] = {
     "independent": independent, "chained": chained, "cold": cold, "import": importing, "plan": planning, "fan-out": fan_out,
-    "memory": memory, "history": history, "demo": demo, "in-turn": in_turn, "mapped": mapped, "short-calls": short_calls,
-    "long-calls": long_calls,
+    "memory": memory, "history": history, "triggers": triggers.passes, "demo": demo, "in-turn": in_turn, "mapped": mapped,
+    "short-calls": short_calls, "long-calls": long_calls,
 }  # fmt: skip

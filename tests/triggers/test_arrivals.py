@@ -208,6 +208,8 @@ def test_changed_code_asks_for_all_partitions(play):
     assert (change.node, change.what) == ("own", "code")
     assert after.tell(change).tell(change).told() == ["03-01 00:00 own@*"]
     assert list(changes(after.project, after.project)) == []
+    after.until("2026-03-02").tell(change)
+    assert after.told() == ["03-02 00:00 own@*"]
     assert after.tell(Changes("own", "contract", "x")).told() == []
 
 

@@ -56,7 +56,8 @@ OFFERS: dict[type[Moment], tuple[str, ...]] = {
 }  # fmt: skip
 """What an event fills of a flow's parameters, where they have these names."""
 
-_MOST_BUSINESS_DAYS = 23
+_MOST_BUSINESS_DAYS = 20
+"""Every calendar has months with so many."""
 _PATH = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\Z")
 _TOPIC = re.compile(r"[^\s\x00-\x1f\x7f]{1,200}\Z")
 

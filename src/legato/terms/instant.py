@@ -27,6 +27,11 @@ def to_datetime(instant: Instant) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)
 
 
+def iso(instant: Instant) -> str:
+    """The instant as text: `2026-11-21T06:00:00Z`."""
+    return to_datetime(instant).isoformat().replace("+00:00", "Z")
+
+
 def after(instant: Instant, seconds: float) -> Instant:
     """The instant so many seconds later."""
     return Instant(instant + round(seconds * 1_000_000))

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from legato.declare.moment import File, Metric
 from legato.declare.pattern import key_of_file, matches
 from legato.terms.codec import fingerprint
+from legato.terms.instant import iso
 from legato.triggers.events import Noted, RunClosed, TriggerPaused, TriggerResumed
 from legato.triggers.inputs import (
     Changes,
@@ -114,7 +115,8 @@ def take_changes(turn: Turn, changes: Changes) -> None:
         about = WHOLE if trigger.node.partitions is None else ALL
         return Hit(number, about, about)
 
-    tick = TickAt(key=f"{changes.what}:{changes.now}", at=turn.now, numbers={"what": changes.what})
+    # What is changed back is changed: the fingerprint alone would be known from before.
+    tick = TickAt(key=f"{changes.what}:{changes.now}:{iso(turn.now)}", at=turn.now, numbers={"what": changes.what})
     _tell(turn, [("changed", changes.node, changes.what)], find, tick)
 
 

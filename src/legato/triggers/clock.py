@@ -6,7 +6,7 @@ from heapq import heappop
 from typing import Any
 
 from legato.declare.moment import Timed
-from legato.terms.instant import Instant, to_datetime
+from legato.terms.instant import Instant, iso
 from legato.triggers.events import Noted, Skipped, SkipReason
 from legato.triggers.inputs import TimePassed
 from legato.triggers.keys import ALL, NONE, WHOLE, union
@@ -31,11 +31,6 @@ def decide_due(turn: Turn, passed: TimePassed) -> None:
             trigger.due = None
             _Pass(turn, trigger).decide()
             state.arm(trigger)
-
-
-def iso(at: Instant) -> str:
-    """An instant as keys hold it: `2026-11-21T06:00:00Z`."""
-    return to_datetime(at).isoformat().replace("+00:00", "Z")
 
 
 class _Pass:

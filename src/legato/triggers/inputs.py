@@ -63,7 +63,7 @@ class MetricSeen(Struct, frozen=True):
 
 
 class Changes(Struct, frozen=True):
-    """A node is not what it was in the version of the project before; `now` is the new fingerprint."""
+    """A node is not what it was in the version of the project before; `now` is its new fingerprint. Told once for each change."""
 
     node: str
     what: Aspect
