@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
+
+NOOP = """
+@lg.task(partitions=lg.static([f"k{{number:07}}" for number in range({count})]))
+def noop() -> None:
+    return None
+"""
+"""So many independent tasks that do nothing."""
 
 
 class Result(Struct, frozen=True):
@@ -61,6 +69,29 @@ def time_run(folder: Path, *, executor: str, workers: int = 2, selection: str = 
         seconds = time.perf_counter() - started[0]
     assert state is not None
     assert state.ended == "succeeded", state.ended
+    return seconds
+
+
+def run_once(folder: Path, selection: str = "") -> tuple[float, float]:
+    """Seconds of a run on two workers in a process of its own, and the bytes that it added to that process, which conducts."""
+    command = [sys.executable, "-m", "benchmarks.run_once", str(folder), selection]
+    seconds, held = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return float(seconds), float(held)
+
+
+def time_commits(folder: Path, count: int) -> float:
+    """Seconds of so many commits of one small row, synced to disk one by one."""
+    file = folder / "floor.db"
+    file.unlink(missing_ok=True)
+    db = sqlite3.connect(file, isolation_level=None)
+    db.executescript("pragma journal_mode=wal; pragma synchronous=full; create table row (id integer primary key, body blob)")
+    start = time.perf_counter()
+    for _ in range(count):
+        db.execute("begin immediate")
+        db.execute("insert into row (body) values (?)", (b"x" * 60,))
+        db.execute("commit")
+    seconds = time.perf_counter() - start
+    db.close()
     return seconds
 
 

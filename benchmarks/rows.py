@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -12,14 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks import triggers
-from benchmarks.measure import Result, at_least, at_most, project, python, time_command, time_run
-
-NOOP = """
-@lg.task(partitions=lg.static([f"k{{number:07}}" for number in range({count})]))
-def noop() -> None:
-    return None
-"""
+from benchmarks import flows, triggers
+from benchmarks.measure import NOOP, Result, at_least, at_most, project, python, run_once, time_command, time_commits, time_run
 
 Row = Callable[[float], Result]
 
@@ -54,7 +47,7 @@ def chained(size: float) -> Result:
     ours, floor = [], []
     with project(code) as folder:
         for _ in range(3):
-            floor.append(_commits(folder, count))
+            floor.append(time_commits(folder, count))
             shutil.rmtree(folder / ".legato", ignore_errors=True)
             ours.append(time_run(folder, executor="inline"))
     ratio = min(ours) / min(floor)
@@ -62,22 +55,6 @@ def chained(size: float) -> Result:
         f"{count:,} chained no-op tasks, inline", f"{min(ours) / count * 1e3:.2f} ms a task",
         f"{min(floor) / count * 1e3:.2f} ms (a commit)", f"{ratio:.2f} x", "at most 3 x", at_most(ratio, 3.0),
     )  # fmt: skip
-
-
-def _commits(folder: Path, count: int) -> float:
-    """Seconds of so many commits of one small row, synced to disk one by one."""
-    file = folder / "floor.db"
-    file.unlink(missing_ok=True)
-    db = sqlite3.connect(file, isolation_level=None)
-    db.executescript("pragma journal_mode=wal; pragma synchronous=full; create table row (id integer primary key, body blob)")
-    start = time.perf_counter()
-    for _ in range(count):
-        db.execute("begin immediate")
-        db.execute("insert into row (body) values (?)", (b"x" * 60,))
-        db.execute("commit")
-    seconds = time.perf_counter() - start
-    db.close()
-    return seconds
 
 
 def cold(size: float) -> Result:
@@ -156,11 +133,8 @@ def memory(size: float) -> Result:
 def _fan(count: int) -> tuple[float, float]:
     """Steps a second, and bytes held by the conductor more than before the run was planned."""
     with project(NOOP.format(count=count)) as folder:
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.fan_once", str(folder)], check=True, capture_output=True, text=True
-        )  # fmt: skip
-    seconds, held = done.stdout.split()
-    return count / float(seconds), float(held)
+        seconds, held = run_once(folder)
+    return count / seconds, held
 
 
 def history(size: float) -> Result:
@@ -179,96 +153,6 @@ def history(size: float) -> Result:
     return Result(
         f"history of {past:,} finished steps: rate", f"{max(full):,.0f} tasks/s", f"{max(empty):,.0f} tasks/s (empty store)",
         f"{ratio:.2f} x", "0.9 to 1.1 x", at_least(ratio, 0.9),
-    )  # fmt: skip
-
-
-FLOWS = """
-@lg.task
-def noop(number: int = 0) -> None:
-    return None
-
-@lg.task
-def fibonacci(number: int) -> int:
-    return number if number < 2 else bare(number - 1) + bare(number - 2)
-
-def bare(number):
-    return number if number < 2 else bare(number - 1) + bare(number - 2)
-
-@lg.flow
-def in_turn() -> None:
-    for number in range({count}):
-        noop(number)
-
-@lg.flow
-def mapped() -> None:
-    noop.map(range({count}))
-
-@lg.flow
-def small() -> None:
-    for _ in range(40):
-        fibonacci(10)
-
-@lg.flow
-def large() -> None:
-    for _ in range(10):
-        fibonacci({large})
-"""
-
-
-def in_turn(size: float) -> Result:
-    """1,000 sequential tasks of one flow, durable, beside one SQLite commit a task."""
-    count = 1_000
-    ours, floor = [], []
-    for _ in range(3):
-        with project(FLOWS.format(count=count, large=20)) as folder:
-            floor.append(_commits(folder, count))
-            ours.append(time_run(folder, executor="process", selection="in_turn"))
-    ratio = min(ours) / min(floor)
-    return Result(
-        f"{count:,} sequential tasks of one flow", f"{min(ours) / count * 1e3:.2f} ms a task",
-        f"{min(floor) / count * 1e3:.2f} ms (a commit)", f"{ratio:.2f} x", "at most 3 x", at_most(ratio, 3.0),
-    )  # fmt: skip
-
-
-def mapped(size: float) -> Result:
-    """A map over 10,000 items in a flow, beside 10,000 planned steps."""
-    count = 10_000
-    ours, floor = [], []
-    for _ in range(3):
-        with project(FLOWS.format(count=count, large=20)) as folder, project(NOOP.format(count=count)) as planned:
-            floor.append(count / time_run(planned, executor="process"))
-            ours.append(count / time_run(folder, executor="process", selection="mapped"))
-    ratio = max(ours) / max(floor)
-    return Result(
-        f"map over {count:,} items in a flow", f"{max(ours):,.0f} items/s", f"{max(floor):,.0f} steps/s (planned)",
-        f"{ratio:.2f} x", "at least 0.8 x", at_least(ratio, 0.8),
-    )  # fmt: skip
-
-
-def short_calls(size: float) -> Result:
-    """40 sequential calls of fibonacci(10) in a flow, each durable: the whole run."""
-    with project(FLOWS.format(count=1, large=20)) as folder:
-        ours = min(time_run(folder, executor="process", selection="small") for _ in range(5))
-    return Result(
-        "40 x fibonacci(10) in a flow", f"{ours * 1e3:.0f} ms", "-", f"{ours * 1e3:.0f} ms", "under 50 ms", at_most(ours, 0.05)
-    )
-
-
-def long_calls(size: float) -> Result:
-    """10 sequential calls of fibonacci(33) in a flow, beside the same in a bare loop: what durability adds."""
-    number = 33 if size >= 1 else 26
-    code = FLOWS.format(count=1, large=number)
-    with project(code) as folder:
-        loop = f"import sys; sys.path.insert(0, {str(folder)!r}); import pipeline, time; start = time.perf_counter(); "
-        loop += f"[pipeline.bare({number}) for _ in range(10)]; print(time.perf_counter() - start)"
-        floor, ours = [], []
-        for _ in range(2):
-            floor.append(float(subprocess.run([sys.executable, "-c", loop], capture_output=True, check=True).stdout))
-            ours.append(time_run(folder, executor="process", selection="large"))
-    ratio = min(ours) / min(floor)
-    return Result(
-        f"10 x fibonacci({number}) in a flow", f"{min(ours):.2f} s", f"{min(floor):.2f} s (bare loop)",
-        f"{(ratio - 1) * 100:+.1f} %", "at most +1 %", at_most(ratio, 1.01),
     )  # fmt: skip
 
 
@@ -298,6 +182,7 @@ def demo(size: float) -> Result:
 
 ROWS: dict[str, Row] = {
     "independent": independent, "chained": chained, "cold": cold, "import": importing, "plan": planning, "fan-out": fan_out,
-    "memory": memory, "history": history, "triggers": triggers.passes, "demo": demo, "in-turn": in_turn, "mapped": mapped,
-    "short-calls": short_calls, "long-calls": long_calls,
+    "memory": memory, "history": history, "triggers": triggers.passes, "demo": demo, "in-turn": flows.in_turn,
+    "mapped": flows.mapped, "map-large": flows.map_large, "map-memory": flows.map_memory, "asleep": flows.asleep,
+    "short-calls": flows.short_calls, "long-calls": flows.long_calls,
 }  # fmt: skip

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from legato.declare.calling import Future, TaskFailed
 from legato.declare.draft import Site
@@ -23,6 +27,7 @@ from legato.terms.errors import LegatoError
 from legato.terms.fact import Error
 from legato.worker.arguments import Arguments, Bound
 from legato.worker.inputs import Inputs
+from legato.worker.numbers import Numbers
 from legato.worker.outcome import exception_of, find_class
 from legato.worker.resources import Resources
 from legato.worker.row import Row
@@ -259,6 +264,24 @@ def test_what_was_drawn_is_called_when_the_next_item_raises() -> None:
     with pytest.raises(LookupError):
         begun.window.go_on()
     assert begun.made == list(range(CHUNK + 3))
+
+
+# -- numbers --
+
+
+@given(st.lists(st.integers(0, 5_000), max_size=3_000))
+def test_equal_calls_are_numbered(calls: list[int]) -> None:
+    numbers, met = Numbers(), Counter[int]()
+    for call in calls:
+        assert numbers.next(call.to_bytes(16, "little")) == met[call]
+        met[call] += 1
+
+
+def test_many_calls_are_all_told_apart() -> None:
+    numbers = Numbers()
+    digests = [blake2b(b"%d" % number, digest_size=16).digest() for number in range(20_000)]
+    assert {numbers.next(digest) for digest in digests} == {0}
+    assert {numbers.next(digest) for digest in digests} == {1}
 
 
 # -- rows: many calls at once --

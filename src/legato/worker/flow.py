@@ -19,6 +19,7 @@ from legato.worker.arguments import Arguments, Bound, Shape
 from legato.worker.failure import Refused
 from legato.worker.line import Line, Taken
 from legato.worker.loop import Loop
+from legato.worker.numbers import Numbers
 from legato.worker.outcome import Outcomes, exception_of
 from legato.worker.pending import Awaited, Pending
 from legato.worker.pump import GRACE_S, Pump
@@ -56,8 +57,7 @@ class Flow:
         self._arguments, self._outcomes = arguments, outcomes
         self._pump = Pump(self, line)
         self._thread = threading.get_ident()
-        self._met: set[int] = set()
-        self._repeats: dict[int, int] = {}
+        self._numbers = Numbers()
         self._names: set[str] = set()
         self._calls: list[Call] = []
         self._unsent = self._made = 0
@@ -205,12 +205,8 @@ class Flow:
             self.send()
 
     def _numbered(self, digest: bytes) -> bytes:
-        short = int.from_bytes(digest[:7], "little")
-        if short not in self._met:
-            self._met.add(short)
-            return digest
-        self._repeats[short] = number = self._repeats.get(short, 0) + 1
-        return b"%b-%d" % (digest, number)
+        number = self._numbers.next(digest)
+        return b"%b-%d" % (digest, number) if number else digest
 
     def _named(self, name: str) -> bytes:
         if not isinstance(name, str) or not name or name in self._names:

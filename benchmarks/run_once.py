@@ -13,8 +13,8 @@ from legato.wiring import open_workspace
 workspace = open_workspace(Path(sys.argv[1]), executor="process", workers=2)
 with session(workspace, "benchmark") as opened:
     gc.collect()
-    before, started = resident_bytes(), []
-    _, state = run(opened, Request(), lambda *_: started.append(time.perf_counter()))
+    before, started = resident_bytes(), list[float]()
+    _, state = run(opened, Request(sys.argv[2]), lambda *_: started.append(time.perf_counter()))
     seconds = time.perf_counter() - started[0]
     assert state is not None
     assert state.ended == "succeeded"

@@ -1,0 +1,180 @@
+"""The rows of flows: calls one after the other, maps, and flows that sleep."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.measure import NOOP, Result, at_least, at_most, project, run_once, time_commits, time_run
+from benchmarks.tree import watch
+from legato.executors.process import RETIRE_S
+
+CODE = """
+import time
+from pathlib import Path
+
+@lg.task
+def noop(number: int = 0) -> None:
+    return None
+
+@lg.task
+def fibonacci(number: int) -> int:
+    return number if number < 2 else bare(number - 1) + bare(number - 2)
+
+def bare(number):
+    return number if number < 2 else bare(number - 1) + bare(number - 2)
+
+def resident_pages():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+@lg.flow
+def in_turn() -> None:
+    for number in range({count}):
+        noop(number)
+
+@lg.flow
+def mapped() -> None:
+    before = resident_pages()
+    noop.map(range({count}))
+    Path("grown.txt").write_text(str(resident_pages() - before))
+
+@lg.flow
+def small() -> None:
+    for _ in range(40):
+        fibonacci(10)
+
+@lg.flow
+def large() -> None:
+    for _ in range(10):
+        fibonacci({large})
+
+@lg.flow
+def nap(number: int) -> float:
+    lg.sleep({asleep_s})
+    return time.time()
+
+@lg.flow
+def naps() -> None:
+    nap.map(range({count}))
+"""
+_PAGE_BYTES = 4096
+ASLEEP_S = 15
+
+
+def code(*, count: int = 1, large: int = 20) -> str:
+    """The project's module, with so many calls."""
+    return CODE.format(count=count, large=large, asleep_s=ASLEEP_S)
+
+
+def in_turn(size: float) -> Result:
+    """1,000 sequential tasks of one flow, durable, beside one SQLite commit a task."""
+    count = 1_000
+    ours, floor = [], []
+    for _ in range(3):
+        with project(code(count=count)) as folder:
+            floor.append(time_commits(folder, count))
+            ours.append(time_run(folder, executor="process", selection="in_turn"))
+    ratio = min(ours) / min(floor)
+    return Result(
+        f"{count:,} sequential tasks of one flow", f"{min(ours) / count * 1e3:.2f} ms a task",
+        f"{min(floor) / count * 1e3:.2f} ms (a commit)", f"{ratio:.2f} x", "at most 3 x", at_most(ratio, 3.0),
+    )  # fmt: skip
+
+
+def mapped(size: float) -> Result:
+    """A map over 10,000 items in a flow, beside 10,000 planned steps."""
+    count = 10_000
+    ours, floor = [], []
+    for _ in range(3):
+        with project(code(count=count)) as folder, project(NOOP.format(count=count)) as planned:
+            floor.append(count / time_run(planned, executor="process"))
+            ours.append(count / time_run(folder, executor="process", selection="mapped"))
+    ratio = max(ours) / max(floor)
+    return Result(
+        f"map over {count:,} items in a flow", f"{max(ours):,.0f} items/s", f"{max(floor):,.0f} steps/s (planned)",
+        f"{ratio:.2f} x", "at least 0.8 x", at_least(ratio, 0.8),
+    )  # fmt: skip
+
+
+def map_large(size: float) -> Result:
+    """A map over 100,000 items, beside one over 10,000: the rate holds."""
+    few, many = int(10_000 * size), int(100_000 * size)
+    floor, ours = (max(_map(count)[0] for _ in range(2)) for count in (few, many))
+    ratio = ours / floor
+    return Result(
+        f"map over {many:,} items: rate", f"{ours:,.0f} items/s", f"{floor:,.0f} items/s ({few:,} items)", f"{ratio:.2f} x",
+        "at least 0.8 x", at_least(ratio, 0.8),
+    )  # fmt: skip
+
+
+def map_memory(size: float) -> Result:
+    """Memory of a map, from 10,000 to 100,000 items: in the process that conducts, and in that of the flow."""
+    few, many = 10_000, max(50_000, int(100_000 * size))
+    low, high = _map(few), _map(many)
+    conductor, flow = ((high[at] - low[at]) / (many - few) for at in (1, 2))
+    return Result(
+        f"map over {many:,} items: memory", f"{conductor:.0f} bytes an item", f"{flow:.0f} bytes in the flow's process",
+        f"{conductor:.0f} bytes", "under 500 bytes; 100 in the flow", max(at_most(conductor, 500.0), at_most(flow, 100.0)),
+    )  # fmt: skip
+
+
+def _map(count: int) -> tuple[float, float, float]:
+    """Items a second, bytes that the conductor holds more than before, and bytes that the flow's process does."""
+    with project(code(count=count)) as folder:
+        seconds, held = run_once(folder, "mapped")
+        grown = int((folder / "grown.txt").read_text()) * _PAGE_BYTES
+    return count / seconds, held, grown
+
+
+def asleep(size: float) -> Result:
+    """1,000 flows that sleep: memory and processor time of all processes meanwhile, and how late they wake."""
+    count = 1_000
+    with project(code(count=count)) as folder:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.asleep_once", str(folder), str(count)], stdout=subprocess.PIPE, text=True
+        )  # fmt: skip
+        assert process.stdout is not None
+        first_wakes = float(process.stdout.readline())
+        time.sleep(RETIRE_S + 0.5)  # the last worker for flows is kept for so long
+        seen = watch(process.pid, min(5.0, first_wakes - time.time() - 0.5))
+        late_s = float(process.stdout.readline())
+        assert process.wait() == 0
+    share = seen.cpu_s / seen.seconds
+    mb = seen.size_bytes / 1e6
+    return Result(
+        f"{count:,} flows that sleep", f"{mb:.0f} MB, {share * 100:.1f} % of a core", "-", f"{late_s:.2f} s late",
+        "200 MB, 1 % of a core, 1 s late", max(at_most(mb, 200.0), at_most(share, 0.01), at_most(late_s, 1.0)),
+    )  # fmt: skip
+
+
+def short_calls(size: float) -> Result:
+    """40 sequential calls of fibonacci(10) in a flow, each durable: the whole run."""
+    with project(code()) as folder:
+        ours = min(time_run(folder, executor="process", selection="small") for _ in range(5))
+    return Result(
+        "40 x fibonacci(10) in a flow", f"{ours * 1e3:.0f} ms", "-", f"{ours * 1e3:.0f} ms", "under 50 ms", at_most(ours, 0.05)
+    )
+
+
+def long_calls(size: float) -> Result:
+    """10 sequential calls of fibonacci(33) in a flow, beside the same in a bare loop: what durability adds."""
+    number = 33 if size >= 1 else 26
+    with project(code(large=number)) as folder:
+        floor, ours = [], []
+        for _ in range(2):
+            floor.append(_bare(folder, number))
+            ours.append(time_run(folder, executor="process", selection="large"))
+    ratio = min(ours) / min(floor)
+    return Result(
+        f"10 x fibonacci({number}) in a flow", f"{min(ours):.2f} s", f"{min(floor):.2f} s (bare loop)",
+        f"{(ratio - 1) * 100:+.1f} %", "at most +1 %", at_most(ratio, 1.01),
+    )  # fmt: skip
+
+
+def _bare(folder: Path, number: int) -> float:
+    """Seconds of the same calls in a loop of plain Python."""
+    loop = f"import sys; sys.path.insert(0, {str(folder)!r}); import pipeline, time; start = time.perf_counter(); "
+    loop += f"[pipeline.bare({number}) for _ in range(10)]; print(time.perf_counter() - start)"
+    return float(subprocess.run([sys.executable, "-c", loop], capture_output=True, check=True).stdout)
