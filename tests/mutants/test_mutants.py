@@ -5,15 +5,19 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import pytest
+import test_changed_code
+import test_reuse
 from marks import RINGS_OF, Mutant
 from scene import Scene
 from test_flow import Stage
 from test_flow_worlds import CONSTRUCTS, gather
+from test_repeated_flows import repeat
 from test_writes import run_world
 
+from legato.plan.records import Reused
 from legato.testing.flow_world import play_flows
 from legato.testing.world import MemorySite, play
 
@@ -30,7 +34,7 @@ KERNEL = (
     "test_facts",
     "test_flow",
 )
-SUBJECTS = ("of_records", "of_tries", "of_pools", "of_control", "of_flows")
+SUBJECTS = ("of_records", "of_tries", "of_pools", "of_control", "of_flows", "of_reuse")
 SEEDS = range(150)
 DEATHS = [(seed, point) for seed in range(6) for point in range(0, 60, 4)]
 
@@ -98,7 +102,36 @@ def gathers() -> None:
         gather(seed)
 
 
-RINGS = {ring.__name__: ring for ring in (kernel, worlds, deaths, conductors, flows, gathers)}
+def edits() -> None:
+    """The kernel's cases of changed code and of reused results."""
+    for name, case in [*vars(test_changed_code).items(), *vars(test_reuse).items()]:
+        if not name.startswith("test_"):
+            continue
+        made: list[Stage] = []
+        match list(inspect.signature(case).parameters):
+            case []:
+                case()
+            case ["stage"]:
+                made.append(test_changed_code.Edited())
+                case(made[0])
+            case ["repeat"]:
+                case(partial(_begin, made))
+        for stage in made:
+            stage.replay()
+
+
+def _begin(made: list[Stage], *reused: Reused) -> Stage:
+    made.append(test_reuse.Repeating(*reused))
+    return made[-1]
+
+
+def repeats() -> None:
+    """Random programs, repeated from a random call."""
+    for seed in range(60):
+        repeat(seed)
+
+
+RINGS = {ring.__name__: ring for ring in (kernel, worlds, deaths, conductors, flows, gathers, edits, repeats)}
 for _subject in SUBJECTS:
     importlib.import_module(_subject)
 

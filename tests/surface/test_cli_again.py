@@ -285,6 +285,16 @@ def test_a_repeated_run_that_failed_is_resumed_with_what_it_reused(site: Path) -
     assert made(site) == ["book 20", "book 30", "leads 60"]
 
 
+def test_a_run_that_went_on_with_other_code_is_repeated(site: Path) -> None:
+    edit(site, "    return lead * 10 * factor", "    assert lead != 3\n    return lead * 10 * factor")
+    assert legato(site, "run", "leads").returncode == 1
+    edit(site, "    assert lead != 3\n", "")
+    assert legato(site, "resume").returncode == 0
+    assert made(site)[-3:] == ["rate 3", "book 30", "leads 60"]
+    run(site, "--from", "book#3", "last")
+    assert made(site) == ["book 30", "leads 60"], "in the order in which they were first made"
+
+
 def test_large_values_are_read_from_the_run_that_made_them(site: Path) -> None:
     first = run(site, "large")
     second = run(site, "--from", "rate", first)

@@ -59,10 +59,11 @@ class RepeatWitness(FlowWitness):
         super()._saw_end(run, event)
         self.done[run] = mine
 
-    def _saw_started(self, run, event):
-        super()._saw_started(run, event)
-        if taken := [step for step in event.steps if (run, step) in self.reused]:
-            self.refuse(f"steps {taken} of run {run} are made, but were to be reused")
+    def _saw_event(self, run, event):
+        super()._saw_event(run, event)
+        steps = event.steps if isinstance(event, ev.AttemptsStarted) else [event.step] if isinstance(event, ev.StepUndone) else []
+        if taken := [step for step in steps if (run, step) in self.reused]:
+            self.refuse(f"steps {taken} of run {run} are to be reused, but {type(event).__name__}")
 
 
 class RepeatedWorld(FlowWorld):
