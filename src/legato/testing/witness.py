@@ -78,6 +78,8 @@ class Witness:
         match event:
             case ev.AttemptsStarted():
                 self._saw_start(run, event)
+            case ev.AttemptBegun():
+                self.first.setdefault((run, event.step), event.at)
             case ev.StepSucceeded():
                 self._saw_word(run, event.step, event.token)
                 if event.step in done:
