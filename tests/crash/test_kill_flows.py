@@ -15,13 +15,10 @@ from pathlib import Path
 import msgspec
 import pytest
 from processes import kill_all, tree_of, wait_until_gone
+from records import newest
 
 import legato as lg
-from legato.kernel.events import StepSucceeded, decode
 from legato.kernel.state import RunState
-from legato.runtime.conductor import read_state
-from legato.stores.sqlite import SqliteStore
-from legato.terms.errors import NotFound
 
 PIPELINE = '''
 import os, time
@@ -82,22 +79,6 @@ def leads(count: int = 15) -> int:
 RESULT = sum(10 * lead for lead in range(15)) + 1 + 5
 
 
-def _state(folder: Path) -> tuple[RunState | None, Counter[int]]:
-    """The newest run as it is on record, and how often each step's success is."""
-    try:
-        store = SqliteStore(folder / ".legato" / "state.db", read_only=True)
-        runs = store.runs(limit=1)
-    except NotFound:
-        return None, Counter()
-    if not runs:
-        store.close()
-        return None, Counter()
-    state = read_state(store, runs[0].id)
-    events = [decode(body) for _, body in store.events(runs[0].id)]
-    store.close()
-    return state, Counter(event.step for event in events if isinstance(event, StepSucceeded))
-
-
 def _seen(state: RunState, done: Counter[int]) -> set[str]:
     """The steps on record, as the witness would name them (polls are all alike, so they are counted elsewhere)."""
     values = {"fetch": lambda index: 15, "enrich": lambda index: msgspec.msgpack.decode(state.values[index]) // 10}
@@ -120,7 +101,7 @@ def _round(folder: Path, seed: int) -> None:
         _, said = process.communicate(timeout=30)
         assert process.returncode in (0, -signal.SIGKILL), f"seed {seed}: {said.decode()}"
         wait_until_gone(pid for pid in tree if pid != process.pid)
-        state, _ = _state(folder)
+        state, _ = newest(folder)
         if state is not None:
             command = ["resume"]
             if state.ended is not None:
@@ -129,14 +110,14 @@ def _round(folder: Path, seed: int) -> None:
 
 
 def _finish(folder: Path, command: list[str], env: dict[str, str], seed: int) -> None:
-    state, done = _state(folder)
+    state, done = newest(folder)
     witness = folder / "witness.txt"
     before = len(witness.read_text().splitlines()) if witness.exists() else 0
     if state is None or state.ended is None:
         finished = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
         assert finished.returncode == 0, f"seed {seed}: {finished.stdout}\n{finished.stderr}"
     after = witness.read_text().splitlines()[before:]
-    ended, counts = _state(folder)
+    ended, counts = newest(folder)
     assert ended is not None
     assert ended.ended == "succeeded", f"seed {seed}"
     assert set(counts.values()) == {1}, f"seed {seed}: on record twice"
