@@ -12,7 +12,7 @@ import legato.stores.sqlite as adapter
 from legato.stores.statements import load, migrations, parse
 from legato.stores.survey import file_system_of, has_wal_reset_bug
 
-GROWING = ("run", "plan", "event", "version", "head", "dynamic_key", "audit")
+GROWING = ("run", "plan", "event", "version", "head", "dynamic_key", "audit", "decision")
 
 
 @pytest.fixture(scope="module")

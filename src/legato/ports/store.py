@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from legato.ports.access import AccessChange, Audit, Token, User
+from legato.ports.decisions import Decided, Ticking
 from legato.terms.attempt import Ref
 from legato.terms.fact import Column, Verdict
 from legato.terms.instant import Instant
@@ -143,11 +144,20 @@ class Store(Protocol):
 
     def accept(self, run: Run, plan: bytes, events: Sequence[bytes], audit: Sequence[Audit] = ()) -> None:
         """Record a run with its plan and first events, and who asked for it; a `LegatoError` (`run-taken`, `request-taken`) if
-        its id or its key was accepted before."""
+        its id or its key was accepted before. A decision that waits for a run of this key (its trigger, a slash, its own key)
+        has it from then on."""
         ...
 
     def commit(self, commits: Sequence[Commit]) -> None:
         """Record what was decided, for one or more runs, in one transaction."""
+        ...
+
+    def tick(self, ticking: Ticking) -> None:
+        """Record what triggers decided, in one transaction. A decision that is there already (by trigger and key) stays."""
+        ...
+
+    def give_up(self, trigger: str, key: str, note: str) -> None:
+        """A decision that fired will not become a run; `note` says why."""
         ...
 
     def change_access(self, change: AccessChange) -> None:
@@ -217,6 +227,26 @@ class Store(Protocol):
 
     def starts(self) -> list[Start]:
         """What rates counted last, in the order in which it ceases to count; some may count no longer."""
+        ...
+
+    def decision(self, trigger: str, key: str) -> Decided | None:
+        """What was decided of this tick."""
+        ...
+
+    def decisions(self, trigger: str | None = None, *, limit: int = 50, before: int = 0) -> list[tuple[int, Decided]]:
+        """Decisions of one trigger, or of all, newest first, each with its number (for paging)."""
+        ...
+
+    def waiting_decisions(self, limit: int = 1_000) -> list[Decided]:
+        """Decisions that fired and have no run yet, oldest first."""
+        ...
+
+    def kept_triggers(self) -> dict[str, bytes]:
+        """What is kept of each trigger, by name."""
+        ...
+
+    def heard(self) -> int:
+        """Up to which event of the runs the triggers have heard."""
         ...
 
     def dynamic_keys(self, name: str) -> list[str]:

@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from legato.ports.access import AccessChange, Audit, Token, User
+from legato.ports.decisions import Decided, Ticking
 from legato.ports.store import Commit, Head, Run, RunState, Start, Trouble, Version
 from legato.stores import faults
-from legato.stores.rows import access_rows, audit_rows, event_rows, rows_of, run_row
+from legato.stores.rows import access_rows, audit_rows, event_rows, rows_of, run_row, ticking_rows
 from legato.terms.codec import unpack
 from legato.terms.errors import LegatoError
 from legato.terms.instant import Instant
@@ -46,6 +49,9 @@ class MemoryDisk:
         self.users: dict[str, bytes] = {}
         self.tokens: dict[str, bytes] = {}
         self.audits: list[bytes] = []
+        self.decisions: dict[tuple[str, str], tuple[int, Decided]] = {}
+        self.kept: dict[str, bytes] = {}
+        self.heard = 0
 
     def number(self, run_id: str) -> int:
         """The run's place in the order of acceptance."""
@@ -113,6 +119,25 @@ class MemoryDisk:
     def delete_token(self, digest: str) -> None:
         self.tokens.pop(digest, None)
 
+    def add_decision(self, trigger: str, key: str, waits: int, run: str, note: str, body: bytes) -> None:
+        made = Decided(trigger=trigger, key=key, body=bytes(body), waits=bool(waits), run=run, note=note)
+        self.decisions.setdefault((trigger, key), (len(self.decisions) + 1, made))
+
+    def keep_trigger(self, trigger: str, body: bytes) -> None:
+        self.kept[trigger] = body
+
+    def hear(self, number: int) -> None:
+        self.heard = number
+
+    def settle_decision(self, run: str, request: str) -> None:
+        for trigger, key in [each for each in self.decisions if "/".join(each) == request]:
+            self.change_waiting(trigger, key, run=run)
+
+    def change_waiting(self, trigger: str, key: str, **change: str) -> None:
+        number, made = self.decisions.get((trigger, key), (0, None))
+        if made is not None and made.waits:
+            self.decisions[trigger, key] = number, replace(made, waits=False, **change)
+
     def add_audit(self, body: bytes) -> None:
         self.audits.append(body)
 
@@ -152,6 +177,20 @@ class MemoryStore:
                 disk.insert_event(*row)
             for row in audit_rows(audit):
                 disk.add_audit(*row)
+            if run.key:
+                disk.settle_decision(run.id, run.key)
+
+    def tick(self, ticking: Ticking) -> None:
+        """Record what triggers decided; a decision that is there already stays."""
+        with self._transaction() as disk:
+            for name, rows in ticking_rows(ticking):
+                for row in rows:
+                    getattr(disk, name)(*row)
+
+    def give_up(self, trigger: str, key: str, note: str) -> None:
+        """A decision that fired will not become a run."""
+        with self._transaction() as disk:
+            disk.change_waiting(trigger, key, note=note)
 
     def commit(self, commits: Sequence[Commit]) -> None:
         """Record what was decided, for one or more runs, at once. A version named again is replaced in place."""
@@ -267,6 +306,33 @@ class MemoryStore:
         """What rates counted last, in the order in which it ceases to count."""
         with self.disk.lock:
             return [Start(*row) for row in sorted(self.disk.starts, key=lambda row: row[3])]
+
+    def decision(self, trigger: str, key: str) -> Decided | None:
+        """What was decided of this tick."""
+        with self.disk.lock:
+            found = self.disk.decisions.get((trigger, key))
+        return found[1] if found else None
+
+    def decisions(self, trigger: str | None = None, *, limit: int = 50, before: int = 0) -> list[tuple[int, Decided]]:
+        """Decisions newest first, each with its number; of one trigger, or of all."""
+        with self.disk.lock:
+            found = sorted(self.disk.decisions.values(), key=lambda each: -each[0])
+        return [each for each in found if trigger in (None, each[1].trigger) and each[0] < (before or each[0] + 1)][:limit]
+
+    def waiting_decisions(self, limit: int = 1_000) -> list[Decided]:
+        """Decisions that fired and have no run yet, oldest first."""
+        with self.disk.lock:
+            return [made for _, made in self.disk.decisions.values() if made.waits][:limit]
+
+    def kept_triggers(self) -> dict[str, bytes]:
+        """What is kept of each trigger, by name."""
+        with self.disk.lock:
+            return dict(self.disk.kept)
+
+    def heard(self) -> int:
+        """Up to which event of the runs the triggers have heard."""
+        with self.disk.lock:
+            return self.disk.heard
 
     def dynamic_keys(self, name: str) -> list[str]:
         """Keys of a dynamic partition set, oldest first."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from legato.ports.access import AccessChange, Audit
+from legato.ports.decisions import Decided, Ticking
 from legato.ports.store import Commit, Run
 from legato.terms.codec import pack
 
@@ -59,6 +60,22 @@ def access_rows(change: AccessChange) -> list[tuple[str, list[Row]]]:
         ("delete_token", [(digest,) for digest in change.revoked]),
         ("add_audit", audit_rows(change.audit)),
     ]
+
+
+def ticking_rows(ticking: Ticking) -> list[tuple[str, list[Row]]]:
+    """The statements of what triggers decided, with their rows."""
+    decided = [(each.trigger, each.key, int(each.waits), each.run, each.note, each.body) for each in ticking.decided]
+    return [
+        ("add_decision", decided),
+        ("keep_trigger", list(ticking.kept.items())),
+        ("hear", [] if ticking.heard is None else [(ticking.heard,)]),
+    ]
+
+
+def decided_of(row: Row) -> Decided:
+    """The decision in a row."""
+    trigger, key, body, waits, run, note = row
+    return Decided(trigger=trigger, key=key, body=body, waits=bool(waits), run=run, note=note)
 
 
 def audit_rows(told: Iterable[Audit]) -> list[Row]:

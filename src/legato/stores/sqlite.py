@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from legato.ports.access import AccessChange, Audit, Token, User
+from legato.ports.decisions import Decided, Ticking
 from legato.ports.store import Commit, Head, Run, RunState, Start, Trouble, Version
 from legato.stores import faults
 from legato.stores.lock import WriterLock
 from legato.stores.migrate import create, require_current, upgrade
-from legato.stores.rows import Row, access_rows, audit_rows, event_rows, rows_of, run_row
+from legato.stores.rows import Row, access_rows, audit_rows, decided_of, event_rows, rows_of, run_row, ticking_rows
 from legato.stores.statements import load
 from legato.terms.codec import unpack
 from legato.terms.errors import LegatoError
@@ -90,6 +91,20 @@ class SqliteStore:
             db.execute(SQL["insert_plan"], (number, zlib.compress(plan, 1)))
             db.executemany(SQL["insert_event"], event_rows(number, events))
             db.executemany(SQL["add_audit"], audit_rows(audit))
+            if run.key:
+                db.execute(SQL["settle_decision"], (run.id, run.key))
+
+    def tick(self, ticking: Ticking) -> None:
+        """Record what triggers decided; a decision that is there already stays."""
+        with self._transaction() as db:
+            for name, rows in ticking_rows(ticking):
+                if rows:
+                    db.executemany(SQL[name], rows)
+
+    def give_up(self, trigger: str, key: str, note: str) -> None:
+        """A decision that fired will not become a run."""
+        with self._transaction() as db:
+            db.execute(SQL["give_up_decision"], (note, trigger, key))
 
     def commit(self, commits: Sequence[Commit]) -> None:
         """Record what was decided, for one or more runs, in one transaction. A version named again is replaced in place."""
@@ -188,6 +203,30 @@ class SqliteStore:
     def starts(self) -> list[Start]:
         """What rates counted last, in the order in which it ceases to count."""
         return [Start(*row) for row in self._rows("starts")]
+
+    def decision(self, trigger: str, key: str) -> Decided | None:
+        """What was decided of this tick."""
+        rows = self._rows("decision", trigger, key)
+        return decided_of(rows[0]) if rows else None
+
+    def decisions(self, trigger: str | None = None, *, limit: int = 50, before: int = 0) -> list[tuple[int, Decided]]:
+        """Decisions newest first, each with its number; of one trigger, or of all."""
+        below = before or _NO_LIMIT
+        rows = self._rows("decisions", below, limit) if trigger is None else self._rows("decisions_of", trigger, below, limit)
+        return [(row[0], decided_of(row[1:])) for row in rows]
+
+    def waiting_decisions(self, limit: int = 1_000) -> list[Decided]:
+        """Decisions that fired and have no run yet, oldest first."""
+        return [decided_of(row) for row in self._rows("waiting_decisions", limit)]
+
+    def kept_triggers(self) -> dict[str, bytes]:
+        """What is kept of each trigger, by name."""
+        return dict(self._rows("kept_triggers"))
+
+    def heard(self) -> int:
+        """Up to which event of the runs the triggers have heard."""
+        number: int = self._rows("heard")[0][0]
+        return number
 
     def dynamic_keys(self, name: str) -> list[str]:
         """Keys of a dynamic partition set, oldest first."""

@@ -16,8 +16,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from legato.ports.access import AccessChange
+from legato.ports.decisions import Decided, Ticking
 from legato.ports.store import Commit, RunState, Start, Store
 from legato.terms.errors import LegatoError, NotFound, Unreachable
 from legato.terms.instant import Instant
@@ -221,6 +223,28 @@ class StoreContract:
         assert [(each.pool, each.at) for each in store.starts()] == [("api", 2), ("api", 11)]
         store.commit([Commit(run_id="r1")])
         assert len(store.starts()) == 2
+
+    def test_what_triggers_decide_is_kept_once(self, store: Store) -> None:
+        fired, late = (Decided(trigger="daily", key=key, body=b"f", waits=True) for key in ("t1", "t2"))
+        skipped = Decided(trigger="hourly", key="t1", body=b"s")
+        store.tick(Ticking(decided=[fired, skipped], kept={"daily": b"1", "hourly": b"1"}, heard=7))
+        store.tick(Ticking(decided=[replace(fired, body=b"another"), late], kept={"daily": b"2"}))
+        assert (store.kept_triggers(), store.heard()) == ({"daily": b"2", "hourly": b"1"}, 7)
+        assert store.decision("daily", "t1") == fired
+        assert store.decision("daily", "t9") is None
+        assert [each.key for each in store.waiting_decisions()] == ["t1", "t2"]
+        ((number, newest), *_) = store.decisions()
+        assert newest == late
+        assert [each for _, each in store.decisions(before=number)] == [skipped, fired]
+        assert [each for _, each in store.decisions("daily", limit=1)] == [late]
+
+    def test_a_decision_has_its_run_with_the_commit_that_accepts_it(self, store: Store) -> None:
+        store.tick(Ticking(decided=[Decided(trigger="a/b", key=key, body=b"f", waits=True) for key in ("t1", "t2")]))
+        store.accept(make_run("r9", key="a/b/t1"), b"plan", [])
+        store.give_up("a/b", "t2", "it selects nothing")
+        store.give_up("a/b", "t1", "too late")
+        assert store.waiting_decisions() == []
+        assert [(each.run, each.note) for _, each in store.decisions()] == [("", "it selects nothing"), ("r9", "")]
 
     def test_dynamic_keys_stay_in_the_order_of_their_coming(self, store: Store) -> None:
         store.add_dynamic_keys("customers", ["z", "m"])

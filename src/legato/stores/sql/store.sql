@@ -50,6 +50,39 @@ delete from start where until <= ?;
 -- name: starts
 select pool, key, at, until from start order by until;
 
+-- name: add_decision
+insert into decision (trigger, key, waits, run, note, body) values (?, ?, ?, ?, ?, ?) on conflict (trigger, key) do nothing;
+
+-- name: keep_trigger
+insert into kept_trigger (trigger, body) values (?, ?) on conflict (trigger) do update set body = excluded.body;
+
+-- name: hear
+update meta set value = ? where key = 'heard';
+
+-- name: settle_decision
+update decision set waits = 0, run = ? where waits = 1 and trigger || '/' || key = ?;
+
+-- name: give_up_decision
+update decision set waits = 0, note = ? where trigger = ? and key = ? and waits = 1;
+
+-- name: decision
+select trigger, key, body, waits, run, note from decision where trigger = ? and key = ?;
+
+-- name: decisions
+select number, trigger, key, body, waits, run, note from decision where number < ? order by number desc limit ?;
+
+-- name: decisions_of
+select number, trigger, key, body, waits, run, note from decision where trigger = ? and number < ? order by number desc limit ?;
+
+-- name: waiting_decisions
+select trigger, key, body, waits, run, note from decision where waits = 1 order by number limit ?;
+
+-- name: kept_triggers
+select trigger, body from kept_trigger;
+
+-- name: heard
+select value from meta where key = 'heard';
+
 -- name: add_dynamic_key
 insert into dynamic_key (name, key) values (?, ?) on conflict (name, key) do nothing;
 
