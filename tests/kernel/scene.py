@@ -269,7 +269,7 @@ def picture(state: RunState, now: Instant) -> dict[str, Any]:
     decided = decide(state, Tick(), now)
     plain = (
         "status left joint_left attempts fails losses values kept errors causes swaps fallback_due done_order undo_queue stuck"
-        " recorded undone backoff since next_token halted rolling cancelling ended counts noted"
+        " recorded undone signals heard backoff since next_token halted rolling cancelling ended counts noted"
     )
     seen = {name: getattr(state, name) for name in plain.split()}
     seen["decided"] = decided

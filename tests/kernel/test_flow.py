@@ -13,7 +13,7 @@ from legato.kernel.board import Board
 from legato.kernel.commands import Command, Deliver, KillAttempt, StartAttempts, StartBeside
 from legato.kernel.decide import decide
 from legato.kernel.fold import fold
-from legato.kernel.inputs import Cancel, Input, Offer, Resolve, Resume, TakeOver, Tick
+from legato.kernel.inputs import Cancel, Input, Offer, Resolve, Resume, Signal, TakeOver, Tick
 from legato.kernel.invariants import violations
 from legato.kernel.state import RunState, Status
 from legato.plan.records import Handling, Plan, Reason, Step
@@ -499,3 +499,63 @@ def test_a_call_that_needs_its_own_flows_slot_is_not_waited_for(stage: Stage) ->
     stage.tell(Lost("r", 2, below, "was stopped"))
     assert stage.state.errors[2].kind == "flow"
     assert "a slot of a pool" in stage.state.errors[2].message
+
+
+def wait_for(name: str, key: bytes) -> Call:
+    return Call((key,), wait=Wait("signal", name))
+
+
+def send(name: str, value: bytes, number: int = 0) -> Signal:
+    return Signal(f"{name}-{value!r}-{number}", name, value, "ann", Instant(0))
+
+
+def test_a_signal_ends_all_that_waits_for_it(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, wait_for("go", b"a"), wait_for("go", b"b"), wait_for("stop", b"c"))
+    assert stage.tell(send("go", b"\x07")) == [Deliver(0, token, (1, 2))]
+    assert stage.statuses()[1:] == ["succeeded", "succeeded", "held"]
+    assert (stage.state.values[1], stage.state.values[2]) == (b"\x07", b"\x07")
+
+
+def test_signals_that_nobody_waits_for_are_kept_and_given_one_by_one(stage: Stage) -> None:
+    token = stage.start_flow()
+    for number in (1, 2):
+        assert stage.tell(send("go", bytes([number]))) == []
+    stage.tell(TakeOver())
+    token = stage.start_flow()
+    stage.call(token, wait_for("go", b"a"), wait_for("stop", b"x"))
+    stage.call(token, wait_for("go", b"b"), wait_for("go", b"c"))
+    assert stage.statuses()[1:] == ["succeeded", "held", "succeeded", "held"]
+    assert (stage.state.values[1], stage.state.values[3]) == (b"\x01", b"\x02")
+    stage.tell(send("go", b"\x03"))
+    assert stage.state.values[4] == b"\x03"
+    assert stage.state.signals == {"go": []}
+
+
+def test_a_signal_that_is_heard_again_is_no_second_one(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, wait_for("go", b"a"))
+    stage.tell(send("go", b"\x01"))
+    stage.tell(TakeOver())
+    assert stage.tell(send("go", b"\x01")) == []
+    stage.call(stage.start_flow(), wait_for("go", b"a"), wait_for("go", b"b"))
+    assert stage.statuses()[1:] == ["succeeded", "held"]
+    stage.tell(send("go", b"\x01", 2))
+    assert stage.statuses()[2] == "succeeded"
+
+
+def test_a_signal_that_comes_too_late_for_a_wait_is_kept_for_the_next(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call((b"a",), wait=Wait("signal", "go", seconds=5.0)))
+    stage.now += 6_000_000
+    late = Signal("1", "go", b"\x01", "ann", Instant(stage.now))
+    assert stage.tell(late) == []
+    stage.tell(Tick())
+    stage.call(token, wait_for("go", b"b"))
+    assert stage.statuses()[1:] == ["failed", "succeeded"]
+
+
+def test_an_ended_run_keeps_no_signal(stage: Stage) -> None:
+    stage.done(0, stage.start_flow())
+    stage.tell(send("go", b"\x01"))
+    assert stage.state.signals == {}

@@ -177,6 +177,7 @@ any_event = st.one_of(
     st.builds(ev.RunHalted, instants, steps, st.booleans()),
     st.builds(ev.CancelRequested, instants, st.just("ann")),
     st.builds(ev.StepUndone, instants, steps, tokens),
+    st.builds(ev.SignalCame, instants, st.text(max_size=1), st.just("go"), st.just(b"\x01"), st.just("ann"), st.booleans()),
     st.builds(ev.FactsNoted, instants, steps, tokens, st.just((Metric("rows", 1),)), st.sampled_from([(), (0,), (7,)])),
     st.builds(ev.RunResumed, instants, st.just("ann"), many),
     st.builds(ev.RunEnded, instants, st.sampled_from(["succeeded", "failed"])),

@@ -43,6 +43,8 @@ def approval(question: str, *, who: str = "", timeout: Duration | None = None) -
 def signal(name: str, *, timeout: Duration | None = None) -> Any:
     """What somebody sends under this name with `legato signal`: plain data, or None. In an `async def`: `await lg.signal(...)`.
 
+    One that came before is there already; several that came before are given one by one.
+
     TimeoutError if nobody does in time.
     """
     return _ask(Wait("signal", _named(name, "name"), _limit(timeout)))

@@ -9,11 +9,12 @@ from msgspec import Struct
 
 from legato.kernel.commands import Command
 from legato.kernel.events import AnyEvent
-from legato.kernel.inputs import Cancel, Input, Offer, Reports, Resolve, Resume, TakeOver, Tick
+from legato.kernel.inputs import Cancel, Input, Offer, Reports, Resolve, Resume, Signal, TakeOver, Tick
+from legato.kernel.rules.answer import take_resolved, take_signal
 from legato.kernel.rules.control import cancel, resume, take_over
 from legato.kernel.rules.failure import settle_failures
 from legato.kernel.rules.finish import close_waiting, finish
-from legato.kernel.rules.flow import close_orphans, take_called, take_parked, take_resolved, tell_flows
+from legato.kernel.rules.flow import close_orphans, take_called, take_parked, tell_flows
 from legato.kernel.rules.grant import grant
 from legato.kernel.rules.report import take_begun, take_declined, take_done, take_lost, take_noted, take_raised, take_returned
 from legato.kernel.rules.timing import do_what_is_due
@@ -48,6 +49,7 @@ RULES: tuple[Rule, ...] = (
     Rule(Called, take_called),
     Rule(Parked, take_parked),
     Rule(Resolve, take_resolved),
+    Rule(Signal, take_signal),
     Rule(Offer, grant),
     Rule(Tick, do_what_is_due),
     Rule(Cancel, cancel),

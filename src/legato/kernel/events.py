@@ -167,6 +167,16 @@ class WaitEnded(Event, frozen=True):
     note: str = ""
 
 
+class SignalCame(Event, frozen=True):
+    """A signal reached the run. What waited for it has ended; if nothing did, it is `kept` for the first that asks."""
+
+    id: str
+    name: str
+    value: bytes
+    actor: str
+    kept: bool
+
+
 class CancelRequested(Event, frozen=True):
     """Somebody asked to stop the run."""
 
@@ -197,8 +207,8 @@ class RunEnded(Event, frozen=True):
 
 AnyEvent = (
     AttemptsStarted | AttemptBegun | StepSucceeded | AttemptFailed | AttemptStopping | AttemptsReturned | StepDeclined
-    | CodeChanged | StepsCalled | StepsRevived | StepParked | FactsNoted | WaitEnded | StepsSkipped | StepsCancelled | RunHalted
-    | CancelRequested | StepUndone | RunResumed | RunEnded
+    | CodeChanged | StepsCalled | StepsRevived | StepParked | FactsNoted | WaitEnded | SignalCame | StepsSkipped | StepsCancelled
+    | RunHalted | CancelRequested | StepUndone | RunResumed | RunEnded
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

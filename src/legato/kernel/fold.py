@@ -214,6 +214,9 @@ def _wait_ended(state: RunState, event: ev.WaitEnded) -> None:
     if state.status[index] != HELD:
         return
     if event.end != "timed out":
+        wait = state.calls.wait(index)
+        if event.end == "granted" and wait is not None and (kept := state.signals.get(wait.name)) and wait.kind == "signal":
+            kept.pop(0)  # a signal that is kept came when nothing waited: what waits now waits for the first of them
         state.set_status(index, SUCCEEDED)
         state.done_order.append(index)  # a rollback takes an answer back, too: who resumes the run asks again
         state.values[index] = event.value
@@ -224,6 +227,12 @@ def _wait_ended(state: RunState, event: ev.WaitEnded) -> None:
         state.set_status(index, FAILED)
         state.fallen.append(index)
         _close(state, index, event.at)
+
+
+def _signal_came(state: RunState, event: ev.SignalCame) -> None:
+    state.heard.add(event.id)
+    if event.kept:
+        state.signals.setdefault(event.name, []).append((event.value, event.actor))
 
 
 def _noted(state: RunState, event: ev.FactsNoted) -> None:
@@ -373,5 +382,6 @@ _FOLDS: dict[type, Callable[[RunState, Any], None]] = {
     ev.StepParked: _parked,
     ev.FactsNoted: _noted,
     ev.WaitEnded: _wait_ended,
+    ev.SignalCame: _signal_came,
     ev.RunEnded: _ended,
 }

@@ -59,11 +59,21 @@ class Resolve(Struct, frozen=True):
     reason: str = ""
 
 
+class Signal(Struct, frozen=True):
+    """Somebody sent a signal (`value` is MessagePack) to the run. `id` tells it from one that is sent again."""
+
+    id: str
+    name: str
+    value: bytes
+    actor: str
+    at: Instant
+
+
 class TakeOver(Struct, frozen=True):
     """A new conductor owns the run: no attempt of the former one can report any more."""
 
 
 Input = (
     Done | Raised | Declined | Lost | Returned | Begun | Called | Noted | Parked
-    | Reports | Offer | Tick | Cancel | Resume | Resolve | TakeOver
+    | Reports | Offer | Tick | Cancel | Resume | Resolve | Signal | TakeOver
 )  # fmt: skip

@@ -80,6 +80,7 @@ class RunState:
     are to be tried again.
     `later` is how nodes of the project of now are handled, for calls of what the plan does not know. `codes` are the codes of
     nodes after each change of the project under way; `made` says, of calls that ended since, after how many of them.
+    `signals` are those that came before anybody waited for them, by name; `heard` says which came.
     `noted` are the keys of the facts that a flow has told, so that it does not tell them again.
     `shelf` holds what the plan reuses of earlier runs; `taken` says which steps took what of it.
     `told` are outcomes that flows have not been told of yet, `orphaned` are ended flows whose open calls are not closed yet.
@@ -103,6 +104,7 @@ class RunState:
         "fallback_due",
         "fallen",
         "halted",
+        "heard",
         "joint_left",
         "joint_steps",
         "joints_of",
@@ -125,6 +127,7 @@ class RunState:
         "running",
         "seats",
         "shelf",
+        "signals",
         "since",
         "status",
         "stuck",
@@ -159,6 +162,8 @@ class RunState:
         self.done_order = array("I")
         self.undo_queue: list[int] = []
         self.undone: dict[int, int] = {}
+        self.signals: dict[str, list[tuple[bytes, str]]] = {}
+        self.heard: set[str] = set()
         self.stuck: set[int] = set()
         self.next_token = 1
         self.halted = self.rolling = self.cancelling = False

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from legato.kernel.inputs import Cancel, Input, Resolve
+from legato.kernel.inputs import Cancel, Input, Resolve, Signal
 from legato.ports.clock import Clock
 from legato.terms.instant import Instant
 
@@ -33,7 +33,17 @@ class Resolution(Struct, frozen=True, tag="resolve"):
     reason: str = ""
 
 
-Request = Cancellation | Resolution
+class Signalling(Struct, frozen=True, tag="signal"):
+    """Somebody sent this run a signal with a value (MessagePack)."""
+
+    run: str
+    name: str
+    value: bytes
+    actor: str
+    at: Instant
+
+
+Request = Cancellation | Resolution | Signalling
 _decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 
 
@@ -48,13 +58,18 @@ class Inbox:
         self._taken: list[Path] = []
         self._kept: set[Path] = set()
 
-    def leave(self, asked: Request, clock: Clock) -> None:
-        """Leave word for the conductor that owns the run."""
+    def leave(self, asked: Request, clock: Clock) -> str:
+        """Leave word for the conductor that owns the run; the name of the request."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"{clock.now()}-{clock.noise(32):08x}"
         partial = self._folder / f".{name}"
         partial.write_bytes(msgspec.json.encode(asked))
         partial.rename(self._folder / f"{name}.json")
+        return name
+
+    def is_heard(self, name: str) -> bool:
+        """Whether it is recorded what a conductor did about the request of this name."""
+        return not (self._folder / f"{name}.json").exists()
 
     def read(self, owned: Container[str] | None = None) -> Iterator[tuple[str, Input]]:
         """What was asked since the last call, oldest first; of these runs alone, if they are said.
@@ -66,12 +81,12 @@ class Inbox:
             if path in self._kept:
                 continue
             asked = _read(path)
-            if isinstance(asked, Resolution) and owned is not None and asked.run not in owned:
+            if isinstance(asked, Resolution | Signalling) and owned is not None and asked.run not in owned:
                 self._kept.add(path)
                 continue
             self._taken.append(path)
             if asked is not None:
-                yield asked.run, _as_input(asked)
+                yield asked.run, _as_input(asked, path.stem)
 
     def settle(self) -> None:
         """What was taken up is recorded now."""
@@ -86,10 +101,15 @@ class Inbox:
             if isinstance(asked, Cancellation) and asked.run == run:
                 path.unlink(missing_ok=True)
 
-    def answered(self) -> dict[tuple[str, int], str]:
-        """The waits that somebody has answered and no conductor has heard of yet: run and step, and who it was."""
-        found = filter(None, map(_read, self._waiting()))
-        return {(each.run, each.step): each.actor for each in found if isinstance(each, Resolution)}
+    def answered(self) -> dict[tuple[str, int | str], str]:
+        """The waits that somebody has answered and no conductor has heard of yet: run, and step or signal; and who it was."""
+        found: dict[tuple[str, int | str], str] = {}
+        for each in map(_read, self._waiting()):
+            if isinstance(each, Resolution):
+                found[each.run, each.step] = each.actor
+            elif isinstance(each, Signalling):
+                found[each.run, each.name] = each.actor
+        return found
 
     def _waiting(self) -> list[Path]:
         try:
@@ -98,9 +118,11 @@ class Inbox:
             return []
 
 
-def _as_input(asked: Request) -> Input:
+def _as_input(asked: Request, name: str) -> Input:
     if isinstance(asked, Cancellation):
         return Cancel(asked.actor, asked.reason)
+    if isinstance(asked, Signalling):
+        return Signal(name, asked.name, asked.value, asked.actor, asked.at)
     return Resolve(asked.step, asked.value, asked.actor, asked.at, asked.reason)
 
 

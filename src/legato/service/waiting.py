@@ -16,7 +16,7 @@ from legato.kernel.state import BACKOFF, READY, RUNNING
 from legato.plan.records import Plan
 from legato.ports.store import Run, Store
 from legato.runtime.conductor import read_state
-from legato.service.inbox import Inbox, Resolution
+from legato.service.inbox import Inbox, Resolution, Signalling
 from legato.service.naming import names_of
 from legato.service.reporting import list_runs
 from legato.service.running import actor, find_run
@@ -27,6 +27,7 @@ from legato.terms.codec import pack, unpack
 from legato.terms.errors import Forbidden, NotFound, UsageError
 from legato.terms.instant import Instant, to_datetime
 
+MOST_SIGNAL_BYTES = 64 * 2**10
 _MOST_RUNS = 1_000
 _ENDS: dict[ev.WaitEnd, str] = {"over": "was over", "granted": "was granted", "refused": "was refused", "timed out": "timed out"}
 
@@ -51,11 +52,17 @@ class Waiting(Struct, frozen=True, kw_only=True):
 
 
 class Answered(Struct, frozen=True, kw_only=True):
-    """What somebody answered. `heard` says that the run goes on with it; else that it does when it is resumed."""
+    """What somebody answered. `heard` says that the run goes on with it; else that it does when it is resumed.
+
+    `kept` are open runs in which nothing waits for the signal yet: it is there when something does. `requests` are the runs and
+    the names under which this was left for their conductor.
+    """
 
     waits: tuple[Waiting, ...]
     actor: str
     heard: bool = False
+    kept: tuple[str, ...] = ()
+    requests: tuple[tuple[str, str], ...] = ()
 
 
 def list_waits(workspace: Workspace, store: Store, run: Run | None = None) -> list[Waiting]:
@@ -64,7 +71,7 @@ def list_waits(workspace: Workspace, store: Store, run: Run | None = None) -> li
     runs = [run] if run is not None else store.runs(limit=_MOST_RUNS, state="open")
     answered = Inbox(workspace.inbox).answered()
     return [
-        msgspec.structs.replace(wait, answered=answered.get((wait.run, wait.step), ""))
+        msgspec.structs.replace(wait, answered=answered.get((wait.run, wait.name if wait.kind == "signal" else wait.step), ""))
         for each in reversed(runs) for wait in _waits(store, each, words.get(each.id, each.state))
     ]  # fmt: skip
 
@@ -89,23 +96,31 @@ def approve(workspace: Workspace, store: Store, run: Run, question: str | None, 
 
 
 def signal(workspace: Workspace, store: Store, name: str, run: Run | None, value: object) -> Answered:
-    """Send a signal to every flow that waits for one of this name, or to those of one run."""
-    waits = [each for each in list_waits(workspace, store, run) if each.kind == "signal" and each.name == name]
-    if not waits:
-        if run is not None:
-            raise _nothing_waits(store, run, "signal", name)
-        why = "a signal reaches those who wait when it is sent, and nobody else"
-        raise NotFound("wait-none", f"nothing waits for a signal {name!r}", why=why, next="legato waits")
-    return _leave(workspace, _unanswered(_in_time(workspace, waits)), pack(value), "")
+    """Send a signal to every open run that has flows, or to one: it ends what waits for it, or is kept until something does."""
+    runs = [run] if run is not None else [each for each in store.runs(limit=_MOST_RUNS, state="open") if _has_flows(store, each)]
+    if not runs:
+        why = "a signal reaches the runs that are open when it is sent"
+        raise NotFound("signal-none", f"no run is open that could wait for a signal {name!r}", why=why, next="legato runs")
+    body = pack(value)
+    if len(body) > MOST_SIGNAL_BYTES:
+        raise UsageError(
+            "signal-size", f"the signal {name!r} holds {len(body):,} bytes, more than {MOST_SIGNAL_BYTES:,}",
+            why="it is kept in the run's record", next="store the data, and send where it is",
+        )  # fmt: skip
+    waits = [each for one in runs for each in list_waits(workspace, store, one) if (each.kind, each.name) == ("signal", name)]
+    now, who, inbox = workspace.clock.now(), actor(), Inbox(workspace.inbox)
+    waits = [each for each in waits if each.until is None or each.until > now]
+    requests = tuple((each.id, inbox.leave(Signalling(each.id, name, body, who, now), workspace.clock)) for each in runs)
+    kept = tuple(each.id for each in runs if each.id not in {wait.run for wait in waits})
+    return Answered(waits=tuple(waits), actor=who, kept=kept, requests=requests)
 
 
-def is_heard(store: Store, waits: Sequence[Waiting]) -> bool:
-    """Whether it is recorded that none of these waits goes on."""
-    ended = {
-        (run, event.step)
-        for run in {each.run for each in waits} for event in _events(store, run) if isinstance(event, ev.WaitEnded)
-    }  # fmt: skip
-    return all((each.run, each.step) in ended for each in waits)
+def unheard(workspace: Workspace, store: Store, answered: Answered) -> dict[str, bool]:
+    """The runs in which it is not recorded yet what became of it, and whether a process works on them."""
+    inbox = Inbox(workspace.inbox)
+    left = {run for run, name in answered.requests if not inbox.is_heard(name)}
+    live = {line.id for line in list_runs(workspace, store, limit=_MOST_RUNS, state="running")} if left else set()
+    return {run: run in live for run in left}
 
 
 def run_of(store: Store, text: str) -> Run:
@@ -117,7 +132,7 @@ def run_of(store: Store, text: str) -> Run:
 
 
 def _waits(store: Store, run: Run, words: str) -> Iterator[Waiting]:
-    if run.state != "open" or not any(each.flow for each in unpack(store.plan(run.id), Plan).handling.values()):
+    if run.state != "open" or not _has_flows(store, run):
         return
     state = read_state(store, run.id)
     dues, names = dues_of_waits(state), names_of(state)
@@ -134,11 +149,14 @@ def _waits(store: Store, run: Run, words: str) -> Iterator[Waiting]:
             )  # fmt: skip
 
 
+def _has_flows(store: Store, run: Run) -> bool:
+    return any(each.flow for each in unpack(store.plan(run.id), Plan).handling.values())
+
+
 def _leave(workspace: Workspace, waits: Sequence[Waiting], value: bytes, reason: str) -> Answered:
-    inbox, who = Inbox(workspace.inbox), actor()
-    for each in waits:
-        inbox.leave(Resolution(each.run, each.step, value, who, workspace.clock.now(), reason), workspace.clock)
-    return Answered(waits=tuple(waits), actor=who)
+    inbox, who, clock = Inbox(workspace.inbox), actor(), workspace.clock
+    asked = [Resolution(each.run, each.step, value, who, clock.now(), reason) for each in waits]
+    return Answered(waits=tuple(waits), actor=who, requests=tuple((each.run, inbox.leave(each, clock)) for each in asked))
 
 
 def _in_time(workspace: Workspace, waits: Sequence[Waiting]) -> list[Waiting]:

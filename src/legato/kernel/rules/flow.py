@@ -15,18 +15,13 @@ from legato.kernel.events import (
     StepsCancelled,
     StepsRevived,
     StopReason,
-    WaitEnd,
-    WaitEnded,
 )
-from legato.kernel.family import dues_of_waits, is_outdated
-from legato.kernel.inputs import Resolve
+from legato.kernel.family import is_outdated
+from legato.kernel.rules.answer import end_with_kept
 from legato.kernel.rules.failure import MOST_CALLS, MOST_DEPTH, fail_attempt, stopped
 from legato.kernel.state import FRESH, HELD, IDLE, RUNNING, RunState
 from legato.kernel.turn import Turn
 from legato.terms.attempt import Call, Called, Parked
-from legato.terms.codec import pack
-
-_NO = pack(False)
 
 
 def take_called(turn: Turn, called: Called) -> None:
@@ -53,6 +48,9 @@ def take_called(turn: Turn, called: Called) -> None:
             return
     if asleep := {step: call.one(place) for step, (call, place) in again.items() if step in state.dormant}:
         turn.emit(StepsRevived(turn.now, tuple(asleep), tuple(asleep.values())))
+    if state.signals:
+        begun = [known[key] for call in new if call.wait is not None for key in call.keys]
+        end_with_kept(turn, [*begun, *asleep])
     quick = [known[key] for call in new if call.wait is not None or state.shelf is not None for key in call.keys]
     if told := tuple(step for step in (*again, *quick) if _has_news(state, step)):
         turn.ask(Deliver(called.step, called.token, told))
@@ -143,20 +141,6 @@ def take_parked(turn: Turn, parked: Parked) -> None:
     known = turn.state.calls.of(parked.step)
     on = tuple(known[key] for key in parked.keys if key in known)
     turn.emit(StepParked(turn.now, parked.step, parked.token, parked.seconds, on, parked.log))
-
-
-def take_resolved(turn: Turn, resolve: Resolve) -> None:
-    """An answer ends what waits for it, once: later ones find nothing that waits. One that was given too late is none, whenever
-    it is heard; one that was given in time counts, even if it is heard later."""
-    state = turn.state
-    if not 0 <= resolve.step < len(state.status) or state.status[resolve.step] != HELD:
-        return
-    wait = state.calls.wait(resolve.step)
-    due = dues_of_waits(state).get(resolve.step)
-    if wait is None or wait.kind == "sleep" or (due is not None and resolve.at >= due):
-        return
-    end: WaitEnd = "refused" if wait.kind == "approval" and resolve.value == _NO else "granted"
-    turn.emit(WaitEnded(turn.now, resolve.step, end, resolve.value, resolve.actor, resolve.reason))
 
 
 def tell_flows(turn: Turn) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Container
 
 import click
 import msgspec
@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from legato.ports.store import Store
 from legato.service.shell import command as shell
-from legato.service.waiting import Answered, Waiting, approve, is_heard, list_waits, run_of, signal
+from legato.service.waiting import Answered, Waiting, approve, list_waits, run_of, signal, unheard
+from legato.service.workspace import Workspace
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import Screen, when
 from legato.terms.errors import UsageError
@@ -43,15 +44,15 @@ def approve_command(call: Call, run: str, question: str | None, reject: bool, re
     workspace = call.workspace()
     store = call.history(workspace)
     found = approve(workspace, store, run_of(store, run), question, yes=not reject, reason=reason)
-    _answer(call, store, found, "rejected" if reject else "approved")
+    _answer(call, workspace, store, found, "rejected" if reject else "approved")
 
 
 @command
 @click.argument("name")
-@click.option("--run", metavar="RUN", help="Only to the flows of this run.")
+@click.option("--run", metavar="RUN", help="Only to this run.")
 @click.option("--data", default="null", metavar="JSON", help="What the flow receives.")
 def signal_command(call: Call, name: str, run: str | None, data: str) -> None:
-    """Send a signal to the flows that wait for it."""
+    """Send a signal to all open runs: what waits for it goes on; where nothing does yet, it is kept until something does."""
     try:
         value = msgspec.json.decode(data)
     except msgspec.DecodeError as error:
@@ -59,24 +60,27 @@ def signal_command(call: Call, name: str, run: str | None, data: str) -> None:
     workspace = call.workspace()
     store = call.history(workspace)
     found = signal(workspace, store, name, None if run is None else run_of(store, run), value)
-    _answer(call, store, found, "sent")
+    _answer(call, workspace, store, found, "sent")
 
 
-def _answer(call: Call, store: Store, found: Answered, verb: str) -> None:
+def _answer(call: Call, workspace: Workspace, store: Store, found: Answered, verb: str) -> None:
     """Tell what was answered, once it is recorded; at once where no process works on the run."""
-    live = [each for each in found.waits if each.state == "running"]
     until = time.monotonic() + PATIENCE_S
-    while live and not is_heard(store, live) and time.monotonic() < until:
+    while any((left := unheard(workspace, store, found)).values()) and time.monotonic() < until:
         time.sleep(LOOK_EVERY_S)
-    found = replace(found, heard=bool(found.waits) and is_heard(store, found.waits))
-    call.answer(found, lambda: _draw_answer(call.screen, store, found.waits, verb))
+    found = replace(found, heard=not left)
+    call.answer(found, lambda: _draw_answer(call.screen, found, verb, left))
 
 
-def _draw_answer(screen: Screen, store: Store, waits: Sequence[Waiting], verb: str) -> None:
-    for each in waits:
-        heard = is_heard(store, [each])
-        effect = "the flow goes on" if heard else f"it takes effect with {screen.paint(f'legato resume {each.run}', 'bold')}"
+def _draw_answer(screen: Screen, found: Answered, verb: str, left: Container[str]) -> None:
+    for each in found.waits:
+        resume = screen.paint(f"legato resume {each.run}", "bold")
+        effect = f"it takes effect with {resume}" if each.run in left else "the flow goes on"
         screen.say(screen.hang(f"{verb}: ", f"{each.name} (run {each.run}, {each.flow}); {effect}"))
+    for run in found.kept[:MOST_NEXT]:
+        screen.say(f"kept: nothing in run {run} waits for it yet; it is there when something does")
+    if len(found.kept) > MOST_NEXT:
+        screen.say(f"kept: for {len(found.kept) - MOST_NEXT} runs more")
 
 
 def _draw(screen: Screen, found: list[Waiting]) -> None:
