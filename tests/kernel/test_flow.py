@@ -512,7 +512,8 @@ def send(name: str, value: bytes, number: int = 0) -> Signal:
 def test_a_signal_ends_all_that_waits_for_it(stage: Stage) -> None:
     token = stage.start_flow()
     stage.call(token, wait_for("go", b"a"), wait_for("go", b"b"), wait_for("stop", b"c"))
-    assert stage.tell(send("go", b"\x07")) == [Deliver(0, token, (1, 2))]
+    told = stage.tell(send("go", b"\x07"))
+    assert [step for each in told if isinstance(each, Deliver) for step in each.steps] == [1, 2]
     assert stage.statuses()[1:] == ["succeeded", "succeeded", "held"]
     assert (stage.state.values[1], stage.state.values[2]) == (b"\x07", b"\x07")
 
