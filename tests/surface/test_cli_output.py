@@ -11,9 +11,10 @@ from legato.kernel.fold import fold
 from legato.kernel.state import RunState
 from legato.plan.records import Handling, Plan, Reason, Step
 from legato.service.tally import Tally
-from legato.surfaces.cli.output import Screen, as_plain, cells_of, clip, count, size_in_words, without_colour, wrap
+from legato.surfaces.cli.output import Screen, cells_of, clip, count, size_in_words, without_colour, wrap
 from legato.surfaces.cli.pace import Pace
 from legato.surfaces.cli.progress import Lines, Live
+from legato.surfaces.shape import as_plain
 from legato.terms.attempt import Call, Wait
 from legato.terms.fact import Error, Progress
 from legato.terms.instant import Instant

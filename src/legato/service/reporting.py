@@ -124,6 +124,7 @@ class RunLine(Struct, frozen=True, kw_only=True):
     seconds: float | None
     steps: int
     counts: dict[str, int]
+    domains: tuple[str, ...] = ()
 
 
 def state_in_words(run: Run, holder: Holder | None, newest: str) -> str:
@@ -132,15 +133,19 @@ def state_in_words(run: Run, holder: Holder | None, newest: str) -> str:
         return run.state
     if holder is None:
         return "interrupted"
+    if "up" in holder.command.split():  # the service has all open runs
+        return "running"
     named = "resume" in holder.command.split() or "cancel" in holder.command.split()
     return "running" if (run.id in holder.command if named else run.id == newest) else "interrupted"
 
 
-def list_runs(workspace: Workspace, store: Store, *, limit: int, state: str | None = None) -> list[RunLine]:
-    """Runs, newest first. `state` is a run's state, or `running` or `interrupted`."""
+def list_runs(
+    workspace: Workspace, store: Store, *, limit: int, state: str | None = None, before: str | None = None
+) -> list[RunLine]:  # fmt: skip
+    """Runs, newest first. `state` is a run's state, or `running` or `interrupted`; `before` is the last of the page before."""
     holder, newest = workspace.find_holder(), next((each.id for each in store.runs(limit=1)), "")
     stored = "open" if state in ("running", "interrupted") else state
-    found = store.runs(limit=limit, state=stored)  # type: ignore[arg-type]
+    found = store.runs(limit=limit, before=before, state=stored)  # type: ignore[arg-type]
     lines = [_line(run, state_in_words(run, holder, newest)) for run in found]
     return [line for line in lines if state in (None, "open", line.state)]
 
@@ -196,7 +201,7 @@ def _line(run: Run, words: str) -> RunLine:
     seconds = None if run.ended is None else (run.ended - run.at) / 1e6
     return RunLine(
         id=run.id, request=run.request, actor=run.actor, state=words, at=run.at, ended=run.ended, seconds=seconds,
-        steps=run.steps, counts=run.counts,
+        steps=run.steps, counts=run.counts, domains=run.domains,
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 import click
 
 from legato.surfaces.cli.output import Screen, write_json
+from legato.surfaces.shape import error_record
 from legato.terms.errors import InvalidProject, LegatoError, NotFound
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Call:
     def report(self, error: LegatoError) -> None:
         """Tell an error: what, where, why, and the next command."""
         if self.json:
-            self._refuse(as_record(error))
+            self._refuse(error_record(error))
             return
         screen = self.aside
         screen.say(f"{screen.paint('error:', 'red', 'bold')} {error.what} {screen.paint(f'[{error.code}]', 'dim')}")
@@ -121,13 +122,6 @@ class Call:
 
     def _refuse(self, error: dict[str, Any]) -> None:
         write_json({"legato": ENVELOPE, "command": self.command, "ok": False, "error": error})
-
-
-def as_record(error: LegatoError) -> dict[str, Any]:
-    """An error as the envelope carries it."""
-    faults = error.faults if isinstance(error, InvalidProject) else []
-    where = str(error.where) if error.where else ""
-    return {"code": error.code, "what": error.what, "where": where, "why": error.why, "next": error.next, "faults": faults}
 
 
 def command(fn: Callable[Concatenate[Call, P], int | None]) -> click.Command:

@@ -12,7 +12,8 @@ from legato.service.following import Tail, works_on
 from legato.service.logbook import AttemptRecord, Logbook
 from legato.service.running import find_run
 from legato.surfaces.cli.call import Call, command
-from legato.surfaces.cli.output import Screen, as_plain, count
+from legato.surfaces.cli.output import Screen, count
+from legato.surfaces.shape import as_plain
 from legato.terms.instant import format_seconds
 
 Pieces = Iterator[tuple[AttemptRecord, bytes]]

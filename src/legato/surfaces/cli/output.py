@@ -7,11 +7,9 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import Any, TextIO
 
-import msgspec
-
+from legato.surfaces.shape import encode
 from legato.terms.instant import Instant, to_datetime
 
 COLOURS = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36}
@@ -86,27 +84,8 @@ class Screen:
 
 def write_json(value: Any) -> None:
     """Print a value as one line of JSON, at once: records as objects, instants as ISO 8601 in UTC."""
-    sys.stdout.write(msgspec.json.encode(as_plain(value), enc_hook=str).decode() + "\n")
+    sys.stdout.write(encode(value).decode() + "\n")
     sys.stdout.flush()
-
-
-def as_plain(value: Any) -> Any:
-    """A value with its records as dicts by field name, whatever is most compact for the store."""
-    if isinstance(value, msgspec.Struct):
-        instants = _instants(type(value))
-        fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
-        return {name: to_datetime(each) if name in instants and each is not None else as_plain(each) for name, each in fields}
-    if isinstance(value, dict):
-        return {str(key): as_plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [as_plain(each) for each in value]
-    return value
-
-
-@cache
-def _instants(kind: type[msgspec.Struct]) -> frozenset[str]:
-    """The fields of a record that are instants."""
-    return frozenset(each.name for each in msgspec.structs.fields(kind) if each.type in (Instant, Instant | None))
 
 
 def cells_of(text: str) -> int:

@@ -13,6 +13,7 @@ from legato.service.planning import Planner
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import Screen, count
 from legato.surfaces.cli.params import read_request, takes_params, takes_results
+from legato.surfaces.shape import plan_record
 from legato.terms.instant import format_seconds
 from legato.terms.key import show
 
@@ -55,27 +56,7 @@ def plan(call: Call, selection: tuple[str, ...], force: bool, each: bool, **more
             if note.next:
                 call.screen.say(f"  next: {note.next}")
 
-    call.answer({**as_record(made, timings), "unpopulated": planner.unpopulated}, draw)
-
-
-def as_record(plan: Plan, timings: Timings) -> dict[str, Any]:
-    """The plan as the envelope carries it."""
-    steps = [
-        {"node": step.node, "partition": step.partition, "action": _action(step.run), "reason": step.reason.kind,
-         "detail": step.reason.detail}
-        for step in plan.steps
-    ]  # fmt: skip
-    work = estimate(plan, timings)
-    reused = [
-        {"step": each.name, "node": each.node, "partition": each.partition, "run": each.run, "pinned": each.pinned,
-         "answered_by": each.actor, "changed": each.changed}
-        for each in plan.reused
-    ]  # fmt: skip
-    return {
-        "request": plan.request, "run": plan.size, "skip": len(plan.steps) - plan.size,
-        "estimate": {"work_seconds": work.seconds, "steps_known": work.known, "steps_unknown": work.unknown}, "steps": steps,
-        "reused": reused, "notes": plan.notes,
-    }  # fmt: skip
+    call.answer({**plan_record(made, timings), "unpopulated": planner.unpopulated}, draw)
 
 
 def draw_folds(screen: Screen, folds: list[Fold], most: int | None = None) -> None:

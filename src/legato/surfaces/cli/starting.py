@@ -12,8 +12,9 @@ import click
 import legato
 from legato.declare.node import Kind, Project
 from legato.declare.resolve import did_you_mean
-from legato.surfaces.cli.call import ENVELOPE, Call, as_record, command
+from legato.surfaces.cli.call import ENVELOPE, Call, command
 from legato.surfaces.cli.output import Screen, count, write_json
+from legato.surfaces.shape import error_record
 from legato.terms.errors import EXIT_INVALID, EXIT_OK, Fault, Forbidden, InvalidProject, LegatoError, UsageError
 
 Arguments = dict[str, tuple[str, ...]]
@@ -109,7 +110,7 @@ def check(call: Call) -> int:
         project = call.workspace().project
     except InvalidProject as error:
         if call.json:
-            write_json({"legato": ENVELOPE, "command": call.command, "ok": False, "error": as_record(error)})
+            write_json({"legato": ENVELOPE, "command": call.command, "ok": False, "error": error_record(error)})
         else:
             _draw_faults(call.screen, error.faults)
         return EXIT_INVALID

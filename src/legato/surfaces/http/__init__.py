@@ -1,0 +1,1 @@
+"""The HTTP API of the service, in a process of its own that loads no user code."""

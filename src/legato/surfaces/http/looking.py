@@ -1,0 +1,194 @@
+"""Routes that look: project, catalogue, lineage, plans, versions, troubles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from litestar import Request, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import JSONBody, QueryParameter
+from msgspec import Struct
+
+from legato.ports.store import Trouble
+from legato.service.access import ROLES, Action
+from legato.service.asking import Described, Listed, describe_node, list_nodes
+from legato.service.health import Health, health
+from legato.service.history import History, list_versions
+from legato.service.keys import Keys, KeySet, list_keys, list_sets
+from legato.service.planning import Planner
+from legato.service.planning import Request as Wanted
+from legato.service.tracing import Lineage, trace
+from legato.service.why import Overview, Why, explain_asset
+from legato.surfaces.http.site import actor_of, entered
+from legato.surfaces.shape import plan_record
+
+Asking = Request[Any, Any, Any]
+Limit = Annotated[int, QueryParameter(ge=1, le=1_000)]
+Number = Annotated[int, QueryParameter(ge=0, le=(1 << 62))]
+Words = Annotated[str, QueryParameter(max_length=2_000)]
+
+
+def looking(path: str, action: Action = "read") -> Callable[[Any], HTTPRouteHandler]:
+    """A route that is read: in a thread, since the store is read there."""
+    return get(path, sync_to_thread=True, opt={"action": action})
+
+
+class ProjectShown(Struct, frozen=True, kw_only=True):
+    """The project that is served, and the roles of whoever asks in its domains."""
+
+    name: str
+    fingerprint: str
+    nodes: int
+    domains: tuple[str, ...]
+    actor: str
+    roles: dict[str, str]
+
+
+class PlanAsked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to plan: a selection in words, whether what is fresh runs as well, and a flow's parameters."""
+
+    selection: str = ""
+    force: bool = False
+    params: dict[str, Any] = {}
+
+
+class PlanStep(Struct, frozen=True, kw_only=True):
+    """One step of a plan."""
+
+    node: str
+    partition: str
+    action: str
+    reason: str
+    detail: str
+
+
+class PlanEstimate(Struct, frozen=True, kw_only=True):
+    """How long the steps take, as far as their history is known."""
+
+    work_seconds: float
+    steps_known: int
+    steps_unknown: int
+
+
+class PlanShown(Struct, frozen=True, kw_only=True):
+    """A plan: what runs, what is skipped, and why. Sources are as a run saw them last."""
+
+    request: str
+    run: int
+    skip: int
+    estimate: PlanEstimate
+    steps: list[PlanStep]
+
+
+@looking("/project")
+def project(request: Asking) -> ProjectShown:
+    """The project, and who I am in it."""
+    with entered(request) as inside:
+        known = inside.workspace.project
+        domains = tuple(sorted({node.domain for node in known.nodes.values() if inside.may_read(node.domain)}))
+        return ProjectShown(
+            name=known.name, fingerprint=known.fingerprint, nodes=len(known.nodes), domains=domains, actor=inside.actor.name,
+            roles={domain: role for domain in domains if (role := inside.actor.role_in(domain)) in ROLES},
+        )  # fmt: skip
+
+
+@looking("/status")
+def status(request: Asking) -> Health:
+    """How the project is as a whole. For those who may read all of it."""
+    with entered(request) as inside:
+        inside.require("read", "project", inside.workspace.project.name, _all_domains(inside.workspace.project.nodes.values()))
+        return health(inside.workspace, inside.store)
+
+
+@looking("/catalogue")
+def catalogue(request: Asking, select: Words = "") -> list[Listed]:
+    """Assets, tasks, sources and flows that a selection names, with their state."""
+    with entered(request) as inside:
+        return [each for each in list_nodes(inside.workspace, inside.store, select) if inside.may_read_node(each.name)]
+
+
+@looking("/node")
+def node(request: Asking, name: Words) -> Described:
+    """All there is to know of one asset, task, source or flow."""
+    with entered(request) as inside:
+        inside.node(name)
+        return describe_node(inside.workspace, inside.store, name)
+
+
+@looking("/lineage")
+def lineage(request: Asking, name: Words = "", up: Limit = 1_000, down: Limit = 1_000) -> Lineage:
+    """What something is made from, and what is made from it; without a name, the whole graph."""
+    with entered(request) as inside:
+        if name:
+            inside.node(name)
+        found = trace(inside.workspace, name, up=up, down=down)
+        seen = {each.name for each in found.nodes if inside.may_read(each.domain)}
+        return Lineage(
+            nodes=[each for each in found.nodes if each.name in seen],
+            edges=[edge for edge in found.edges if edge.up in seen and edge.down in seen],
+        )
+
+
+@looking("/why")
+def why(request: Asking, key: Words) -> Why | Overview:
+    """Why an asset, or one of its partitions, is as it is."""
+    with entered(request) as inside:
+        inside.node(key)
+        return explain_asset(inside.workspace, inside.store, key)
+
+
+@post("/plan", sync_to_thread=True, status_code=200, opt={"action": "read"})
+def plan(request: Asking, data: JSONBody[PlanAsked]) -> PlanShown:
+    """What would run, and why. Nothing is changed."""
+    with entered(request) as inside:
+        made = Planner(inside.workspace, inside.store).plan(Wanted(data.selection, data.force, data.params))
+        for name in {step.node for step in made.steps}:
+            inside.node(name)
+        return plan_record(made, inside.store.timings())  # type: ignore[return-value]  # the same, not yet a record
+
+
+@looking("/versions")
+def versions(request: Asking, of: Words, limit: Limit = 20, before: Number = 0) -> History:
+    """The versions of an asset or of one of its partitions, newest first."""
+    with entered(request) as inside:
+        inside.node(of)
+        return list_versions(inside.workspace, inside.store, of, limit=limit, before=before)
+
+
+@looking("/troubles")
+def troubles(request: Asking) -> list[Trouble]:
+    """Why asset partitions are not as they should be: open troubles, one each."""
+    with entered(request) as inside:
+        return [each for each in inside.store.troubles() if inside.may_read_node(each.asset)]
+
+
+@looking("/keys")
+def key_sets(request: Asking) -> list[KeySet]:
+    """The dynamic sets of partition keys."""
+    with entered(request) as inside:
+        return [each for each in list_sets(inside.workspace, inside.store) if all(map(inside.may_read_node, each.cuts))]
+
+
+@looking("/key-set")
+def key_set(request: Asking, name: Words) -> Keys:
+    """The keys of one dynamic set, oldest first."""
+    with entered(request) as inside:
+        found = list_keys(inside.workspace, inside.store, name)
+        cuts = next((each.cuts for each in list_sets(inside.workspace, inside.store) if each.name == name), ())
+        for cut in cuts:
+            inside.node(cut)
+        return found
+
+
+@looking("/me")
+def me(request: Asking) -> dict[str, str]:
+    """My roles, by domain; under the empty name, everywhere."""
+    return {str(domain): str(role) for domain, role in actor_of(request).roles.items()}
+
+
+def _all_domains(nodes: Any) -> tuple[str, ...]:
+    return tuple(sorted({node.domain for node in nodes}))
+
+
+ROUTES = [project, status, catalogue, node, lineage, why, plan, versions, troubles, key_sets, key_set, me]

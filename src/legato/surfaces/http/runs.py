@@ -1,0 +1,200 @@
+"""Routes of runs: what they are, what their steps did and wrote, what they wait for; and submitting, stopping, answering."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from litestar import post
+from litestar.params import JSONBody, PathParameter, QueryParameter
+from msgspec import Struct
+
+from legato.service import asks
+from legato.service.excerpts import MOST_BYTES, Excerpt, Matches, read_excerpt, search
+from legato.service.facts import RunFacts, read_facts
+from legato.service.logbook import AttemptRecord, Logbook
+from legato.service.planning import Planner
+from legato.service.planning import Request as Wanted
+from legato.service.reporting import RunLine, RunReport, list_runs, report_run
+from legato.service.resuming import Resumption, plan_resumption
+from legato.service.steps import StepPage, list_steps
+from legato.service.waiting import Waiting, list_waits
+from legato.surfaces.http.looking import Asking, Limit, Number, Words, looking
+from legato.surfaces.http.site import entered
+from legato.terms.codec import pack
+
+RunId = Annotated[str, PathParameter(max_length=64, pattern=r"^[0-9a-z-]+$")]
+StepNumber = Annotated[int, PathParameter(ge=0, le=1 << 31)]
+StepAfter = Annotated[int, QueryParameter(ge=-1, le=1 << 31)]
+Most = Annotated[int, QueryParameter(ge=1, le=MOST_BYTES)]
+OfState = Annotated[str, QueryParameter(name="state", max_length=20)]
+_MOST_PAGES = 20
+
+
+class RunPage(Struct, frozen=True, kw_only=True):
+    """Runs, newest first; `older` is the run to ask for the next page with, empty if there is none."""
+
+    runs: list[RunLine]
+    older: str
+
+
+class RunAsked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to run. The same `key` again gives the same run."""
+
+    selection: str = ""
+    force: bool = False
+    params: dict[str, Any] = {}
+    key: str = ""
+
+
+class Reason(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why; it is kept with the run."""
+
+    reason: str = ""
+
+
+class AnswerGiven(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a flow that waits is answered: true or false for an approval, anything for a signal; and why."""
+
+    value: Any
+    reason: str = ""
+
+
+@looking("/runs")
+def runs(
+    request: Asking, limit: Limit = 50, before: Words = "", of_state: OfState = ""
+) -> RunPage:  # fmt: skip
+    """Runs, newest first: of one state, or of all."""
+    with entered(request) as inside:
+        found: list[RunLine] = []
+        for _ in range(_MOST_PAGES):  # a page may have runs that the actor may not see: it is filled from the next
+            page = list_runs(inside.workspace, inside.store, limit=limit, state=of_state or None, before=before or None)
+            found += [line for line in page if inside.may_read(*line.domains)]
+            if len(page) < limit or len(found) >= limit:
+                break
+            before = page[-1].id
+        more = len(found) >= limit
+        return RunPage(runs=found[:limit], older=found[:limit][-1].id if more else "")
+
+
+@looking("/runs/{run:str}")
+def run(request: Asking, run: RunId) -> RunReport:
+    """How a run is, or how it ended."""
+    with entered(request) as inside:
+        return report_run(inside.workspace, inside.store, inside.run(run))
+
+
+@looking("/runs/{run:str}/steps")
+def steps(
+    request: Asking, run: RunId, limit: Limit = 200,
+    after: StepAfter = -1, status: Words = "", of: Words = "",
+) -> StepPage:  # fmt: skip
+    """The steps of a run, in order: of one status or node, or of all."""
+    with entered(request) as inside:
+        return list_steps(inside.store, inside.run(run), after=after, limit=limit, status=status, node=of)
+
+
+@looking("/runs/{run:str}/attempts")
+def attempts(request: Asking, run: RunId, limit: Limit = 200, after: Number = 0) -> list[AttemptRecord]:
+    """The attempts of a run, by their tokens; `after` is the last token of the page before."""
+    with entered(request) as inside:
+        book = Logbook(inside.store, inside.run(run).id)
+        book.read()
+        return [each for token, each in sorted(book.attempts.items()) if token > after][:limit]
+
+
+@looking("/runs/{run:str}/log")
+def log(
+    request: Asking, run: RunId, attempt: Number, start: Number = 0, line: Number = 0,
+    most: Most = 1 << 16,
+) -> Excerpt:  # fmt: skip
+    """What an attempt wrote, from a byte or a line on. To follow it, ask again from `end` until it has `ended`."""
+    with entered(request) as inside:
+        book = Logbook(inside.store, inside.run(run).id)
+        book.read()
+        return read_excerpt(inside.workspace, book, attempt, start=start, line=line, most=most)
+
+
+@looking("/runs/{run:str}/log/search")
+def log_search(request: Asking, run: RunId, words: Words, limit: Limit = 100) -> Matches:
+    """The lines of a run's output that have these words."""
+    with entered(request) as inside:
+        book = Logbook(inside.store, inside.run(run).id)
+        book.read()
+        return search(inside.workspace, book, words, limit=limit)
+
+
+@looking("/runs/{run:str}/facts")
+def facts(request: Asking, run: RunId, step: Words = "", attempt: Number = 0) -> RunFacts:
+    """What the steps of a run told: metrics, tables, texts, images."""
+    with entered(request) as inside:
+        return read_facts(inside.workspace, inside.store, inside.run(run).id, step, attempt)
+
+
+@looking("/runs/{run:str}/resumption")
+def resumption(request: Asking, run: RunId) -> Resumption:
+    """What the run would do if it went on."""
+    with entered(request) as inside:
+        return plan_resumption(inside.workspace, inside.store, inside.run(run))
+
+
+@looking("/waits")
+def waits(request: Asking, of: Words = "") -> list[Waiting]:
+    """What the flows of open runs wait for; or those of one run."""
+    with entered(request) as inside:
+        if of:
+            return list_waits(inside.workspace, inside.store, inside.run(of))
+        known = {each.id: each.domains for each in inside.store.runs(limit=1_000, state="open")}
+        return [each for each in list_waits(inside.workspace, inside.store) if inside.may_read(*known.get(each.run, ()))]
+
+
+# -- changes --
+
+
+@post("/runs", sync_to_thread=True, status_code=202, opt={"action": "submit"})
+def submit(request: Asking, data: JSONBody[RunAsked]) -> asks.Submitted:
+    """Run a selection, or a flow. The run is recorded when this is answered."""
+    with entered(request) as inside:
+        for name in Planner(inside.workspace, inside.store).select(data.selection):
+            inside.node(name, "submit")
+        wanted = Wanted(data.selection, data.force, data.params)
+        question = asks.SubmitRun(
+            selection=wanted.selection, force=wanted.force, params=wanted.params, key=data.key, actor=inside.actor.name
+        )
+        return inside.ask(question, asks.Submitted)
+
+
+@post("/runs/{run:str}/cancel", sync_to_thread=True, status_code=200, opt={"action": "cancel"})
+def cancel(request: Asking, run: RunId, data: JSONBody[Reason]) -> asks.Heard:
+    """Stop a run."""
+    with entered(request) as inside:
+        found = inside.run(run, "cancel")
+        return inside.ask(asks.CancelRun(run=found.id, reason=data.reason, actor=inside.actor.name), asks.Heard)
+
+
+@post("/runs/{run:str}/resume", sync_to_thread=True, status_code=200, opt={"action": "resume"})
+def resume(request: Asking, run: RunId) -> asks.Heard:
+    """Let a run go on: what did not succeed is tried again."""
+    with entered(request) as inside:
+        found = inside.run(run, "resume")
+        return inside.ask(asks.ResumeRun(run=found.id, actor=inside.actor.name), asks.Heard)
+
+
+@post("/runs/{run:str}/waits/{step:int}", sync_to_thread=True, status_code=200, opt={"action": "answer"})
+def answer(request: Asking, run: RunId, step: StepNumber, data: JSONBody[AnswerGiven]) -> asks.Heard:
+    """Answer what a flow waits for: an approval or a signal."""
+    with entered(request) as inside:
+        found = inside.run(run, "answer")
+        question = asks.AnswerWait(
+            run=found.id,
+            step=step,
+            value=pack(data.value),
+            reason=data.reason,
+            actor=inside.actor.name,
+            groups=inside.actor.groups,
+        )
+        return inside.ask(question, asks.Heard)
+
+
+ROUTES = [
+    runs, run, steps, attempts, log, log_search, facts, resumption, waits, submit, cancel, resume, answer,
+]  # fmt: skip

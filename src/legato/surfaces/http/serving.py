@@ -1,0 +1,126 @@
+"""Starting the web process: where it listens, and that it does not where it would be in the open without protection."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from legato.ports.clock import Clock
+from legato.ports.store import Store
+from legato.service.workspace import Workspace
+from legato.terms.errors import Unreachable, UsageError
+
+if TYPE_CHECKING:
+    from uvicorn import Server
+
+    from legato.surfaces.http.site import Site
+
+PORT = 4747
+
+
+class Address(Struct, frozen=True, kw_only=True):
+    """Where the API is served.
+
+    `certificate` and `key` are files, for TLS. `proxy` declares that a proxy with TLS stands before it, by the name under which
+    browsers see it: then other addresses than this machine's own are listened on without TLS here.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = PORT
+    certificate: str = ""
+    key: str = ""
+    proxy: str = ""
+
+    @property
+    def scheme(self) -> str:
+        """What browsers use."""
+        return "https" if self.certificate or self.proxy else "http"
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The values of the header `Host` that are answered."""
+        if self.proxy:
+            return frozenset({self.proxy.lower(), f"{self.proxy.lower()}:443"})
+        names = {"localhost", "127.0.0.1", "[::1]"} if is_loopback(self.host) else set[str]()
+        own = f"[{self.host}]" if ":" in self.host else self.host
+        return frozenset(f"{name}:{self.port}" for name in {*names, own.lower()})
+
+    @property
+    def url(self) -> str:
+        """Where a browser finds it."""
+        own = f"[{self.host}]" if ":" in self.host else self.host
+        return f"https://{self.proxy.lower()}" if self.proxy else f"{self.scheme}://{own}:{self.port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def require_protected(address: Address) -> None:
+    """Refuse (`address-open`) an address that others reach, without TLS or a declared proxy."""
+    if bool(address.certificate) != bool(address.key):
+        raise UsageError("address-tls", "TLS takes a certificate and its key", next="name both files")
+    if is_loopback(address.host) or address.certificate or address.proxy:
+        return
+    raise UsageError(
+        "address-open", f"{address.host} can be reached by others, and nothing protects what they send",
+        why="sessions and tokens would travel in the clear", next="name a certificate and key, or the proxy that has them",
+    )  # fmt: skip
+
+
+def listen(address: Address) -> socket.socket:
+    """The socket of an address, bound before anything is forked or said; `Unreachable` (`address-taken`) if somebody has it."""
+    require_protected(address)
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((address.host, address.port))
+        sock.listen(128)  # who asks before the server runs waits, and is not sent away
+    except OSError as error:
+        sock.close()
+        raise Unreachable(
+            "address-taken", f"nothing can listen on {address.host}:{address.port}", why=error.strerror or str(error),
+            next="choose another port",
+        ) from error  # fmt: skip
+    return sock
+
+
+def make_server(address: Address, site: Site) -> Server:
+    """The HTTP server of a site, with limits on what anybody may cost it."""
+    import uvicorn
+
+    from legato.surfaces.http.app import build_app
+
+    config = uvicorn.Config(
+        build_app(site), log_level="warning", access_log=False, server_header=False, proxy_headers=False, lifespan="off",
+        ws="none", http="h11", loop="asyncio", limit_concurrency=256, backlog=128, timeout_keep_alive=15,
+        timeout_graceful_shutdown=3, h11_max_incomplete_event_size=16_384,
+        ssl_certfile=address.certificate or None, ssl_keyfile=address.key or None,
+    )  # fmt: skip
+    return uvicorn.Server(config)
+
+
+def make_site(
+    address: Address, state: Path, workspace: Callable[[], Workspace], open_reader: Callable[[], Store], clock: Clock
+) -> Site:  # fmt: skip
+    """The site that is served at an address."""
+    from legato.surfaces.http.site import Site
+
+    return Site(
+        state=state, workspace=workspace, open_reader=open_reader, clock=clock, hosts=address.hosts, scheme=address.scheme
+    )
+
+
+def serve(address: Address, sock: socket.socket, site: Site) -> None:
+    """Serve a site on a socket of `listen` until this process is told to end (SIGTERM, SIGINT)."""
+    make_server(address, site).run(sockets=[sock])
