@@ -100,6 +100,8 @@ class Lead:
         (Any, {"a": [1]}, {"a": [1]}),
         (pl.DataFrame, {"a": [1]}, {"a": [1]}),
         (tuple[int, str], [1, "a"], (1, "a")),
+        (Path, "a/b", Path("a/b")),
+        (list[Path] | None, ["a"], [Path("a")]),
     ],
 )
 def test_inline_values_become_what_the_annotation_asks_for(bench: Bench, kind: Any, given: Any, expected: Any) -> None:

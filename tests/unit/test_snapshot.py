@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from legato.declare import snapshot
-from legato.declare.schema import kind_of, schema_of
+from legato.declare.schema import kind_of, schema_of, takes_path
 from legato.plan.graph import Graph
 from legato.worker.loading import load_project
 
@@ -159,7 +159,14 @@ def test_what_does_not_fit_is_refused_without_the_users_classes(annotation: Any,
 
 
 def test_what_is_no_data_takes_nothing() -> None:
-    assert (schema_of(Path), schema_of(list[Path]), schema_of(Any)) == (False, False, True)
+    assert (schema_of(object()), schema_of(list[type(sys)]), schema_of(Any)) == (False, False, True)
+
+
+def test_a_path_is_text_that_is_read_from_where_it_is_written() -> None:
+    assert schema_of(Path) == {"type": "string", "format": "path"}
+    takes = [Path, list[Path], tuple[Path, ...], Path | None]
+    assert [takes_path(schema_of(each)) for each in takes] == [True] * 4
+    assert [takes_path(schema_of(each)) for each in (str, list[str], dict[str, Path], object())] == [False] * 4
 
 
 def test_defaults_are_told_alike_everywhere() -> None:

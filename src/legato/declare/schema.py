@@ -34,6 +34,7 @@ _OBJECTS = (kinds.StructType, kinds.DataclassType, kinds.TypedDictType)
 _FORMATS = {
     "date-time": datetime, "date": date, "time": time, "duration": timedelta, "uuid": UUID, "decimal": Decimal,
 }  # fmt: skip
+_PATH = {"type": "string", "format": "path"}
 _SCALARS = {"null": None, "boolean": bool, "integer": int, "number": float, "string": str}
 
 
@@ -57,8 +58,21 @@ def _schema(kind: kinds.Type, above: tuple[type, ...]) -> Schema:
         return True if True in found else {"anyOf": [each for each in found if each is not False]}
     if isinstance(kind, _OBJECTS):
         return _object(kind, above)
+    if isinstance(kind, kinds.CustomType):
+        return dict(_PATH) if _is_path(kind.cls) else False
     plain = _PLAIN.get(type(kind)) if type(kind) in _PLAIN else _gathering(kind, above)
     return plain | _bounds(kind, plain["type"]) if isinstance(plain, dict) else bool(plain)
+
+
+def _is_path(cls: Any) -> bool:
+    return any((each.__module__.partition(".")[0], each.__name__) == ("pathlib", "PurePath") for each in cls.__mro__)
+
+
+def takes_path(schema: Schema) -> bool:
+    """Whether a text that is given, or each of several, is a path."""
+    if not isinstance(schema, dict):
+        return False
+    return schema == _PATH or takes_path(schema.get("items", False)) or any(map(takes_path, schema.get("anyOf", ())))
 
 
 def _gathering(kind: kinds.Type, above: tuple[type, ...]) -> Schema:

@@ -126,7 +126,7 @@ def _shown(default: Any) -> str:
     """A default in words, the same in every process: no addresses, sets sorted."""
     if isinstance(default, set | frozenset) and default:
         return f"{{{', '.join(sorted(map(repr, default)))}}}"
-    return _ADDRESS.sub("", repr(default))
+    return repr(default.__fspath__()) if hasattr(default, "__fspath__") else _ADDRESS.sub("", repr(default))
 
 
 def _in_words(kind: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,12 @@ def require_fitting(workspace: Workspace, flow: str, given: Sequence[Argument]) 
 
 
 def read_options(flow: str, parameters: Sequence[Parameter], words: Sequence[str]) -> dict[str, Any]:
-    """The texts in `--min-volume 50 --tag a --tag b --no-dry-run`, by parameter; `UsageError` for what is none of them."""
+    """The texts in `--min-volume 50 --tag a --tag b --no-dry-run`, by parameter; `UsageError` for what is none of them.
+
+    Paths are meant from the working directory of whoever writes them, which no worker knows.
+    """
+    from legato.declare.schema import takes_path
+
     by_name = {each.name: each for each in parameters}
     found: dict[str, Any] = {}
     rest = list(words)
@@ -87,6 +93,7 @@ def read_options(flow: str, parameters: Sequence[Parameter], words: Sequence[str
             raise _refusal(flow, parameters, f"--{option} has no value")
         else:
             value = text if equals else rest.pop(0)
+            value = os.path.abspath(value) if takes_path(by_name[name].schema) else value
         if by_name[name].form == "list":
             found.setdefault(name, []).append(value)
         elif name in found:

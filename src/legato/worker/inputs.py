@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import PurePath
 from typing import Any, get_origin
 
 import msgspec
@@ -103,11 +104,21 @@ def _decoder(kind: Any) -> Decode:
     if validate is not None:
         return lambda body: validate(_natural(body))
     try:
-        if isinstance(msgspec.inspect.type_info(kind), msgspec.inspect.CustomType | msgspec.inspect.AnyType):
+        known = msgspec.inspect.type_info(kind)
+        if isinstance(known, msgspec.inspect.AnyType) or (
+            isinstance(known, msgspec.inspect.CustomType) and not issubclass(known.cls, PurePath)
+        ):
             return _natural
-        return msgspec.msgpack.Decoder(kind).decode
+        return msgspec.msgpack.Decoder(kind, dec_hook=_as_path).decode
     except (TypeError, NameError):  # nothing that msgspec knows
         return _natural
+
+
+def _as_path(kind: Any, value: Any) -> Any:
+    """A path from its text; nothing else that is no plain data can be read."""
+    if isinstance(value, str) and isinstance(kind, type) and issubclass(kind, PurePath):
+        return kind(value)
+    raise ValueError(f"Expected `{getattr(kind, '__name__', kind)}`, got `{type(value).__name__}`")
 
 
 def encode_as(value: Any, kind: Any, limit_bytes: int) -> bytes | None:
