@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from legato.declare.elsewhere import external
     from legato.declare.faces import Input, asset, assets, check, flow, previous, resource, source, task
     from legato.declare.mapping import all_partitions, look_back
-    from legato.declare.node import Retry
+    from legato.declare.node import Cache, Retry
     from legato.declare.partitions import Partition, daily, dynamic, hourly, monthly, product, static, weekly
     from legato.declare.pool import Pool, rate
     from legato.declare.resource import Context, Secret, secret
@@ -44,7 +44,7 @@ _HOMES = {
     "declare.elsewhere": ("external",),
     "declare.faces": ("Input", "asset", "assets", "check", "flow", "previous", "resource", "source", "task"),
     "declare.mapping": ("all_partitions", "look_back", "mapping"),
-    "declare.node": ("Retry",),
+    "declare.node": ("Cache", "Retry"),
     "declare.partitions": ("Partition", "daily", "dynamic", "hourly", "monthly", "product", "static", "weekly"),
     "declare.pool": ("Pool", "rate"),
     "declare.resource": ("Context", "Secret", "secret"),
@@ -67,7 +67,7 @@ __all__ = [  # noqa: RUF022 - in the order in which one learns them
     "cron", "every", "updated", "keep_fresh", "file", "webhook", "message", "trigger",
     "sleep", "approval", "signal", "external",
     "log", "metric", "progress", "table", "markdown", "image",
-    "load", "Retry", "Pool", "rate", "Context", "Secret", "Future", "TaskFailed", "LegatoError",
+    "load", "Retry", "Cache", "Pool", "rate", "Context", "Secret", "Future", "TaskFailed", "LegatoError",
 ]  # fmt: skip
 
 

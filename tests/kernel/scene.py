@@ -11,7 +11,7 @@ from legato.kernel import events as ev
 from legato.kernel.board import Board
 from legato.kernel.decide import Decision, decide
 from legato.kernel.fold import fold
-from legato.kernel.inputs import Cancel, Input, Offer, Resume, TakeOver, Tick
+from legato.kernel.inputs import Cancel, Found, Input, Offer, Recall, Resume, TakeOver, Tick
 from legato.kernel.invariants import violations
 from legato.kernel.state import READY, RunState, Status
 from legato.plan.records import Handling, Plan, Reason, ReasonKind, Step
@@ -39,7 +39,7 @@ def asset(*names: str, **options: Any) -> Handling:
     return Handling(outputs=names, **_with_pools(options))
 
 
-def make_plan(text: str, *, fresh: str = "", blocked: str = "", **handling: Handling) -> Plan:
+def make_plan(text: str, *, fresh: str = "", blocked: str = "", force: bool = False, **handling: Handling) -> Plan:
     """The plan of `a -> b -> c, a*3 -> d`: names with how many partitions they have; each waits for all of what is left of it."""
     sizes: dict[str, int] = {}
     needs: dict[str, list[str]] = {}
@@ -61,7 +61,7 @@ def make_plan(text: str, *, fresh: str = "", blocked: str = "", **handling: Hand
         deps = tuple(bound for up in needs[name] for bound in (starts[up], starts[up] + sizes[up]))
         keys = [str(number) for number in range(size)] if size > 1 else [""]
         steps += [Step(name, key, kind == "requested", Reason(kind), deps) for key in keys]
-    return Plan(request=text, project="p", steps=steps, handling={name: handling.get(name, how()) for name in sizes})
+    return Plan(request=text, project="p", steps=steps, handling={name: handling.get(name, how()) for name in sizes}, force=force)
 
 
 class Scene:
@@ -136,6 +136,15 @@ class Scene:
         names = tuple(f"{each.__module__}.{each.__qualname__}" for each in kind.__mro__ if each is not object)
         error = Error("raised", "no luck", names, retry_after_s=retry_after_s)
         return self.tell(Raised(*self._key(name, token), 1.0, error))
+
+    def recall(self, name: str, value: bytes | None = b"old", kept: Ref | None = None) -> Decision:
+        """An earlier run's result is in the cache."""
+        return self.tell(Recall([Found(self.names.index(name), "earlier", value, kept)]))
+
+    def asks(self) -> list[str]:
+        """The steps of which nobody has looked yet whether an earlier run's result is in the cache."""
+        asked, self.state.asked = self.state.asked, []
+        return [self.names[index] for index in asked]
 
     def unready(self, name: str) -> Decision:
         """The attempt returned what the node's `until` does not accept."""
@@ -222,7 +231,9 @@ class Scene:
                 wait = f" in {event.delay_s:g} s" if event.then == "retry" else ""
                 return f"fail {self.names[event.step]}: {event.error.kind}, {event.then}{wait}"
             case ev.StepSucceeded():
-                return f"succeed {self.names[event.step]}"
+                return f"succeed {self.names[event.step]}" + (f" by {event.cached}" if event.cached else "")
+            case ev.StepKeyed():
+                return f"key {self.names[event.step]}: {event.key}"
             case ev.StepDeclined():
                 return f"decline {self.names[event.step]}"
             case ev.AttemptStopping():
@@ -269,7 +280,7 @@ def picture(state: RunState, now: Instant) -> dict[str, Any]:
     decided = decide(state, Tick(), now)
     plain = (
         "status left joint_left attempts fails losses values kept errors causes swaps fallback_due done_order undo_queue stuck"
-        " recorded undone signals heard backoff since next_token halted rolling cancelling ended counts noted"
+        " recorded undone signals heard backoff since cached keys next_token halted rolling cancelling ended counts noted"
     )
     seen = {name: getattr(state, name) for name in plain.split()}
     seen["decided"] = decided

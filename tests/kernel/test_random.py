@@ -33,10 +33,12 @@ handlings = st.builds(
     on_failure=st.sampled_from(["skip", "skip", "halt", "rollback"]),
     fallback=st.booleans(),
     undo=st.booleans(),
+    cached=st.booleans(),
+    keyed=st.booleans(),
 )
 links = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=6)
 sizes = st.lists(st.integers(1, 3), min_size=5, max_size=5)
-WORDS = "offer offer offer done done done raises lost declines returns tells gate nonsense wait cancel resume die"
+WORDS = "offer offer offer done done done raises lost declines returns tells recall gate nonsense wait cancel resume die"
 acts = st.lists(st.tuples(st.sampled_from(WORDS.split()), st.integers(0, 20), st.booleans()), max_size=60)
 
 
@@ -59,6 +61,8 @@ def act(scene, what, number):
         scene.wait(number)
     elif what in ("cancel", "resume", "die"):
         getattr(scene, what)()
+    elif what == "recall":
+        recall(scene, number)
     elif what == "nonsense":
         nonsense(scene, number)
     elif running:
@@ -67,6 +71,13 @@ def act(scene, what, number):
             scene.judged(name, Verdict("sound", False))
         else:
             getattr(scene, what)(name)
+
+
+def recall(scene, number):
+    """An earlier run's result is in the cache, for any step that makes no asset and asks."""
+    asking = [name for name in scene.asks() if not scene.plan.handling[name.partition("@")[0]].outputs]
+    if asking:
+        scene.recall(asking[number % len(asking)])
 
 
 def nonsense(scene, number):
@@ -165,9 +176,11 @@ outputs = st.lists(st.sampled_from(versions)).map(tuple)
 errors = st.sampled_from([Error("raised", ""), Error("lost", ""), Error("timeout", ""), Error("gate", "")])
 thens = st.sampled_from(["retry", "fallback", "fail", "again", "cancel", "stuck"])
 any_event = st.one_of(
-    st.builds(ev.AttemptsStarted, instants, many, tokens, st.sampled_from(["run", "fallback", "undo"])),
+    st.builds(ev.AttemptsStarted, instants, many, tokens, st.sampled_from(["run", "fallback", "undo", "key"])),
     st.builds(ev.AttemptBegun, instants, steps, tokens),
     st.builds(ev.StepSucceeded, instants, steps, tokens, st.just(1.0), outputs=outputs, previous=st.just(("v0",))),
+    st.builds(ev.StepSucceeded, instants, steps, st.just(0), st.just(0.0), value=st.just(b"v"), cached=st.just("q")),
+    st.builds(ev.StepKeyed, instants, steps, tokens, st.just("k")),
     st.builds(ev.AttemptFailed, instants, steps, tokens, errors, thens, due=instants, outputs=outputs),
     st.builds(ev.AttemptStopping, instants, steps, tokens, st.sampled_from(["timeout", "cancel"])),
     st.builds(ev.AttemptsReturned, instants, many),

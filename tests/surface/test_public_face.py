@@ -20,7 +20,7 @@ NAMES = """
     cron every updated keep_fresh file webhook message trigger
     sleep approval signal external
     log metric progress table markdown image
-    load Retry Pool rate Context Secret Future TaskFailed LegatoError
+    load Retry Cache Pool rate Context Secret Future TaskFailed LegatoError
 """.split()  # noqa: SIM905
 
 

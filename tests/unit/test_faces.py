@@ -8,6 +8,7 @@ import json
 import pickle
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -83,6 +84,30 @@ def test_a_retry_keeps_its_function_apart_from_its_record() -> None:
     assert face.node.retry == lg.Retry(until=True, max_time=7200.0)
     assert face.node.retry.max_time_s == lg.Retry(max_time="2h").max_time_s == 7200.0
     assert lg.task(retries=3)(lambda: 1).until is None
+
+
+def test_a_cache_keeps_its_function_apart_from_its_record() -> None:
+    face = lg.task(cache=lg.Cache(timedelta(days=1), key=len, version="2"))(lambda x: 1)
+    assert face.cache_key is len
+    assert face.node.cache == lg.Cache(86_400.0, key=True, version="2")
+    assert face.node.cache.ttl_s == 86_400.0
+    plain = lg.flow(cache="1d")(lambda x: 1)
+    assert (plain.node.cache, plain.cache_key) == (lg.Cache("1d"), None)
+    assert lg.task(lambda: 1).node.cache is None
+
+
+@pytest.mark.parametrize(
+    "cache", ["soon", 0, True, lg.Cache("0s"), lg.Cache(key="id"), lg.Cache(key=dict), lg.Cache(version=2), lg.Cache(ttl=[])]
+)
+def test_a_cache_that_makes_no_sense_is_a_fault(cache: Any) -> None:
+    face = lg.task(name="t", cache=cache)(lambda: 1)
+    assert codes(face) == ["cache"]
+    assert face.node.cache is None
+
+
+def test_an_asset_has_no_cache() -> None:
+    with pytest.raises(TypeError, match="cache"):
+        lg.asset(cache="1d")  # type: ignore[call-overload]
 
 
 def test_a_flow_is_not_waited_for() -> None:

@@ -15,9 +15,9 @@ import polars as pl
 import pytest
 from msgspec.structs import replace
 
-from legato.declare.body import Binding, Body, Code, check_key, undo_key, until_key
+from legato.declare.body import Binding, Body, Code, cache_key, check_key, undo_key, until_key
 from legato.declare.contract import Contract, ContractColumn
-from legato.declare.node import Check, Node, Project, Retry
+from legato.declare.node import Cache, Check, Node, Project, Retry
 from legato.declare.partitions import Partition, daily
 from legato.declare.resource import Context, Secret
 from legato.storages.memory import MemoryStorage
@@ -342,6 +342,36 @@ def test_until_does_not_judge_what_stands_in(bench: Bench) -> None:
     bench.node(_returning("spare", 2))
     bench.nodes["ask"] = replace(bench.nodes["ask"], fallback="spare")
     assert bench.value("ask", mode="fallback") == 2
+
+
+# Cache keys ------------------------------------------------------------------------------------------
+
+
+def keyed(bench: Bench, value: Any) -> None:
+    bench.node(_raising("work", AssertionError("not now")), cache=Cache(key=True))
+    bench.code.bodies[cache_key("work")] = body(lambda lead: value if value is not ... else lead, Binding("lead", "input", Any))
+
+
+def test_a_key_is_said_without_doing_the_work(bench: Bench) -> None:
+    keyed(bench, ...)
+    keys = [bench.done("work", inline("lead", lead), mode="key").value for lead in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, 3)]
+    assert keys[0] == keys[1] != keys[2]
+    assert bench.storage.values == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(None, "nothing (None); is a return missing?"), (object(), "an object, and no plain data")]
+)
+def test_a_key_that_is_none_or_no_data_is_refused(bench: Bench, value: Any, told: str) -> None:
+    keyed(bench, value)
+    error = bench.failure("work", inline("lead", 1), mode="key")
+    assert (error.kind, error.message) == ("value", f"the cache key of work is {told}")
+
+
+def test_what_is_to_be_said_in_the_log_is_said_first(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.node(_returning("work", 1))
+    bench.done("work", remark="it was gone")
+    assert capsys.readouterr().out == "legato: it was gone\n"
 
 
 # Errors --------------------------------------------------------------------------------------------------

@@ -148,6 +148,13 @@ def test_until_takes_the_result_and_some_of_the_inputs() -> None:
     assert project.nodes["named"].retry.until is True
 
 
+def test_a_cache_key_takes_some_of_the_inputs() -> None:
+    work = lg.task(name="work", cache=lg.Cache(key=lambda a: a))(lambda a, b: a)
+    project, code = frozen(asset("a"), asset("b"), work)
+    assert bound(code, "work#key") == {"a": "input"}
+    assert project.nodes["work"].cache == lg.Cache(key=True)
+
+
 def test_checks_take_the_value_and_more_inputs() -> None:
     table, other = asset("table"), asset("other")
 
@@ -292,6 +299,7 @@ fleet = lg.assets("planes", "airports", name="fleet")(lambda: 1)
         ([asset("a", storage="lake")], ["storage-unknown"]),
         ([lg.task(name="t", undo=lambda wrong: 1)(lambda: 1)], ["parameter"]),
         ([lg.task(name="t", when=lambda result: 1)(lambda: 1)], ["parameter"]),
+        ([lg.task(name="t", cache=lg.Cache(key=lambda other: 1))(lambda: 1)], ["parameter"]),
         ([lg.task(name="t", retries=lg.Retry(1, until=lambda result, more: 1))(lambda: 1)], ["parameter"]),
         ([lg.check("nobody", lg.not_null("x"))], ["check-target"]),
         ([lg.check(asset("a"), lg.not_null("x"))], ["check-target"]),

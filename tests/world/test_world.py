@@ -41,15 +41,17 @@ def test_a_seed_tells_the_same_story_twice():
 
 def test_worlds_are_not_idle():
     """The faults do happen: in so many seeds runs fail, are cancelled and rolled back, and conductors die."""
-    outcomes, lives = set(), 0
+    outcomes, lives, recalled = set(), 0, 0
     for seed in range(100):
         world = play(seed)
         lives += world.lives
+        recalled += world.witness.recalled
         store = world.site.read()
         events = [ev.decode(body) for run in store.runs() for _, body in store.events(run.id)]
         outcomes.update(event.outcome for event in events if isinstance(event, ev.RunEnded))
     assert outcomes >= {"succeeded", "failed", "cancelled", "rolled_back"}
     assert lives > 200
+    assert recalled > 10
 
 
 def test_the_virtual_clock_moves_only_when_told():

@@ -38,9 +38,9 @@ class Code:
     """All bodies of a project.
 
     `bodies` has a node's function under the node's name, its undo under `name#undo`, its condition under `name#when`, what judges
-    its result under `name#until`, a function check under `asset#check:name`. `resources` maps a type to the factory that makes
-    it: a function, or a generator function that yields it once and cleans up afterwards. `secrets` are the values to mask in logs
-    and errors, read when asked for.
+    its result under `name#until`, what makes its cache keys under `name#key`, a function check under `asset#check:name`.
+    `resources` maps a type to the factory that makes it: a function, or a generator function that yields it once and cleans up
+    afterwards. `secrets` are the values to mask in logs and errors, read when asked for.
     """
 
     bodies: dict[str, Body] = field(default_factory=dict)
@@ -65,6 +65,11 @@ def when_key(node: str) -> str:
 def until_key(node: str) -> str:
     """Where the function that judges a node's result stands in `Code.bodies`."""
     return f"{node}#until"
+
+
+def cache_key(node: str) -> str:
+    """Where the function that makes a node's cache keys stands in `Code.bodies`."""
+    return f"{node}#key"
 
 
 def check_key(asset: str, check: str) -> str:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from legato.declare import order
-from legato.declare.body import Body, Code, check_key, undo_key, until_key, when_key
+from legato.declare.body import Body, Code, cache_key, check_key, undo_key, until_key, when_key
 from legato.declare.faces import AnyFace, CheckFace, CheckSet, Declaration, Face, ResourceFace
 from legato.declare.node import Check, Dep, Node, Project
 from legato.declare.pool import DEFAULT_POOL, Limit, Use
@@ -158,6 +158,8 @@ class Draft:
             self._bodies[undo_key(node.name)] = self._resolver.beside(face, face.undo, "undo", [*inputs, "result"])
         if face.when:
             self._bodies[when_key(node.name)] = self._resolver.beside(face, face.when, "when", inputs)
+        if face.cache_key:
+            self._bodies[cache_key(node.name)] = self._resolver.beside(face, face.cache_key, "key", inputs)
         if face.until:
             self._bodies[until_key(node.name)] = self._resolver.beside(face, face.until, "until", inputs, judges=True)
         if face.fallback is not None:

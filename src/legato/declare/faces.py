@@ -20,7 +20,7 @@ from legato.declare.calling import CALLER, Future
 from legato.declare.contract import Contract
 from legato.declare.mapping import Mapping as PartitionMapping
 from legato.declare.moment import Trigger
-from legato.declare.node import Kind, OnFailure, Retry
+from legato.declare.node import Cache, Kind, OnFailure, Retry
 from legato.declare.options import place_of, read_node
 from legato.declare.partitions import Partition, Partitions
 from legato.declare.pool import Pool
@@ -33,6 +33,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 Function = Callable[..., Any]
 Pools = str | Pool | Sequence[str | Pool] | None
+Caching = Cache | str | float | timedelta | None
 
 
 class Declaration:
@@ -70,6 +71,7 @@ class Face(Called[P, R]):
         self.undo: Function | None = keywords.get("undo") if self.node.undo else None
         self.when: Function | None = keywords.get("when") if self.node.when else None
         self.until: Function | None = keywords["retries"].until if self.node.retry.until else None
+        self.cache_key: Function | None = keywords["cache"].key if self.node.cache and self.node.cache.key else None
         self.checks: list[CheckFace[..., Any] | CheckSet] = []
 
     @property
@@ -279,17 +281,19 @@ def task(
     owner: str = "", tags: Iterable[str] = (), domain: str = "", retries: int | Retry = 0,
     timeout: str | float | timedelta | None = None, pool: Pools = None, on_failure: OnFailure = "skip",
     fallback: AnyFace | str | None = None, undo: Function | None = None, when: Function | None = None,
+    cache: Caching = None,
 ) -> Callable[[Callable[P, R]], Face[P, R]]: ...  # fmt: skip
 def task(  # noqa: PLR0913
     fn: Any = None, /, *, name: str | None = None, deps: Deps = (), partitions: Partitions | None = None,
     version: str = "", owner: str = "", tags: Iterable[str] = (), domain: str = "", retries: int | Retry = 0,
     timeout: str | float | timedelta | None = None, pool: Pools = None, on_failure: OnFailure = "skip",
     fallback: AnyFace | str | None = None, undo: Function | None = None, when: Function | None = None,
+    cache: Caching = None,
 ) -> Any:  # fmt: skip
     """Declares a task: work whose value lives only in its run.
 
     The keywords are those of `asset`; `undo` is a function of the same inputs and `result` that takes it back when a run
-    rolls back.
+    rolls back; `cache` lets later runs take its results over: how long they are good for, or a `Cache`.
     """
     return _declare("task", fn, locals())
 
@@ -301,13 +305,13 @@ def flow(
     *, name: str | None = None, on: Trigger | None = None, version: str = "", owner: str = "", tags: Iterable[str] = (),
     domain: str = "", retries: int | Retry = 0, timeout: str | float | timedelta | None = None,
     pool: Pools = None, on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None,
-    undo: Function | None = None,
+    undo: Function | None = None, cache: Caching = None,
 ) -> Callable[[Callable[P, R]], Face[P, R]]: ...  # fmt: skip
 def flow(  # noqa: PLR0913
     fn: Any = None, /, *, name: str | None = None, on: Trigger | None = None, version: str = "", owner: str = "",
     tags: Iterable[str] = (), domain: str = "", retries: int | Retry = 0, timeout: str | float | timedelta | None = None,
     pool: Pools = None, on_failure: OnFailure = "skip", fallback: AnyFace | str | None = None,
-    undo: Function | None = None,
+    undo: Function | None = None, cache: Caching = None,
 ) -> Any:  # fmt: skip
     """Declares a flow: plain Python that calls tasks, other flows and assets, each call a durable step of the run.
 

@@ -60,6 +60,28 @@ class Retry(Struct, frozen=True):
 NO_RETRY = Retry(0)
 
 
+class Cache(Struct, frozen=True):
+    """That later runs take a result over instead of making it again: while code and inputs are the same, and for `ttl` at most.
+
+    `key` is a function of the inputs, whose value stands for all of them; `version` stands for the code.
+    """
+
+    ttl: Any = None
+    """"1d", a number of seconds or a timedelta; None: for good."""
+    key: Any = None
+    """The function; True in a node's record, where the function is with the others of the project."""
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.ttl, timedelta):
+            msgspec.structs.force_setattr(self, "ttl", self.ttl.total_seconds())
+
+    @property
+    def ttl_s(self) -> float | None:
+        """`ttl` in seconds; None where results are never too old."""
+        return None if self.ttl is None else parse_duration(self.ttl)
+
+
 def qualified(kind: type) -> str:
     """A class's name as errors carry it: `builtins.TimeoutError`."""
     return f"{kind.__module__}.{kind.__qualname__}"
@@ -115,6 +137,7 @@ class Node(Struct, frozen=True, kw_only=True):
     fallback: str = ""
     undo: bool = False
     when: bool = False
+    cache: Cache | None = None
     trigger: AnyTrigger | None = None
     owner: str = ""
     tags: tuple[str, ...] = ()

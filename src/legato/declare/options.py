@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from legato.declare.contract import Contract
 from legato.declare.moment import Trigger
-from legato.declare.node import NO_RETRY, Kind, Node, OnFailure, Retry
+from legato.declare.node import NO_RETRY, Cache, Kind, Node, OnFailure, Retry
 from legato.declare.partitions import Partitions
 from legato.declare.pool import Limit, Pool, Use
 from legato.declare.retrying import faults_of_retry
@@ -55,6 +55,7 @@ def read_node(kind: Kind, fn: Any, outputs: tuple[str, ...] | None, keywords: Ma
         on_failure=reader.on_failure(keywords.get("on_failure", "skip")),
         undo=reader.function("undo", keywords.get("undo")),
         when=reader.function("when", keywords.get("when")),
+        cache=reader.cache(keywords.get("cache")),
         trigger=reader.trigger(keywords.get("on")),
         owner=reader.text("owner", keywords["owner"]),
         tags=reader.tags(keywords["tags"]),
@@ -145,6 +146,22 @@ class _Reader:
         if wrong:
             return NO_RETRY
         return retry if retry.until is None else replace(retry, until=True)
+
+    def cache(self, value: Any) -> Cache | None:
+        if value is None:
+            return None
+        cache = value if isinstance(value, Cache) else Cache(value)
+        wrong = [] if cache.ttl is None else wrong_durations("cache: ttl", cache.ttl)
+        if cache.key is not None and (not callable(cache.key) or isinstance(cache.key, type)):
+            wrong.append((f"cache: key={cache.key!r} is not a function", "write key=a function of inputs, or a lambda"))
+        version: Any = cache.version
+        if not isinstance(version, str):
+            wrong.append((f"cache: version={version!r} is not text", 'write version="2"'))
+        for what, hint in wrong:
+            self._fault("cache", what, hint)
+        if wrong:
+            return None
+        return cache if cache.key is None else replace(cache, key=True)
 
     def timeout(self, value: Any) -> float | None:
         if value is None:

@@ -9,13 +9,14 @@ from msgspec import Struct
 
 from legato.kernel.commands import Command
 from legato.kernel.events import AnyEvent
-from legato.kernel.inputs import Cancel, Input, Offer, Reports, Resolve, Resume, Signal, TakeOver, Tick
+from legato.kernel.inputs import Cancel, Input, Offer, Recall, Reports, Resolve, Resume, Signal, TakeOver, Tick
 from legato.kernel.rules.answer import take_resolved, take_signal
 from legato.kernel.rules.control import cancel, resume, take_over
 from legato.kernel.rules.failure import settle_failures
 from legato.kernel.rules.finish import close_waiting, finish
 from legato.kernel.rules.flow import close_orphans, take_called, take_parked, tell_flows
 from legato.kernel.rules.grant import grant
+from legato.kernel.rules.recall import take_recalled
 from legato.kernel.rules.report import take_begun, take_declined, take_done, take_lost, take_noted, take_raised, take_returned
 from legato.kernel.rules.timing import do_what_is_due
 from legato.kernel.state import RunState
@@ -55,6 +56,7 @@ RULES: tuple[Rule, ...] = (
     Rule(Cancel, cancel),
     Rule(Resume, resume),
     Rule(TakeOver, take_over),
+    Rule(Recall, take_recalled),
 )
 """Exactly one rule answers each kind of input."""
 

@@ -54,6 +54,18 @@ class StepSucceeded(Event, frozen=True):
     outputs: tuple[Output, ...] = ()
     previous: tuple[str, ...] = ()
     log: LogSpan | None = None
+    cached: str = ""
+    """The run that made the result, where it is an earlier one: then there was no attempt (token 0)."""
+
+
+class StepKeyed(Event, frozen=True):
+    """The step's own function has said under what its result is found among those of earlier runs; it is ready again."""
+
+    step: int
+    token: int
+    key: str
+    seconds: float = 0.0
+    log: LogSpan | None = None
 
 
 class AttemptFailed(Event, frozen=True):
@@ -206,9 +218,9 @@ class RunEnded(Event, frozen=True):
 
 
 AnyEvent = (
-    AttemptsStarted | AttemptBegun | StepSucceeded | AttemptFailed | AttemptStopping | AttemptsReturned | StepDeclined
-    | CodeChanged | StepsCalled | StepsRevived | StepParked | FactsNoted | WaitEnded | SignalCame | StepsSkipped | StepsCancelled
-    | RunHalted | CancelRequested | StepUndone | RunResumed | RunEnded
+    AttemptsStarted | AttemptBegun | StepSucceeded | StepKeyed | AttemptFailed | AttemptStopping | AttemptsReturned
+    | StepDeclined | CodeChanged | StepsCalled | StepsRevived | StepParked | FactsNoted | WaitEnded | SignalCame | StepsSkipped
+    | StepsCancelled | RunHalted | CancelRequested | StepUndone | RunResumed | RunEnded
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

@@ -142,6 +142,7 @@ def revive(state: RunState, index: int, call: Call, at: Instant) -> None:
     state.errors.pop(index, None)
     state.fallback_due.discard(index)
     begin_anew(state, index)
+    state.keys.pop(index, None)
     state.calls.renew(index, call, is_kept=state.handling(index).undo)
     state.set_status(index, WAITING)
     _begin(state, (index,), call, at)

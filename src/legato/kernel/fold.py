@@ -16,6 +16,7 @@ from legato.kernel.state import (
     FRESH,
     HELD,
     IDLE,
+    READY,
     RUNNING,
     SKIPPED,
     SUCCEEDED,
@@ -98,7 +99,12 @@ def _begun(state: RunState, event: ev.AttemptBegun) -> None:
 
 def _succeeded(state: RunState, event: ev.StepSucceeded) -> None:
     index = event.step
-    if not _end_attempt(state, index, event.token):
+    if event.cached:
+        if state.status[index] not in (READY, BACKOFF):  # that a retry became due is no event
+            return
+        state.backoff.pop(index, None)
+        state.cached.add(index)
+    elif not _end_attempt(state, index, event.token):
         return
     state.set_status(index, SUCCEEDED)
     state.done_order.append(index)
@@ -129,6 +135,14 @@ def _succeeded(state: RunState, event: ev.StepSucceeded) -> None:
     if state.calls.of(index) and state.open:
         state.orphaned.append(index)  # what it called in an earlier pass, and, with other code, no more
     take_outcome(state, index, event.at)
+
+
+def _keyed(state: RunState, event: ev.StepKeyed) -> None:
+    index = event.step
+    if _end_attempt(state, index, event.token):
+        state.keys[index] = event.key
+        state.attempts[index] -= 1
+        state.make_ready(index, event.at)
 
 
 def _leave_seat(state: RunState, index: int) -> None:
@@ -308,6 +322,7 @@ def _undone(state: RunState, event: ev.StepUndone) -> None:
         state.undone[index] = state.undone.get(index, 0) + 1
         state.values.pop(index, None)  # made anew, it may be stored, or be none at all
         state.kept.pop(index, None)
+        state.cached.discard(index)
     if state.undo_queue and state.undo_queue[-1] == index:
         state.undo_queue.pop()
 
@@ -334,6 +349,7 @@ def _resumed(state: RunState, event: ev.RunResumed) -> None:
             state.errors.pop(index, None)
             state.fallback_due.discard(index)
             begin_anew(state, index)
+            state.keys.pop(index, None)
             _let_sleep(state, index)
     for index in event.steps:
         if state.status[index] == WAITING and state.left[index] == 0:
@@ -374,6 +390,7 @@ _FOLDS: dict[type, Callable[[RunState, Any], None]] = {
     ev.StepsCancelled: _cancelled,
     ev.RunHalted: _halted,
     ev.CancelRequested: _cancel_requested,
+    ev.StepKeyed: _keyed,
     ev.StepUndone: _undone,
     ev.RunResumed: _resumed,
     ev.CodeChanged: _code_changed,

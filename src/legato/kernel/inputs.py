@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from legato.terms.attempt import Begun, Called, Declined, Done, Lost, Noted, Parked, Raised, Returned
+from legato.terms.attempt import Begun, Called, Declined, Done, Lost, Noted, Parked, Raised, Ref, Returned
 from legato.terms.instant import Instant
 
 
@@ -69,11 +69,26 @@ class Signal(Struct, frozen=True):
     at: Instant
 
 
+class Found(Struct, frozen=True):
+    """What an earlier run made of what this step is to make."""
+
+    step: int
+    run: str
+    value: bytes | None = None
+    kept: Ref | None = None
+
+
+class Recall(Struct, frozen=True):
+    """What earlier runs made counts as the results of steps that are ready."""
+
+    found: Sequence[Found]
+
+
 class TakeOver(Struct, frozen=True):
     """A new conductor owns the run: no attempt of the former one can report any more."""
 
 
 Input = (
     Done | Raised | Declined | Lost | Returned | Begun | Called | Noted | Parked
-    | Reports | Offer | Tick | Cancel | Resume | Resolve | Signal | TakeOver
+    | Reports | Offer | Tick | Cancel | Resume | Resolve | Signal | Recall | TakeOver
 )  # fmt: skip

@@ -84,13 +84,15 @@ class RunState:
     `noted` are the keys of the facts that a flow has told, so that it does not tell them again.
     `shelf` holds what the plan reuses of earlier runs; `taken` says which steps took what of it.
     `told` are outcomes that flows have not been told of yet, `orphaned` are ended flows whose open calls are not closed yet.
+    `asked` are steps that became ready, of which nobody has looked yet whether an earlier run's result is in the cache; `cached`
+    are those for which one was, `keys` what their own functions have said to find it under.
     """
 
     __slots__ = (
-        "attempts",
+        "asked", "attempts",
         "backoff",
         "board",
-        "calls",
+        "cached", "calls",
         "cancelling",
         "causes",
         "codes",
@@ -108,7 +110,7 @@ class RunState:
         "joint_left",
         "joint_steps",
         "joints_of",
-        "kept",
+        "kept", "keys",
         "later",
         "left",
         "losses",
@@ -178,6 +180,9 @@ class RunState:
         self.dormant: set[int] = set()
         self.retried: set[int] = set()
         self.noted: dict[int, set[int]] = {}
+        self.asked: list[int] = []
+        self.cached: set[int] = set()
+        self.keys: dict[int, str] = {}
         self.told: list[int] = []
         self.orphaned: list[int] = []
         self.shelf = Shelf(plan.reused) if plan.reused else None
@@ -251,7 +256,7 @@ class RunState:
     def lane(self, index: int) -> Lane:
         """The pools that an attempt of this step needs room in. A flow that holds its slots already needs none."""
         uses = self.plan.handling[self.plan.steps[index].node].pools
-        if not uses or index in self.seats:
+        if not uses or index in self.seats or self.lacks_key(index):
             return ()
         return tuple((use.pool, self.key_value(index, use.key) if use.key else "") for use in uses)
 
@@ -272,6 +277,10 @@ class RunState:
                 kept = self.kept.get(source)
                 return _as_text(self.values.get(source), () if kept is None else (kept,))
         return ""
+
+    def lacks_key(self, index: int) -> bool:
+        """Whether the step's next attempt is to say under what its result may be found."""
+        return self.handling(index).keyed and index not in self.keys and index not in self.fallback_due and not self.plan.force
 
     def takes(self, index: int) -> bool:
         """Whether the step is ready, and the run starts steps."""
@@ -341,7 +350,10 @@ class RunState:
     def make_ready(self, index: int, at: Instant) -> None:
         """Let the step be handed out; since when it waits for that decides who goes first."""
         self.set_status(index, READY)
-        self.put(index, Board.key(at, self.handling(index).priority, self.number, index))
+        handling = self.handling(index)
+        if handling.cached:
+            self.asked.append(index)
+        self.put(index, Board.key(at, handling.priority, self.number, index))
 
     def make_all_ready(self, steps: Sequence[int], at: Instant) -> None:
         """Let steps be handed out that waited and are of one node."""
@@ -354,6 +366,8 @@ class RunState:
             self.status[index] = READY
         self.counts[WAITING] -= len(steps)
         self.counts[READY] += len(steps)
+        if handling.cached:
+            self.asked.extend(steps)
         key = Board.key(at, handling.priority, self.number, 0)
         self.lanes(steps[0]).put_all((), (key | index for index in steps))
 
@@ -363,7 +377,7 @@ class RunState:
 
     def lanes(self, index: int) -> Lanes:
         """Where the step waits to start: flows are started apart from all else."""
-        return self.board.flows if self.handling(index).flow else self.board.steps
+        return self.board.flows if self.handling(index).flow and not self.lacks_key(index) else self.board.steps
 
     def join(self, board: Board, at: Instant) -> None:
         """Move to another board, with what is ready and what flows hold. Nothing may be under way."""

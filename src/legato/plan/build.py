@@ -133,6 +133,7 @@ class _Builder:
             observed={asset: dict(seen) for asset, seen in self.facts.observed.items()},
             handling={name: handling_of(nodes[name]) for name in self._handled()},
             arguments={name: given for name, given in params.items() if given},
+            force=self.force,
         )
 
     def _handled(self) -> Iterable[str]:
@@ -265,5 +266,5 @@ def handling_of(node: Node) -> Handling:
         outputs=node.outputs if node.kind == "asset" else (),
         retry=node.retry, lost_retries=node.lost_retries, timeout_s=node.timeout_s, pools=node.pools, priority=node.priority,
         on_failure=node.on_failure, fallback=bool(node.fallback), undo=node.undo, flow=node.kind == "flow",
-        code=node.code,
+        cached=node.cache is not None, keyed=node.cache is not None and bool(node.cache.key), code=node.code,
     )  # fmt: skip

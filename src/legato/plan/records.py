@@ -90,7 +90,8 @@ class Reused(Struct, frozen=True, array_like=True, omit_defaults=True):
 class Handling(Struct, frozen=True, kw_only=True):
     """How the kernel treats the steps of one node: copied from the declaration, so that a run does not change under way.
 
-    `code` is the fingerprint of its code then; empty where it is not known.
+    `code` is the fingerprint of its code then; empty where it is not known. Results of earlier runs count where it is `cached`;
+    where it is `keyed`, a function of its own says under what they are found.
     """
 
     outputs: tuple[str, ...] = ()
@@ -103,6 +104,8 @@ class Handling(Struct, frozen=True, kw_only=True):
     fallback: bool = False
     undo: bool = False
     flow: bool = False
+    cached: bool = False
+    keyed: bool = False
     code: str = ""
 
 
@@ -111,7 +114,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     `observed` holds what sources said when the plan was made: asset -> partition -> version token. `arguments` are the parameters
     that its flows were given. A plan with a flow has the handling of all that a flow may call. `reused` are results of earlier
-    runs, `repeats` is the request of the run that is repeated with them; `notes` is what else is to be said of that.
+    runs, `repeats` is the request of the run that is repeated with them; `notes` is what else is to be said of that. With `force`
+    nothing is taken from the cache.
     """
 
     request: str
@@ -123,6 +127,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     reused: tuple[Reused, ...] = ()
     repeats: str = ""
     notes: tuple[str, ...] = ()
+    force: bool = False
 
     @property
     def size(self) -> int:

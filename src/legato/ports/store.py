@@ -66,7 +66,8 @@ class Trouble(Struct, frozen=True, kw_only=True):
 
 
 class Run(Struct, frozen=True, kw_only=True):
-    """One accepted plan. `request` is what was asked, as words; `counts` are steps by outcome, whole when it ended.
+    """One accepted plan. `request` is what was asked, as words. Whole when it ended: `counts` (steps by outcome), and how many
+    of those that succeeded are `cached`, taken over from earlier runs.
 
     `key` names the request, for one that is sent again: there is one run of it at most. `domains` are those of its steps.
     """
@@ -82,6 +83,7 @@ class Run(Struct, frozen=True, kw_only=True):
     counts: dict[str, int] = {}
     key: str = ""
     domains: tuple[str, ...] = ()
+    cached: int = 0
 
 
 class Start(Struct, frozen=True):
@@ -91,6 +93,18 @@ class Start(Struct, frozen=True):
     key: str
     at: Instant
     until: Instant
+
+
+class Cached(Struct, frozen=True, kw_only=True):
+    """A result that later runs may take over: what `run` made at its `step`, of this node. A value is inline or kept."""
+
+    key: str
+    node: str
+    run: str
+    step: int
+    at: Instant
+    value: bytes | None = None
+    kept: Ref | None = None
 
 
 class Holder(Struct, frozen=True):
@@ -107,8 +121,8 @@ class Commit(Struct, kw_only=True):
     `events` are encoded and get consecutive numbers. `versions` are added; `heads` become what readers see, `unpublished`
     loses its head. `troubles` replace older ones of the same key; `settled` are the keys whose trouble is over.
     `timings` adds, by node, how many attempts succeeded and their seconds. `starts` are added, and those that count no longer
-    when the last of them was made are forgotten. `run` replaces the run's row.
-    `audit` says who asked for it.
+    when the last of them was made are forgotten. `cached` replace older results of the same key; with `uncached` all
+    of this run's leave the cache. `run` replaces the run's row. `audit` says who asked for it.
     """
 
     run_id: str
@@ -120,6 +134,8 @@ class Commit(Struct, kw_only=True):
     settled: list[tuple[str, str]] = []
     timings: dict[str, tuple[int, float]] = {}
     starts: list[Start] = []
+    cached: list[Cached] = []
+    uncached: bool = False
     run: Run | None = None
     audit: list[Audit] = []
 
@@ -227,6 +243,10 @@ class Store(Protocol):
 
     def starts(self) -> list[Start]:
         """What rates counted last, in the order in which it ceases to count; some may count no longer."""
+        ...
+
+    def cached(self, key: str) -> Cached | None:
+        """The newest result under this key, however old."""
         ...
 
     def decision(self, trigger: str, key: str) -> Decided | None:

@@ -12,7 +12,8 @@ from legato.kernel import events as ev
 from legato.kernel.state import RunState
 from legato.plan.records import Plan
 from legato.ports.access import Audit
-from legato.ports.store import Commit, Head, Run, Store, Trouble, Version
+from legato.ports.store import Cached, Commit, Head, Run, Store, Trouble, Version
+from legato.runtime.cache import ResultCache
 from legato.runtime.catalogue import Catalogue
 from legato.runtime.dispatch import Dispatch
 from legato.terms.attempt import Output, Ref
@@ -23,8 +24,10 @@ from legato.terms.key import show
 class Book:
     """Keeps the books of one run: turns events, once decided, into the rows that the same commit writes."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, dispatch: Dispatch, run: Run, state: RunState) -> None:
-        self._store, self._catalogue, self._dispatch = store, catalogue, dispatch
+    def __init__(
+        self, store: Store, catalogue: Catalogue, dispatch: Dispatch, cache: ResultCache, run: Run, state: RunState
+    ) -> None:
+        self._store, self._catalogue, self._dispatch, self._cache = store, catalogue, dispatch, cache
         self.run, self.state = run, state
 
     def sightings(self, plan: Plan, now: Instant) -> list[Version]:
@@ -55,8 +58,11 @@ class Book:
 
     def _succeeded(self, commit: Commit, event: ev.StepSucceeded) -> None:
         step = self.state.plan.steps[event.step]
-        count, seconds = commit.timings.get(step.node, (0, 0.0))
-        commit.timings[step.node] = (count + 1, seconds + event.seconds)
+        if not event.cached:
+            count, seconds = commit.timings.get(step.node, (0, 0.0))
+            commit.timings[step.node] = (count + 1, seconds + event.seconds)
+        if self.state.plan.handling[step.node].cached:
+            self._cached(commit, event, step.node)
         if event.outputs:
             for output in event.outputs:
                 version = self._version(event.step, event.token, event.at, output, "published")
@@ -65,6 +71,19 @@ class Book:
             self._dispatch.forget(self.run.id, event.step)
         names = self.state.plan.handling[step.node].outputs or (step.node,)
         commit.settled.extend((name, step.partition) for name in names if self._catalogue.troubled(name, step.partition))
+
+    def _cached(self, commit: Commit, event: ev.StepSucceeded, node: str) -> None:
+        """Let later runs find the result. In a rollback nothing counts any more."""
+        key = self._cache.take_key(self.run.id, event.step)
+        if key and not self.state.rolling:
+            commit.cached.append(
+                Cached(
+                    key=key, node=node, run=self.run.id, step=event.step, at=event.at, value=event.value, kept=event.kept
+                )
+            )  # fmt: skip
+
+    def _halted(self, commit: Commit, event: ev.RunHalted) -> None:
+        commit.uncached = commit.uncached or event.rollback
 
     def _failed(self, commit: Commit, event: ev.AttemptFailed) -> None:
         for output in event.outputs:
@@ -103,7 +122,9 @@ class Book:
         self._catalogue.publish(head)
 
     def _ended(self, commit: Commit, event: ev.RunEnded) -> None:
-        self.run = commit.run = replace(self.run, state=event.outcome, ended=event.at, counts=self.counts())
+        self._cache.forget(self.run.id)
+        counts, cached = self.counts(), len(self.state.cached)
+        self.run = commit.run = replace(self.run, state=event.outcome, ended=event.at, counts=counts, cached=cached)
 
     def _resumed(self, commit: Commit, event: ev.RunResumed) -> None:
         self.run = commit.run = replace(self.run, state="open", ended=None)
@@ -139,6 +160,7 @@ class Book:
 
 _WRITERS: dict[type, Callable[[Book, Commit, Any], None]] = {
     ev.AttemptFailed: Book._failed,
+    ev.RunHalted: Book._halted,
     ev.StepsSkipped: Book._skipped,
     ev.StepUndone: Book._undone,
     ev.RunEnded: Book._ended,

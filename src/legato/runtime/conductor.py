@@ -10,6 +10,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from legato.declare.body import cache_key
 from legato.declare.node import qualified
 from legato.kernel import events as ev
 from legato.kernel.blocked import blocked_by
@@ -17,7 +18,7 @@ from legato.kernel.board import Board
 from legato.kernel.commands import Command, Deliver, DiscardStaged, KillAttempt, StartAttempts, StartBeside
 from legato.kernel.decide import decide
 from legato.kernel.fold import fold
-from legato.kernel.inputs import Cancel, Input, Offer, Reports, Resume, TakeOver, Tick
+from legato.kernel.inputs import Cancel, Input, Offer, Recall, Reports, Resume, TakeOver, Tick
 from legato.kernel.invariants import violations
 from legato.kernel.rules.timing import next_due
 from legato.kernel.state import CANCELLED, FAILED, FRESH, HELD, READY, SKIPPED, SUCCEEDED, UNDONE, RunState
@@ -31,6 +32,7 @@ from legato.ports.executor import Executor
 from legato.ports.storage import Storage
 from legato.ports.store import Commit, Run, Start, Store, Version
 from legato.runtime.book import Book
+from legato.runtime.cache import ResultCache
 from legato.runtime.catalogue import Catalogue
 from legato.runtime.dispatch import MOST_AT_ONCE, Dispatch, Observe, Pace
 from legato.terms.attempt import Answer, Answers, Begun, Called, Done, Noted, Order, Raised, Ref, Report, Returned
@@ -94,6 +96,7 @@ class Conductor:
         self._board = Board(graph.project.pools, _not_beyond(store.starts(), clock.now()), keep=True)
         self._catalogue = Catalogue(store)
         self._dispatch = Dispatch(graph, extents, self._catalogue, observe)
+        self._cache = ResultCache(store, self._dispatch, self.storages)
         self._pace = Pace(store.timings())
         self._begun: dict[tuple[str, int, int], tuple[Begun, Instant]] = {}
         self._draining = self._uneven = False
@@ -164,7 +167,7 @@ class Conductor:
     def _own(self, run: Run, state: RunState) -> Live:
         state.later = self._handling
         self._catalogue.learn(self._dispatch.assets_of(state))
-        live = self.runs[run.id] = Live(state, Book(self.store, self._catalogue, self._dispatch, run, state))
+        live = self.runs[run.id] = Live(state, Book(self.store, self._catalogue, self._dispatch, self._cache, run, state))
         self._open[run.id] = self._changed[run.id] = live
         return live
 
@@ -216,9 +219,19 @@ class Conductor:
                 self._tell(self.runs[run], request, now)
         self._record_begun(now)
         self._pass_time(now)
+        if not self._draining:
+            self._reuse(now)
         offers = [] if self._draining else self._offer(now)
         self._commit()
         self._perform(offers)
+
+    def _reuse(self, now: Instant) -> None:
+        """Let what earlier runs made be the result of steps that became ready, and so of what becomes ready then."""
+        for live in list(self._changed.values()):
+            while asked := live.state.asked:
+                live.state.asked = []
+                if found := self._cache.find(live.state, asked, now):
+                    self._tell(live, Recall(found), now)
 
     def _pass_time(self, now: Instant) -> None:
         """Do what is due in each run; what the heap says is only where to look."""
@@ -259,7 +272,7 @@ class Conductor:
         self._begun.pop((report.run, report.step, report.token), None)
         self._beside.discard((report.run, report.step))
         if type(report) is Done:
-            self._pace.see(live.state.plan.steps[report.step].node, report.seconds)
+            self._pace.see(_paced_as(live.state, report.step), report.seconds)
             return self._with_replaced(report) if report.outputs else report
         return report
 
@@ -346,7 +359,8 @@ class Conductor:
     def _expected_s(self, state: RunState, command: StartAttempts) -> float:
         """Seconds of work in these attempts; what is not known fills a worker."""
         steps, cost_s = state.plan.steps, self._pace.cost_s
-        return sum(cost_s.get(steps[index].node, 1.0) for index in command.steps)
+        named = cache_key if command.mode == "key" else str
+        return sum(cost_s.get(named(steps[index].node), 1.0) for index in command.steps)
 
     def _commit(self) -> None:
         """Write everything that was decided, in one transaction, then tell who listens."""
@@ -415,11 +429,21 @@ class Conductor:
         orders: list[Order] = []
         for token, index in enumerate(start.steps, start.token):
             try:
-                orders.append(self._dispatch.order(live.state, index, token, start.mode))
+                order = self._dispatch.order(live.state, index, token, start.mode)
+                if start.mode == "key" and not self._cache.has_key(order.node):
+                    self._tell(live, Done(order.run, index, token, 0.0, b""), self.clock.now())
+                    continue
+                orders.append(self._cache.prepare(live.state, order) if live.state.handling(index).cached else order)
             except LegatoError as error:
                 told = Error("input", str(error), tuple(map(qualified, type(error).__mro__)))
                 self._tell(live, Raised(live.state.run_id, index, token, 0.0, told), self.clock.now())
         return orders
+
+
+def _paced_as(state: RunState, step: int) -> str:
+    """Under which name the attempt's time is known: saying a key takes another time than the work itself."""
+    node, attempt = state.plan.steps[step].node, state.running.get(step)
+    return cache_key(node) if attempt is not None and attempt.mode == "key" else node
 
 
 def _answers(state: RunState, told: Deliver) -> Answers:

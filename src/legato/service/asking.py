@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from legato.declare.contract import Contract
-from legato.declare.node import Check, Node, Project, Retry
+from legato.declare.node import Cache, Check, Node, Project, Retry
 from legato.declare.partitions import All, ByDimension, Explicit, LookBack, Mapping, Overlap, Same, Subset, describe
 from legato.declare.pool import Limit, Use
 from legato.declare.region import size
@@ -239,7 +239,8 @@ def _policy(node: Node, project: Project) -> dict[str, str]:
         "retries": _retry(node.retry), "timeout": format_seconds(node.timeout_s) if node.timeout_s else "",
         "pool": ", ".join(_use(use, project.pools) for use in node.pools), "priority": str(node.priority or ""),
         "on failure": "" if node.on_failure == "skip" else node.on_failure, "fallback": node.fallback,
-        "undo": "yes" if node.undo else "", "when": "has a condition" if node.when else "", "storage": node.storage,
+        "undo": "yes" if node.undo else "", "when": "has a condition" if node.when else "",
+        "cache": _cache(node.cache) if node.cache else "", "storage": node.storage,
         "version": node.version,
     }  # fmt: skip
     return {name: text for name, text in told.items() if text}
@@ -260,6 +261,12 @@ def _retry(retry: Retry) -> str:
     limit = f", for {format_seconds(retry.max_time_s)} at most" if retry.max_time_s is not None else ""
     times = "any number" if retry.times is None else f"{retry.times}"
     return f"{times}, {retry.backoff} from {format_seconds(retry.delay_s)}{on}{until}{limit}"
+
+
+def _cache(cache: Cache) -> str:
+    limit = "any age" if cache.ttl_s is None else f"up to {format_seconds(cache.ttl_s)} old"
+    key = ", by a key of its own" if cache.key else ""
+    return f"{limit}{key}" + (f", version {cache.version}" if cache.version else "")
 
 
 def _published(store: Store | None, heads: abc.Mapping[str, Head]) -> Published | None:

@@ -54,7 +54,8 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
 class Logbook:
     """The attempts of one run. `read` takes up what was committed since the last call.
 
-    `causes` maps a skipped step to the step that decided it; `outcome` is the run's own, None while it is open.
+    `causes` maps a skipped step to the step that decided it, `cached` one that made nothing to the run that did; `outcome` is the
+    run's own, None while it is open.
     """
 
     def __init__(self, store: Store, run_id: str) -> None:
@@ -62,6 +63,7 @@ class Logbook:
         self.plan = unpack(store.plan(run_id), Plan)
         self.attempts: dict[int, AttemptRecord] = {}
         self.causes: dict[int, int] = {}
+        self.cached: dict[int, str] = {}
         self.outcome: ev.Outcome | None = None
         self._tries: dict[int, int] = {}
         self._newest: dict[int, int] = {}
@@ -91,21 +93,10 @@ class Logbook:
                 return [self._start(event, step, token) for token, step in enumerate(event.steps, event.token)]
             case ev.AttemptBegun():
                 return self._change(event.token, log=event.log)
-            case ev.StepSucceeded():
-                return self._change(event.token, outcome="succeeded", seconds=event.seconds, log=event.log)
-            case ev.AttemptFailed():
-                words = _FAILED.get(event.then, "failed")
-                if event.error.kind == "pending" and event.then == "retry":
-                    words = _NOT_YET
-                return self._change(event.token, outcome=words, seconds=event.seconds, error=event.error, log=event.log)
             case ev.StepsCalled():
                 self._join(event)
             case ev.StepParked():
                 return self._park(event)
-            case ev.StepDeclined():
-                return self._change(event.token, outcome="declined")
-            case ev.StepUndone():
-                return self._change(event.token, outcome="undone", log=event.log)
             case ev.AttemptsReturned():
                 return self._forget(event.steps)
             case ev.StepsSkipped():
@@ -114,7 +105,28 @@ class Logbook:
                 self.outcome = None
             case ev.RunEnded():
                 self.outcome = event.outcome
+            case ev.StepSucceeded() | ev.AttemptFailed() | ev.StepDeclined() | ev.StepUndone() | ev.StepKeyed():
+                return self._end(event)
         return ()
+
+    def _end(self, event: ev.StepSucceeded | ev.AttemptFailed | ev.StepDeclined | ev.StepUndone | ev.StepKeyed) -> Iterable[int]:
+        match event:
+            case ev.StepSucceeded(cached=run) if run:
+                self.cached[event.step] = run
+                return ()
+            case ev.StepSucceeded():
+                return self._change(event.token, outcome="succeeded", seconds=event.seconds, log=event.log)
+            case ev.AttemptFailed():
+                waits = event.error.kind == "pending" and event.then == "retry"
+                words = _NOT_YET if waits else _FAILED.get(event.then, "failed")
+                return self._change(event.token, outcome=words, seconds=event.seconds, error=event.error, log=event.log)
+            case ev.StepDeclined():
+                return self._change(event.token, outcome="declined")
+            case ev.StepUndone():
+                return self._change(event.token, outcome="undone", log=event.log)
+            case ev.StepKeyed():
+                self._tries[event.step] -= 1
+                return self._change(event.token, outcome="keyed", seconds=event.seconds, log=event.log)
 
     def _start(self, event: ev.AttemptsStarted, step: int, token: int) -> int:
         planned = self.plan.steps[step]
@@ -177,10 +189,20 @@ class Logbook:
         planned = self.plan.steps[step]
         if not planned.run:
             return str(planned.reason)
+        if step in self.cached:
+            return f"its result is from the cache: run {self.cached[step]} made it"
         if step not in self.causes:
             return "it has not begun" if self.outcome is None else f"the run {self.outcome.replace('_', ' ')} before it"
         root = self.causes[step]
         return "the run was halted before it" if root < 0 else f"it waited for {self.name(root)}"
+
+    def cached_by(self, steps: frozenset[int] | None = None) -> dict[str, list[int]]:
+        """Of these steps (None: of all) those that made nothing, by the run that had made their results."""
+        found: dict[str, list[int]] = {}
+        for step, run in self.cached.items():
+            if steps is None or step in steps:
+                found.setdefault(run, []).append(step)
+        return found
 
     def name(self, step: int) -> str:
         """A step as people write it: by the asset that it makes."""

@@ -45,7 +45,7 @@ def plan_again(planner: Planner, request: Request) -> Plan:
         arguments = arguments_of(planner.workspace, selection, request.params)
     words += "".join(f" {command('--pin', repeat.pin(text, request))}" for text in request.pins)
     plan = planner.make(selection, words, request.force, arguments, repeat.again())
-    return replace(repeat.complete(plan), repeats=base)
+    return replace(repeat.complete(plan), repeats=base, force=True)
 
 
 class _Repeat:

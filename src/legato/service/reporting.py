@@ -102,6 +102,7 @@ class RunReport(Struct, frozen=True, kw_only=True):
     seconds: float | None
     steps: int
     counts: dict[str, int]
+    cached: int = 0
     failures: tuple[Failure, ...] = ()
     not_undone: tuple[Failure, ...] = ()
     skips: tuple[Skip, ...] = ()
@@ -124,6 +125,7 @@ class RunLine(Struct, frozen=True, kw_only=True):
     seconds: float | None
     steps: int
     counts: dict[str, int]
+    cached: int = 0
     domains: tuple[str, ...] = ()
 
 
@@ -181,7 +183,7 @@ def report_state(
     return RunReport(
         id=run.id, request=run.request, actor=run.actor, state=words, at=run.at, ended=run.ended, seconds=line.seconds,
         steps=sum(step.run for step in state.plan.steps),
-        counts=state.tally(),
+        counts=state.tally(), cached=len(state.cached),
         failures=_failures(folder, state, names, [each for each in state.errors if state.status[each] == FAILED], held_up),
         not_undone=_failures(folder, state, names, state.stuck, {}), skips=skips,
         warnings=tuple(_warnings(folder, state, warned)),
@@ -201,7 +203,7 @@ def _line(run: Run, words: str) -> RunLine:
     seconds = None if run.ended is None else (run.ended - run.at) / 1e6
     return RunLine(
         id=run.id, request=run.request, actor=run.actor, state=words, at=run.at, ended=run.ended, seconds=seconds,
-        steps=run.steps, counts=run.counts, domains=run.domains,
+        steps=run.steps, counts=run.counts, cached=run.cached, domains=run.domains,
     )  # fmt: skip
 
 

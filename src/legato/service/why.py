@@ -10,6 +10,7 @@ from legato.declare.node import Node
 from legato.plan.records import Plan, Reason, Step
 from legato.plan.stale import Needs
 from legato.ports.store import Store, Trouble
+from legato.service.caching import CacheUse, cache_use
 from legato.service.changes import InputChange, Inputs
 from legato.service.evidence import FailedCheck, Failure, failed_checks, investigate
 from legato.service.folding import Folder
@@ -18,7 +19,7 @@ from legato.service.planning import Planner, Request
 from legato.service.shell import command
 from legato.service.workspace import Workspace
 from legato.terms.errors import NotFound
-from legato.terms.instant import Instant
+from legato.terms.instant import Instant, format_seconds
 from legato.terms.key import show, split
 
 State = Literal["fresh", "stale", "failed", "quarantined", "held up", "never made", "blocked", "observed", "kept nowhere"]
@@ -63,6 +64,7 @@ class Why(Struct, frozen=True, kw_only=True):
     changes: tuple[InputChange, ...] = ()
     root: str = ""
     holds_up: HeldUp | None = None
+    cache: CacheUse | None = None
     next: tuple[Advice, ...] = ()
 
 
@@ -141,6 +143,9 @@ class _Case:
             return _TAKEN if self.node.called else "its code, its contract and its inputs are those of the published version"
         if state == "never made":
             return f"no {'flow' if self.node.called else 'run'} has made it yet"
+        if state == "kept nowhere" and self.node.cache is not None:
+            limit = "" if self.node.cache.ttl_s is None else f" for {format_seconds(self.node.cache.ttl_s)}"
+            return f"a {self.node.kind}'s value lives only in its run, and in the cache{limit} for the same code and inputs"
         if state == "kept nowhere":
             return f"a {self.node.kind}'s value lives only in its run"
         return str(step.reason)
@@ -185,6 +190,7 @@ class _Case:
         return Why(
             name=name, kind=self.node.kind, state=state, reason=self.reason(step, state), root=root, failure=failure,
             seen=self._seen(step.partition), changes=self._inputs(step).changes() if state == "stale" else (),
+            cache=cache_use(self.store, self.node.name) if self.store is not None and self.node.cache is not None else None,
             holds_up=None if state in ("fresh", "observed") else self._below(name),
             next=tuple(self._advise(name, state, root, failure)),
         )  # fmt: skip

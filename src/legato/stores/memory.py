@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from legato.ports.access import AccessChange, Audit, Token, User
 from legato.ports.decisions import Decided, Ticking
-from legato.ports.store import Commit, Head, Run, RunState, Start, Trouble, Version
+from legato.ports.store import Cached, Commit, Head, Run, RunState, Start, Trouble, Version
 from legato.stores import faults
 from legato.stores.rows import access_rows, audit_rows, event_rows, rows_of, run_row, ticking_rows
 from legato.terms.codec import unpack
@@ -43,6 +43,7 @@ class MemoryDisk:
         self.troubles: dict[tuple[str, str], bytes] = {}
         self.timings: dict[str, tuple[int, float]] = {}
         self.starts: list[tuple[str, str, Instant, Instant]] = []
+        self.cached: dict[str, tuple[str, bytes]] = {}
         self.dynamic_keys: dict[str, dict[str, None]] = {}
         self.keys: dict[str, int] = {}
         self.log: list[tuple[int, bytes]] = []
@@ -140,6 +141,12 @@ class MemoryDisk:
 
     def add_audit(self, body: bytes) -> None:
         self.audits.append(body)
+
+    def put_cached(self, key: str, run: str, body: bytes) -> None:
+        self.cached[key] = run, body
+
+    def delete_cached(self, run: str) -> None:
+        self.cached = {key: row for key, row in self.cached.items() if row[0] != run}
 
 
 class MemoryStore:
@@ -333,6 +340,12 @@ class MemoryStore:
         """Up to which event of the runs the triggers have heard."""
         with self.disk.lock:
             return self.disk.heard
+
+    def cached(self, key: str) -> Cached | None:
+        """The newest result under this key, however old."""
+        with self.disk.lock:
+            row = self.disk.cached.get(key)
+        return unpack(row[1], Cached) if row is not None else None
 
     def dynamic_keys(self, name: str) -> list[str]:
         """Keys of a dynamic partition set, oldest first."""

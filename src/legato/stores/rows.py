@@ -22,6 +22,8 @@ def rows_of(commits: Sequence[Commit], number: Callable[[str], int]) -> list[tup
     troubles: dict[Key, bytes | None] = {}
     timings: list[Row] = []
     starts: list[Row] = []
+    cached: list[Row] = []
+    uncached: list[Row] = []
     runs: list[Row] = []
     audit: list[Row] = []
     for commit in commits:
@@ -35,6 +37,8 @@ def rows_of(commits: Sequence[Commit], number: Callable[[str], int]) -> list[tup
         timings += [(node, attempts, seconds) for node, (attempts, seconds) in commit.timings.items()]
         starts += [(start.pool, start.key, start.at, start.until) for start in commit.starts]
         audit += audit_rows(commit.audit)
+        cached += [(each.key, each.run, pack(each)) for each in commit.cached]
+        uncached += [(commit.run_id,)] if commit.uncached else []
         if commit.run is not None:
             runs.append((commit.run.state, pack(commit.run), number(commit.run_id)))
     return [
@@ -47,6 +51,8 @@ def rows_of(commits: Sequence[Commit], number: Callable[[str], int]) -> list[tup
         ("add_timing", timings),
         ("forget_starts", [(max(row[2] for row in starts),)] if starts else []),
         ("add_start", starts),
+        ("put_cached", cached),
+        ("delete_cached", uncached),
         ("update_run", runs),
         ("add_audit", audit),
     ]

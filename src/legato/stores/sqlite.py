@@ -14,7 +14,7 @@ import msgspec
 
 from legato.ports.access import AccessChange, Audit, Token, User
 from legato.ports.decisions import Decided, Ticking
-from legato.ports.store import Commit, Head, Run, RunState, Start, Trouble, Version
+from legato.ports.store import Cached, Commit, Head, Run, RunState, Start, Trouble, Version
 from legato.stores import faults
 from legato.stores.lock import WriterLock
 from legato.stores.migrate import create, require_current, upgrade
@@ -227,6 +227,10 @@ class SqliteStore:
         """Up to which event of the runs the triggers have heard."""
         number: int = self._rows("heard")[0][0]
         return number
+
+    def cached(self, key: str) -> Cached | None:
+        """The newest result under this key, however old."""
+        return _one(self._rows("cached", key), Cached)
 
     def dynamic_keys(self, name: str) -> list[str]:
         """Keys of a dynamic partition set, oldest first."""

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from legato.terms.fact import Column, Error, Markdown, Metric, Progress, Table, Verdict
 
-Mode = Literal["run", "fallback", "undo"]
+Mode = Literal["run", "fallback", "undo", "key"]
 
 
 class Ref(Struct, frozen=True, array_like=True):
@@ -70,6 +70,8 @@ class Order(Struct, frozen=True, array_like=True, omit_defaults=True):
     """By asset: the columns that readers see now, where its contract promises that new ones will be compatible."""
     undone: int = 0
     """How often the step was made and taken back before."""
+    remark: str = ""
+    """What is to be said in the attempt's log before it begins."""
     noted: tuple[int, ...] = ()
     """Of a flow: the keys of the facts that are on record."""
 

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, Literal
 
 from legato.declare.mapping import All, LookBack, Mapping
-from legato.declare.node import Dep, Node, Project, Retry
+from legato.declare.node import Cache, Dep, Node, Project, Retry
 from legato.declare.partitions import Partitions, daily, static
 from legato.declare.pool import Limit, Use
 from legato.plan.links import fault
@@ -123,6 +123,7 @@ def _draw_node(random: Random, name: str, above: list[tuple[str, Node]]) -> Node
         pools=random.choice(((), (), (Use("single"),), (Use("pair"),))), priority=random.randint(-1, 1),
         on_failure=random.choice(("skip", "skip", "skip", "halt", "rollback")),
         fallback=name if random.random() < 0.15 and not asks else "", undo=random.random() < 0.4, when=asks,
+        cache=_draw_cache(random) if kind == "task" else None,
     )  # fmt: skip
 
 
@@ -131,6 +132,11 @@ def _draw_retry(random: Random) -> Retry:
     times = None if limit is not None and random.random() < 0.5 else random.randint(0, 2)
     delay_s = random.choice((0.1 if times is None else 0.0, 0.5))
     return Retry(times, delay_s=delay_s, max_delay_s=2.0, jitter=random.random() < 0.5, max_time=limit)
+
+
+def _draw_cache(random: Random) -> Cache | None:
+    ttl, key = random.choice((None, None, 1.0)), random.choice((None, None, True))
+    return Cache(ttl, key) if random.random() < 0.8 else None
 
 
 def _draw_dep(random: Random, partitions: Partitions | None, product: str, maker: Node) -> Dep:

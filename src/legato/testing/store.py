@@ -26,7 +26,9 @@ from legato.terms.instant import Instant
 from legato.testing.store_records import (
     StoreSite,
     make_audit,
+    make_cached,
     make_head,
+    make_ref,
     make_run,
     make_token,
     make_trouble,
@@ -223,6 +225,26 @@ class StoreContract:
         assert [(each.pool, each.at) for each in store.starts()] == [("api", 2), ("api", 11)]
         store.commit([Commit(run_id="r1")])
         assert len(store.starts()) == 2
+
+    def test_the_newest_result_of_a_key_is_cached(self, site: StoreSite, store: Store) -> None:
+        store.accept(make_run("r2"), b"", [])
+        assert store.cached("k1") is None
+        kept = make_cached("k2", kept=make_ref("a", "", "r1-1"))
+        store.commit([Commit(run_id="r1", cached=[make_cached("k1"), kept])])
+        assert (store.cached("k1"), store.cached("k2"), store.cached("k3")) == (make_cached("k1"), kept, None)
+        newer = make_cached("k1", "r2", b"newer")
+        store.commit([Commit(run_id="r2", cached=[newer])])
+        assert site.open().cached("k1") == newer
+
+    def test_all_results_of_a_run_leave_the_cache_at_once(self, site: StoreSite, store: Store) -> None:
+        store.accept(make_run("r2"), b"", [])
+        mine = [make_cached(key) for key in ("k1", "k2", "k3")]
+        others = make_cached("k3", "r2", b"others")
+        store.commit([Commit(run_id="r1", cached=mine), Commit(run_id="r2", cached=[others])])
+        store.commit([Commit(run_id="r1", uncached=True)])
+        assert [site.open().cached(key) for key in ("k1", "k2", "k3")] == [None, None, others]
+        store.commit([Commit(run_id="r1", cached=[make_cached("k1")], uncached=True)])
+        assert store.cached("k1") is None, "what a commit takes out is not what it puts in"
 
     def test_what_triggers_decide_is_kept_once(self, store: Store) -> None:
         fired, late = (Decided(trigger="daily", key=key, body=b"f", waits=True) for key in ("t1", "t2"))

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from legato.ports.store import Commit, RunState, Start, Store, VersionState
 from legato.terms.instant import Instant
-from legato.testing.store_records import StoreSite, make_head, make_run, make_trouble, make_version
+from legato.testing.store_records import StoreSite, make_cached, make_head, make_run, make_trouble, make_version
 
 _KEYS = st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["", "p", "q"]))
 _NAMES = st.sampled_from(["v1", "v2", "v3"])
@@ -45,6 +45,8 @@ def _commits(draw: st.DrawFn, runs: list[str]) -> Commit:
             Start(name, "", Instant(at), Instant(at + 5))
             for name, at in draw(st.lists(st.tuples(_NAMES, st.integers(0, 20)), max_size=2))
         ],
+        cached=[make_cached(key, run_id, key.encode()) for key in draw(st.lists(_NAMES, max_size=2))],
+        uncached=draw(st.integers(0, 3)) == 0,
         run=make_run(run_id, draw(_RUN_STATES)) if draw(st.booleans()) else None,
     )
 
@@ -124,5 +126,6 @@ def _everything(store: Store, runs: list[str]) -> dict[str, Any]:
         "troubles": [store.troubles(), store.troubles(["b"])],
         "timings": store.timings(),
         "starts": sorted(store.starts(), key=lambda each: (each.pool, each.at)),
+        "cached": [store.cached(key) for key in ("v1", "v2", "v3")],
         "keys": store.dynamic_keys("set"),
     }

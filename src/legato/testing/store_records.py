@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from legato.ports.access import Audit, Token, TokenKind, User
-from legato.ports.store import Commit, Head, Run, RunState, Store, Trouble, Version, VersionState
+from legato.ports.store import Cached, Commit, Head, Run, RunState, Store, Trouble, Version, VersionState
 from legato.terms.attempt import Ref
 from legato.terms.instant import Instant
 
@@ -64,6 +64,11 @@ def make_token(digest: str, user: str, kind: TokenKind = "token", **more: Any) -
 def make_audit(action: str) -> Audit:
     """A record of something done."""
     return Audit(at=Instant(7), actor="ada", action=action, object="r1", detail="a test")
+
+
+def make_cached(key: str, run: str = "r1", value: bytes = b"value", kept: Ref | None = None) -> Cached:
+    """A result of this run under this key."""
+    return Cached(key=key, node="a", run=run, step=3, at=Instant(5), value=None if kept else value, kept=kept)
 
 
 def publish(version: str, *partitions: str, asset: str = "a", run_id: str = "r1") -> Commit:

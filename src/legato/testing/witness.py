@@ -50,7 +50,11 @@ class Witness:
         self.writing: dict[tuple[str, str], Key] = {}
         self.busy: Counter[str] = Counter()
         self.began: dict[tuple[str, int, int], Instant] = {}
-        self.made = 0
+        self.made = self.recalled = 0
+        self.ttls: dict[str, float | None] = {}
+        """By node: how old its results may be that are taken from the cache."""
+        self.cached: dict[tuple[str, bytes | None, Ref | None], Instant] = {}
+        self.keyed: set[Key] = set()
 
     def refuse(self, what: str) -> None:
         """Say that a guarantee is broken."""
@@ -67,6 +71,8 @@ class Witness:
     def saw_commit(self, commits: Sequence[Commit]) -> None:
         """Decisions are recorded."""
         for commit in commits:
+            for each in commit.cached:
+                self.cached[each.run, each.value, each.kept] = each.at
             for body in commit.events:
                 self._saw_event(commit.run_id, ev.decode(body))
             self._saw_versions(commit)
@@ -81,11 +87,7 @@ class Witness:
             case ev.AttemptBegun():
                 self.first.setdefault((run, event.step), event.at)
             case ev.StepSucceeded():
-                self._saw_word(run, event.step, event.token)
-                if event.step in done:
-                    self.refuse(f"{self._name(run, event.step)} succeeded twice")
-                done[event.step] = None
-                self.first.pop((run, event.step), None)
+                self._saw_success(run, event)
             case ev.AttemptFailed():
                 self._saw_failure(run, event)
             case ev.StepUndone():
@@ -98,6 +100,8 @@ class Witness:
                     self.refuse(f"{self._name(run, event.step)} is stopped before its time was over")
             case ev.CancelRequested():
                 self.cancelled.add(run)
+            case ev.RunHalted(rollback=True):
+                self.cached = {key: at for key, at in self.cached.items() if key[0] != run}
             case ev.RunResumed():
                 self.cancelled.discard(run)
                 self.ended.pop(run, None)
@@ -106,6 +110,16 @@ class Witness:
                 self.first = {key: at for key, at in self.first.items() if key[0] != run}
             case ev.RunEnded():
                 self._saw_end(run, event)
+
+    def _saw_success(self, run: str, event: ev.StepSucceeded) -> None:
+        if event.cached:
+            self._saw_recall(run, event)
+        else:
+            self._saw_word(run, event.step, event.token)
+        if event.step in self.done[run]:
+            self.refuse(f"{self._name(run, event.step)} succeeded twice")
+        self.done[run][event.step] = None
+        self.first.pop((run, event.step), None)
 
     def _saw_start(self, run: str, event: ev.AttemptsStarted) -> None:
         for token, step in enumerate(event.steps, event.token):
@@ -117,6 +131,16 @@ class Witness:
                 self.refuse(f"{self._name(run, step)} is started, but its success is on record")
             if run in self.cancelled:
                 self.refuse(f"{self._name(run, step)} is started in a cancelled run")
+
+    def _saw_recall(self, run: str, event: ev.StepSucceeded) -> None:
+        """A result of an earlier run counts: of one that has not taken it back, and no older than it may be."""
+        name, ttl_s = self._name(run, event.step), self.ttls.get(self._step(run, event.step).node)
+        self.recalled += 1
+        made = self.cached.get((event.cached, event.value, event.kept))
+        if made is None:
+            self.refuse(f"{name} has a result of run {event.cached} that is not in the cache")
+        elif ttl_s is not None and event.at > after(made, ttl_s):
+            self.refuse(f"{name} has a result of run {event.cached} that is too old")
 
     def _saw_word(self, run: str, step: int, token: int) -> None:
         """An attempt's word counts: it was handed out, and has not had its last word yet."""
@@ -217,6 +241,9 @@ class Witness:
     def saw_hand_out(self, orders: Sequence[Order]) -> None:
         """Orders leave for a worker: each holds a slot of its pool until its report is taken."""
         for order in orders:
+            if order.mode == "key":
+                self.keyed.add((order.run, order.step))
+                continue
             for pool in (use.pool for use in self._handling(order.run, order.step).pools):
                 self.busy[pool] += 1
                 slots = self.pools[pool].slots if pool in self.pools else None
@@ -228,6 +255,9 @@ class Witness:
 
     def saw_report(self, run: str, step: int) -> None:
         """The end of an attempt is about to be heard."""
+        if (run, step) in self.keyed:
+            self.keyed.discard((run, step))
+            return
         for use in self._handling(run, step).pools:
             self.busy[use.pool] -= 1
 
@@ -235,11 +265,12 @@ class Witness:
         """All process groups are gone with their conductor."""
         self.writing.clear()
         self.busy.clear()
+        self.keyed.clear()
 
     def saw_discard(self, ref: Ref) -> None:
         """A stored value is to be forgotten."""
         name = (ref.asset, ref.partition, ref.version)
-        if name in self.published or name in self.quarantined:
+        if name in self.published or name in self.quarantined or any(kept == ref for _, _, kept in self.cached):
             self.refuse(f"version {ref.version} of {show(ref.asset, ref.partition)} is discarded, but it is on record")
 
     # -- at the end --

@@ -106,6 +106,7 @@ class World:
         self.site = site or MemorySite()
         self.values: Storage = MemoryStorage()
         self.witness = Witness(self.project.pools, self.values)
+        self.witness.ttls = {node.name: node.cache.ttl_s for node in self.project.nodes.values() if node.cache is not None}
         self.fuse: Fuse = fuse or NoFuse()
         self.faults = faults or Faults()
         self.workers = workers
@@ -266,6 +267,8 @@ def play(seed: int) -> World:
         wishes = [world.everything("all", force=random.random() < 0.5)]
         if random.random() < 0.6:
             wishes.insert(random.randint(0, 1), world.something("some"))
+        if random.random() < 0.4:
+            wishes.append(world.everything("again"))
         world.play(wishes)
         if world.published() != calm.published():
             raise Violation(f"published is {world.published()}, but undisturbed it is {calm.published()}")

@@ -12,12 +12,12 @@ from time import perf_counter
 from types import CoroutineType
 from typing import Any, NoReturn
 
-from legato.declare.body import Body, undo_key, until_key, when_key
+from legato.declare.body import Body, cache_key, undo_key, until_key, when_key
 from legato.declare.calling import CALLER
 from legato.declare.node import Node
 from legato.quality.schema import describe
 from legato.terms.attempt import Declined, Done, LogSpan, Noted, Order, Output, Parked, Raised, Ref, Report
-from legato.terms.codec import NIL
+from legato.terms.codec import NIL, fingerprint, pack
 from legato.terms.errors import LegatoError
 from legato.terms.fact import TIMEOUT_TYPES, Error
 from legato.worker import context, kin
@@ -83,6 +83,8 @@ class Harness:
         try:
             if not self._owns_process:
                 os.chdir(self._kit.root)
+            if order.remark:
+                print(f"legato: {order.remark}", flush=True)
             node, body = self._find(order)
             context.enter(node, order, self._listen(node, order, send))
             give_up = partial(self._give_up, order, body, started, start)
@@ -153,7 +155,8 @@ class Harness:
                 "node", f"this project has no {order.node}", why="the run was planned from other code",
                 next="plan the run again",
             )  # fmt: skip
-        key = {"run": node.name, "fallback": node.fallback, "undo": undo_key(node.name)}[order.mode]
+        names = {"run": node.name, "fallback": node.fallback, "undo": undo_key(node.name), "key": cache_key(node.name)}
+        key = names[order.mode]
         return node, self._kit.code.body(key)
 
     @contextlib.contextmanager
@@ -188,6 +191,8 @@ class Harness:
         value = self._flow(node, body, kwargs, order, line, give_up) if is_flow else self._call(body, kwargs)
         if order.mode == "undo":
             return NIL, None, ()
+        if order.mode == "key":
+            return _key(node, value), None, ()
         if order.mode == "run":
             self._require_ready(node, order, value)
         if node.kind == "asset":
@@ -251,6 +256,16 @@ class Harness:
         self._surroundings.restore()
         if self._owns_process and kin.has_children():
             kin.end_children(keep={*self._keep, *_kept_by_python()})
+
+
+def _key(node: Node, value: Any) -> bytes:
+    """What the value of a node's own key function is known by."""
+    try:
+        if value is not None:
+            return fingerprint(pack(value)).encode()
+    except Exception as error:  # no plain data
+        raise Refused("value", f"the cache key of {node.name} is {describe(value)}, and no plain data") from error
+    raise Refused("value", f"the cache key of {node.name} is nothing (None); is a return missing?")
 
 
 def _end_stray() -> NoReturn:

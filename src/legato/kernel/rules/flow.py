@@ -118,7 +118,8 @@ def _start_beside(turn: Turn, called: Called, index: int) -> None:
     Not if it may have to be stopped, or took a worker along before: then it would take the flow along.
     """
     state = turn.state
-    if not state.takes(index) or state.handling(index).flow or index in state.fallback_due:
+    handling = state.handling(index)
+    if not state.takes(index) or handling.flow or handling.cached or index in state.fallback_due:
         return
     if state.handling(index).timeout_s is not None or state.losses[index]:
         return

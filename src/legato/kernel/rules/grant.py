@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 
+from legato.declare.body import cache_key
 from legato.kernel.commands import StartAttempts
 from legato.kernel.events import AttemptsStarted, StepUndone
 from legato.kernel.inputs import Offer
@@ -23,6 +24,7 @@ def grant(turn: Turn, offer: Offer) -> None:
     if state.rolling and not state.running and not offer.flows:
         _undo_next(turn)
         return
+    mode: Mode = "run"
     batch: dict[int, None] = {}  # a step may be queued twice: replays and resumes leave entries behind
     taken: Counter[Share] = Counter()
     room_s = offer.room_s
@@ -33,19 +35,28 @@ def grant(turn: Turn, offer: Offer) -> None:
         index, key = found
         if index in batch:
             continue
-        cost = _cost(state, index, offer)
-        if batch and (cost > room_s or index in state.fallback_due):
+        its_mode = _mode(state, index)
+        cost = _cost(state, index, its_mode, offer)
+        if batch and (cost > room_s or its_mode != mode):
             state.put(index, key)
             break
-        if index in state.fallback_due:
-            _start(turn, (index,), "fallback")
+        mode = its_mode
+        if mode == "fallback":
+            _start(turn, (index,), mode)
             return
         if state.handling(index).pools:
             taken.update(state.lane(index))
         batch[index] = None
         room_s -= cost
     if batch:
-        _start(turn, tuple(batch), "run")
+        _start(turn, tuple(batch), mode)
+
+
+def _mode(state: RunState, index: int) -> Mode:
+    """What the step's next attempt is to make."""
+    if index in state.fallback_due:
+        return "fallback"
+    return "key" if state.lacks_key(index) else "run"
 
 
 def _start(turn: Turn, steps: tuple[int, ...], mode: Mode) -> None:
@@ -54,11 +65,13 @@ def _start(turn: Turn, steps: tuple[int, ...], mode: Mode) -> None:
     turn.ask(StartAttempts(steps, token, mode))
 
 
-def _cost(state: RunState, index: int, offer: Offer) -> float:
+def _cost(state: RunState, index: int, mode: Mode, offer: Offer) -> float:
     """Expected seconds. A step fills the offer and so travels alone if its time is not known, if its worker died before, or if a
     rate counts its start, which should be when it is handed out."""
     node = state.plan.steps[index].node
     limits, pools = state.board.limits, state.plan.handling[node].pools
+    if mode == "key":
+        node, pools = cache_key(node), ()
     if state.losses[index] or any(use.pool in limits and limits[use.pool].starts is not None for use in pools):
         return offer.room_s
     return offer.cost_s.get(node, offer.room_s)
@@ -89,7 +102,7 @@ def _undo_next(turn: Turn) -> None:
         index = state.undo_queue[-1]
         handling = state.handling(index)
         held = state.board.holder(state.claims(index), (state.run_id, index))
-        if handling.undo:
+        if handling.undo and index not in state.cached:
             shut = state.board.shut(state.lane(index), now=turn.now)
             if index not in state.backoff and held is None and shut is None:
                 _start(turn, (index,), "undo")

@@ -8,6 +8,7 @@ from legato.kernel.events import (
     AttemptsReturned,
     FactsNoted,
     StepDeclined,
+    StepKeyed,
     StepsCancelled,
     StepSucceeded,
     StepUndone,
@@ -30,6 +31,9 @@ def take_done(turn: Turn, done: Done) -> None:
         return
     if attempt.mode == "undo":
         turn.emit(StepUndone(turn.now, done.step, done.token, done.log))
+        return
+    if attempt.mode == "key":
+        turn.emit(StepKeyed(turn.now, done.step, done.token, (done.value or b"").decode(), done.seconds, done.log))
         return
     if done.outputs and (error := _gate(done.outputs)) is not None:
         fail_attempt(turn, done, error, seconds=done.seconds, log=done.log, outputs=done.outputs)

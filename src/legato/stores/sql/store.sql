@@ -50,6 +50,16 @@ delete from start where until <= ?;
 -- name: starts
 select pool, key, at, until from start order by until;
 
+-- name: put_cached
+insert into cached (key, run, body) values (?, ?, ?)
+on conflict (key) do update set run = excluded.run, body = excluded.body;
+
+-- name: delete_cached
+delete from cached where run = ?;
+
+-- name: cached
+select body from cached where key = ?;
+
 -- name: add_decision
 insert into decision (trigger, key, waits, run, note, body) values (?, ?, ?, ?, ?, ?) on conflict (trigger, key) do nothing;
 

@@ -48,7 +48,7 @@ def logs(call: Call, run: str, step: str | None, follow: bool, number: int | Non
     tail = Tail(workspace, book, wanted)
     pieces = tail.follow(is_alive) if follow else tail.read()
     if call.json:
-        _stream(call, tail, pieces)
+        _stream(call, tail, pieces, steps)
         return
     alone = not follow and sum(map(wanted, book.attempts.values())) == 1
     paper = _Paper(call.screen, book, alone=alone, brief=step is None)
@@ -126,16 +126,20 @@ def _close(screen: Screen, tail: Tail, paper: _Paper, steps: frozenset[int] | No
         words = "still running" if alive else "unfinished, the process that made them is gone"
         screen.say(f"{words}: {named}{more}")
         screen.say(f"  next: legato {f'logs {book.run_id} --follow' if alive else f'resume {book.run_id}'}")
-    elif paper.is_blank:
+    elif paper.is_blank and not book.cached_by(steps):
         tried = {each.step for each in book.attempts.values()}
         told = sorted((steps or frozenset()) - tried)[:_MOST_NAMED]
         screen.say(f"run {book.run_id} made no such attempt" if steps else f"run {book.run_id} made no attempts")
         for step in told:
             screen.say(f"  {book.name(step)}: {book.why_not(step)}")
+    for run, cached in list(book.cached_by(steps).items())[:_MOST_NAMED]:
+        named = ", ".join(book.name(step) for step in cached[:_MOST_NAMED])
+        more = f" and {len(cached) - _MOST_NAMED} more" if len(cached) > _MOST_NAMED else ""
+        screen.say(screen.hang("from the cache: ", f"{named}{more}, made by run {run} (legato logs {run})"))
 
 
-def _stream(call: Call, tail: Tail, pieces: Pieces) -> None:
-    """The pieces as events `output` and `ended`; `unfinished` for what has no end; `end` last."""
+def _stream(call: Call, tail: Tail, pieces: Pieces, steps: frozenset[int] | None) -> None:
+    """The pieces as events `output` and `ended`; `unfinished` for what has no end, `cached` for what made nothing; `end` last."""
     decoders: dict[int, codecs.IncrementalDecoder] = {}
     for attempt, chunk in pieces:
         decoder = decoders.setdefault(attempt.token, codecs.getincrementaldecoder("utf-8")("replace"))
@@ -146,4 +150,7 @@ def _stream(call: Call, tail: Tail, pieces: Pieces) -> None:
             call.event("ended", attempt=as_plain(attempt))
     for attempt in tail.unfinished():
         call.event("unfinished", attempt=as_plain(attempt))
+    for run, cached in tail.book.cached_by(steps).items():
+        for step in cached:
+            call.event("cached", step=tail.book.name(step), run=run)
     call.event("end", run=tail.book.run_id, outcome=tail.book.outcome)

@@ -49,6 +49,11 @@ class Pace:
             self._cost_s[node] = (before + seconds) / (made + 1)
         return self.left[node] == 0
 
+    def see_cached(self, node: str) -> bool:
+        """One step of this node has an earlier run's result, which does not say how long it takes; whether it was the last."""
+        self.left[node] = self.left.get(node, 0) - 1
+        return self.left[node] == 0
+
     def seconds_of(self, node: str) -> float:
         """How many seconds the node's steps took in this run, together."""
         return self._made.get(node, (0, 0.0))[1]

@@ -127,10 +127,11 @@ class Lines:
 
     def _succeeded(self, event: ev.StepSucceeded) -> None:
         index, seconds, node = event.step, event.seconds, self.state.plan.steps[event.step].node
-        last = self.pace.see(node, seconds)
-        done = self.screen.paint("done", "green")
+        last = self.pace.see_cached(node) if event.cached else self.pace.see(node, seconds)
         if self.pace.total <= MOST_SINGLE:
-            self.say(f"{done}    {self.names.of(index)}  {self.screen.paint(format_seconds(seconds), 'dim')}")
+            head = self.screen.paint("cached  " if event.cached else "done    ", "green")
+            tail = f"made by run {event.cached}" if event.cached else format_seconds(seconds)
+            self.say(f"{head}{self.names.of(index)}  {self.screen.paint(tail, 'dim')}")
         elif last and index < self.state.planned:
             self._node_done(node)
 

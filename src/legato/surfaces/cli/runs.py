@@ -33,12 +33,15 @@ def _draw_runs(screen: Screen, found: list[RunLine]) -> None:
     rows = [
         (
             screen.paint(run.id, "bold"), when(run.at), screen.status(run.state), f"{run.steps:,}",
-            "" if run.seconds is None else format_seconds(run.seconds), run.actor, run.request,
+            f"{run.cached:,}" if run.cached else "", "" if run.seconds is None else format_seconds(run.seconds), run.actor,
+            run.request,
         )
         for run in found
     ]  # fmt: skip
     if rows:
-        screen.table(("run", "when", "state", "steps", "took", "by", "request"), rows, right=("steps", "took"))
+        screen.table(
+            ("run", "when", "state", "steps", "cached", "took", "by", "request"), rows, right=("steps", "cached", "took")
+        )
     else:
         screen.say("no such runs")
 

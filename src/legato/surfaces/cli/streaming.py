@@ -29,7 +29,8 @@ class Stream:
         for event in events:
             match event:
                 case ev.StepSucceeded():
-                    self._tell(event.step, "succeeded", at=event.at, seconds=round(event.seconds, 6))
+                    made_by = {"cached": event.cached} if event.cached else {}
+                    self._tell(event.step, "succeeded", at=event.at, seconds=round(event.seconds, 6), **made_by)
                 case ev.AttemptFailed():
                     status = {"fail": "failed", "cancel": "cancelled", "stuck": "failed"}.get(event.then, "retrying")
                     self._tell(event.step, status, at=event.at, seconds=round(event.seconds, 6), error=event.error)

@@ -72,13 +72,14 @@ def _draw_metrics(screen: Screen, metrics: Sequence[Measured]) -> None:
 def _headline(screen: Screen, report: RunReport) -> str:
     word = screen.paint(screen.status(report.state.replace("_", " ")), "bold")
     took = f" in {format_seconds(report.seconds)}" if report.seconds is not None else ""
-    return f"run {report.id} {word}{took}: {in_counts(report.counts) or 'nothing to do'}"
+    return f"run {report.id} {word}{took}: {in_counts(report.counts, report.cached) or 'nothing to do'}"
 
 
-def in_counts(counts: dict[str, int]) -> str:
-    """Steps by status: what was done first, what was fresh before last."""
+def in_counts(counts: dict[str, int], cached: int = 0) -> str:
+    """Steps by status: what was done first, and how much of it is from earlier runs; what was fresh before last."""
     left = sum(counts.get(status, 0) for status in _LEFT)
-    done = [(counts.get(status, 0), status) for status in _ORDER]
+    from_cache = f" ({cached:,} from cache)" if cached else ""
+    done = [(counts.get(status, 0), status + (from_cache if status == "succeeded" else "")) for status in _ORDER]
     told = [*done, (left, "left to do"), (counts.get("reused", 0), "reused"), (counts.get("fresh", 0), "fresh before")]
     return ", ".join(f"{number:,} {words}" for number, words in told if number)
 

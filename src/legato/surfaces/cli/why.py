@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from legato.service.caching import CacheUse
 from legato.service.changes import InputChange
 from legato.service.evidence import FailedCheck, Failure
 from legato.service.why import Advice, Overview, Seen, Why, explain_asset
@@ -41,6 +42,8 @@ def _draw(screen: Screen, found: Why) -> None:
         _line(screen, "input", _change(change))
     if found.kind == "asset":
         _line(screen, "readers see", _seen(found.seen))
+    if found.cache is not None:
+        _line(screen, "cache", _cache_use(found.cache))
     if found.failure is not None:
         _draw_failure(screen, found.failure)
     for check in found.seen.warnings if found.seen is not None else ():
@@ -68,6 +71,13 @@ def _seen(seen: Seen | None) -> str:
         return "nothing yet"
     rows = "" if seen.rows < 0 else f", {count(seen.rows, 'row')}"
     return f"version {seen.version}, made at {when(seen.at)} by run {seen.run}{rows}, {size_in_words(seen.size_bytes)}"
+
+
+def _cache_use(use: CacheUse) -> str:
+    if not use.cached:
+        return f"run {use.run} found nothing there"
+    makers = ", ".join(use.made_by[:5]) + (" and others" if len(use.made_by) > 5 else "")
+    return f"run {use.run} took {use.cached:,} of {count(use.steps, 'result')} from there, made by run {makers}"
 
 
 def _change(change: InputChange) -> str:
