@@ -1,0 +1,283 @@
+"""The ticker: tells the triggers of a project what happens, keeps what they decide, and says which runs they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import msgspec
+from msgspec import Struct
+
+from legato.declare.node import Node, Project
+from legato.declare.partitions import coord_of, of_coords
+from legato.declare.region import WHOLE
+from legato.kernel import events as ev
+from legato.kernel.state import RunState
+from legato.plan.records import Plan
+from legato.plan.select import Selection
+from legato.plan.spread import Extents
+from legato.ports.decisions import Decided, Ticking
+from legato.ports.store import Store
+from legato.service.params import arguments_of
+from legato.service.planning import Planner
+from legato.service.workspace import dynamic_names
+from legato.terms.codec import pack, unpack
+from legato.terms.errors import LegatoError
+from legato.terms.fact import Metric
+from legato.terms.instant import Instant
+from legato.terms.key import show
+from legato.triggers.decide import decide
+from legato.triggers.events import AnyEvent, Decision, Fired, RunRequest, Skipped
+from legato.triggers.inputs import Input, KeysAdded, MetricSeen, Published, RunEnded, StepFailed, TimePassed
+from legato.triggers.state import Kept, State, keep, load
+
+_PAGE = 1_000
+MOST_PARTITIONS_NAMED = 3
+
+Read = Callable[[str], RunState]
+"""The state of a run, by its id."""
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What is to become a run: the plan, who asks (`trigger daily_sales`), and the key under which it becomes one run only."""
+
+    plan: Plan
+    actor: str
+    key: str
+
+
+class Ticker:
+    """The triggers of one version of a project, beside the store that remembers them. For the thread that writes the store.
+
+    What happened in runs is heard from their committed events, in order, from where the last ticker stopped: so nothing is
+    lost if the service dies in between, or if runs were made without it. A decision is committed before anything is done about
+    it; one that fired waits in the store until its run is accepted, under a key that makes it one run however often it is tried.
+    """
+
+    def __init__(self, store: Store, project: Project, now: Instant) -> None:
+        self._store, self._project = store, project
+        self._dynamic = {name: _Keys(store.dynamic_keys(name)) for name in dynamic_names(project)}
+        kept = [unpack(body, Kept) for body in store.kept_triggers().values()]
+        self._heard = store.heard() if kept else store.newest_change()
+        premises = _Premises(store, project, Extents(self._dynamic, now))
+        self.state: State = load(project, kept, now, dynamic=self._dynamic, known=_Known(store), premises=premises)
+        self._keep(self.state.born)
+
+    def due(self) -> Instant | None:
+        """When the clock is next about a trigger."""
+        return self.state.next_due()
+
+    def pass_time(self, now: Instant) -> None:
+        """Decide what is due."""
+        due = self.state.next_due()
+        if due is not None and due <= now:
+            self.tell(TimePassed(), now)
+
+    def hear(self, now: Instant, read: Read) -> None:
+        """Tell the triggers what the runs have recorded since the last time."""
+        if not self.state.triggers:
+            return
+        while page := self._store.changes(self._heard, _PAGE):
+            inputs = [each for number, run, body in page for each in self._inputs(number, run, ev.decode(body), read)]
+            self._heard = page[-1][0]
+            self._tell_all(inputs, now)
+            if len(page) < _PAGE:
+                return
+
+    def tell(self, input: Input, now: Instant) -> None:
+        """Tell the triggers one thing, and keep what they decide."""
+        self._tell_all([input], now)
+
+    def look_for_keys(self, now: Instant) -> None:
+        """Tell the triggers of keys that dynamic sets have since the last time."""
+        for name, known in self._dynamic.items():
+            new = tuple(key for key in self._store.dynamic_keys(name) if key not in known)
+            if new:
+                known.add(new)
+                self.tell(KeysAdded(f"{name}:{new[0]}:{len(known)}", name, new), now)
+
+    def waiting(self) -> list[Fired]:
+        """Decisions that fired and have no run yet, oldest first."""
+        found = (decision_of(each) for each in self._store.waiting_decisions())
+        return [each for each in found if isinstance(each, Fired)]
+
+    def give_up(self, fired: Fired, why: str) -> None:
+        """A decision that fired will be no run, for this reason."""
+        self._store.give_up(fired.trigger, fired.key, why)
+
+    # -- in --
+
+    def _inputs(self, number: int, run: str, event: ev.AnyEvent, read: Read) -> Iterator[Input]:
+        listeners = self.state.listeners
+        match event:
+            case ev.StepSucceeded(outputs=outputs):
+                for output in outputs:
+                    yield Published(f"{run}:{number}", output.ref.asset, (output.ref.partition,))
+            case ev.AttemptFailed(then="fail") if any(topic[0] == "failed" for topic in listeners):
+                state = read(run)
+                step = state.plan.steps[event.step]
+                names = (step.node, *state.plan.handling[step.node].outputs)
+                yield StepFailed(f"{run}:{number}", names, step.partition, run, event.error.message)
+            case ev.FactsNoted() if any(topic[0] == "metric" for topic in listeners):
+                step = read(run).plan.steps[event.step]
+                for place, fact in enumerate(event.facts):
+                    if isinstance(fact, Metric):
+                        yield MetricSeen(f"{run}:{number}:{place}", step.node, fact.name, float(fact.value), step.partition)
+            case ev.RunEnded():
+                yield from self._ended(run)
+
+    def _ended(self, run: str) -> Iterator[Input]:
+        row = self._store.run(run)
+        for name, trigger in self.state.triggers.items() if row is not None and row.key else ():
+            if row is not None and trigger.open and row.key in trigger.open:
+                yield RunEnded(name, row.key)
+
+    def _tell_all(self, inputs: Iterable[Input], now: Instant) -> None:
+        events = [event for each in inputs for event in decide(self.state, each, now)]
+        if not events:
+            return
+        decided = [_decided(event) for event in events if isinstance(event, Fired | Skipped)]
+        self._keep({event.trigger for event in events}, decided)
+
+    def _keep(self, names: Iterable[str], decided: list[Decided] | None = None) -> None:
+        kept = {name: pack(keep(self.state.triggers[name])) for name in names}
+        if kept or decided:
+            self._store.tick(Ticking(decided=decided or [], kept=kept, heard=self._heard))
+
+
+class Planned(Struct, frozen=True, kw_only=True):
+    """What became of a request: what is to be a run, or why there is none."""
+
+    asked: Asked | None = None
+    why: str = ""
+
+
+def plan_request(planner: Planner, fired: Fired, payloads: Path) -> Planned:
+    """The plan that a fired trigger asks for. Its keys of dynamic sets must be there already (`add_keys`)."""
+    request = fired.request
+    try:
+        selection = _selection(planner, request)
+        params = dict(request.params)
+        if request.payload_to:
+            params[request.payload_to] = _payload(payloads, request.payload)
+        arguments = arguments_of(planner.workspace, selection, params)
+        plan = planner.make(selection, _words(request), False, arguments)
+    except LegatoError as error:
+        return Planned(why=str(error))
+    if not plan.size and not any(step.reason.kind == "blocked" for step in plan.steps):
+        return Planned(why="nothing to run: what it asks for is fresh")
+    return Planned(asked=Asked(plan=plan, actor=f"trigger {fired.trigger}", key=request.key))
+
+
+def add_keys(store: Store, request: RunRequest) -> None:
+    """Give dynamic sets the keys that a request brings."""
+    for name, key in request.adds:
+        store.add_dynamic_keys(name, [key])
+
+
+def decision_of(decided: Decided) -> Decision:
+    """The decision as the triggers made it."""
+    decision: Decision = _decoder.decode(decided.body)
+    return decision
+
+
+_decoder: msgspec.msgpack.Decoder[Fired | Skipped] = msgspec.msgpack.Decoder(Fired | Skipped)
+
+
+def _decided(decision: AnyEvent) -> Decided:
+    assert isinstance(decision, Fired | Skipped)
+    return Decided(trigger=decision.trigger, key=decision.key, body=pack(decision), waits=isinstance(decision, Fired))
+
+
+def _selection(planner: Planner, request: RunRequest) -> Selection:
+    node = planner.workspace.project.nodes.get(request.node)
+    if node is None:
+        raise LegatoError("node", f"{request.node} is no longer part of the project", next="legato triggers")
+    if node.partitions is None:
+        return {node.name: WHOLE}
+    if request.everything:
+        return {node.name: planner.extents.of(node.partitions)}
+    parts = node.partitions
+    return {node.name: of_coords(coord_of(parts, key, planner.extents.dynamic) for key in request.partitions)}
+
+
+def _words(request: RunRequest) -> str:
+    named = [show(request.node, key) for key in request.partitions[:MOST_PARTITIONS_NAMED]]
+    more = len(request.partitions) - MOST_PARTITIONS_NAMED
+    return (" ".join(named) or request.node) + (f" and {more} more" if more > 0 else "")
+
+
+def _payload(folder: Path, name: str) -> Any:
+    """What a webhook or message brought: as JSON where it is some, else as text."""
+    body = (folder / name).read_bytes()
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return body.decode(errors="replace")
+
+
+class _Keys(Sequence[str]):
+    """The keys of a dynamic set, oldest first; whether one is there is asked often."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._keys = dict.fromkeys(keys)
+        self._listed = list(self._keys)
+
+    def add(self, keys: Iterable[str]) -> None:
+        """Add keys that are new."""
+        self._keys.update(dict.fromkeys(keys))
+        self._listed = list(self._keys)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        return self._listed[place]
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+
+class _Known:
+    """Which events were decided before: what is stored, and what was decided since the last commit."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._new: set[tuple[str, str]] = set()
+
+    def __contains__(self, tick: object) -> bool:
+        if not isinstance(tick, tuple):
+            return False
+        return tick in self._new or self._store.decision(*tick) is not None
+
+    def add(self, tick: tuple[str, str]) -> None:
+        if len(self._new) >= _PAGE:  # what was decided a turn ago is stored
+            self._new.clear()
+        self._new.add(tick)
+
+
+class _Premises:
+    """What is published now."""
+
+    def __init__(self, store: Store, project: Project, extents: Extents) -> None:
+        self._store, self._project, self._extents = store, project, extents
+
+    def last_published(self, node: Node) -> Instant | None:
+        """When a version of the node's assets was published last."""
+        heads = self._store.heads(node.outputs)
+        return max((head.at for by_key in heads.values() for head in by_key.values()), default=None)
+
+    def missing(self, node: Node) -> Iterable[str]:
+        """The partitions of the node that were never published."""
+        from legato.declare.partitions import keys
+
+        heads: list[Mapping[str, object]] = list(self._store.heads(node.outputs).values())
+        if node.partitions is None:
+            return [] if all("" in by_key for by_key in heads) else [""]
+        there = keys(node.partitions, self._extents.of(node.partitions), self._extents.dynamic)
+        return [key for key in there if any(key not in by_key for by_key in heads)]
