@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from legato.plan.graph import Graph
 from legato.plan.validate import faults
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from legato.ports.storage import Storage
     from legato.ports.store import Holder, Store
     from legato.runtime.dispatch import Observe
+    from legato.service.keyring import Keyring
+    from legato.service.mirror import Mirror
     from legato.service.premises import Premises
 
 
@@ -70,6 +72,38 @@ def open_published(folder: Path) -> Iterator[tuple[Store, Mapping[str, Storage]]
         yield store, _storages(config, unpickle=False)
     finally:
         store.close()
+
+
+def open_mirror(folder: Path) -> Mirror:
+    """The project in a folder as its running service tells it; nothing of its code is imported."""
+    from legato.service.mirror import Mirror
+
+    config, _ = read_config(folder)
+    clock = SystemClock()
+
+    def build(snapshot: Snapshot) -> Workspace:
+        return Workspace(
+            root=config.root, state=config.home, project=snapshot.project, take_snapshot=lambda: snapshot,
+            graph=Graph(snapshot.project), clock=clock, storages=_storages(config, unpickle=False),
+            open_reader=lambda: _open_reader(config), open_writer=lambda holder: _open_writer(config, holder),
+            open_executor=_no_code, observe=_no_code, find_holder=lambda: _find_holder(config),
+        )  # fmt: skip
+
+    return Mirror(config.home, clock, lambda: _open_reader(config), build)
+
+
+def _no_code(*_: object) -> NoReturn:
+    raise AssertionError("there is no user code in this process")
+
+
+def open_keyring(folder: Path) -> Keyring:
+    """Who may come in to the project that a folder is in; nothing of its code is imported."""
+    from legato.service.keyring import Keyring
+
+    config, _ = read_config(folder)
+    return Keyring(
+        config.home, SystemClock(), lambda: _open_reader(config), lambda holder: _open_writer(config, holder)
+    )  # fmt: skip
 
 
 def open_premises(folder: Path) -> Premises:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cli_site import make_project
+from cli_site import PIPELINE, make_project
 
 from legato.service.asks import ASKS
 from legato.service.attending import Attendant
@@ -61,9 +61,9 @@ class Service:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Service]:
+def serving(folder: Path, pipeline: str = PIPELINE) -> Iterator[Service]:
     """The service of the shop's project in a folder."""
-    service = Service(open_workspace(make_project(folder)))
+    service = Service(open_workspace(make_project(folder, pipeline)))
     service.start()
     try:
         yield service

@@ -13,7 +13,7 @@ from legato.surfaces.cli.main import COMMANDS, call, legato
 
 SPEC = (
     "init demo check list show plan run status why runs logs facts resume cancel waits approve signal "
-    "versions rollback keys query doctor explain"
+    "versions rollback keys query users tokens login-link audit api doctor explain"
 )
 
 
@@ -24,7 +24,14 @@ def test_every_command_is_there() -> None:
 def test_help_lists_commands_in_sections(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["--help"]) == 0
     told = capsys.readouterr().out
-    assert [line for line in told.splitlines() if line.endswith(":")][1:] == ["Start:", "Look:", "Run:", "Data:", "Mend:"]
+    assert [line for line in told.splitlines() if line.endswith(":")][1:] == [
+        "Start:",
+        "Look:",
+        "Run:",
+        "Data:",
+        "Doors:",
+        "Mend:",
+    ]
     for name, entry in COMMANDS.items():
         assert f"  {name} " in told
         assert entry.help in told

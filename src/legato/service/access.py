@@ -161,7 +161,8 @@ def change_access(store: Store, ask: ChangeAccess, now: Instant) -> int:
     if unknown:
         raise NotFound("token", f"there is no token {', '.join(unknown)}", next="legato tokens list")
     for token in ask.tokens:
-        _require_user(store, token.user)
+        if not any(user.name == token.user and not user.closed for user in ask.users):
+            _require_user(store, token.user)
     revoked = [known[id] for id in ask.revoked]
     closed = {user.name for user in ask.users if user.closed}
     lost = [token for token in known.values() if token.user in closed]

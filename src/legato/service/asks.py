@@ -29,6 +29,19 @@ class Pong(Struct, frozen=True, kw_only=True):
     open_runs: int
 
 
+class GetSnapshot(Ask, frozen=True, kw_only=True, tag="snapshot"):
+    """The project as data, if it is another than the `known` one (by the fingerprint of its files)."""
+
+    known: str = ""
+
+
+class SnapshotGiven(Struct, frozen=True, kw_only=True):
+    """The snapshot that the conductor works with; no body where it is the known one."""
+
+    source: str
+    body: bytes = b""
+
+
 class SubmitRun(Ask, frozen=True, kw_only=True, tag="submit"):
     """Plan a selection and run it. The same `key` again gives the same run: whoever got no answer asks again with it."""
 
@@ -123,6 +136,6 @@ class Done(Struct, frozen=True, kw_only=True):
 
 
 ASKS: tuple[type[Ask], ...] = (
-    Ping, SubmitRun, CancelRun, ResumeRun, AnswerWait, RollBack, AddKeys, LogIn, ChangeAccess,
+    Ping, GetSnapshot, SubmitRun, CancelRun, ResumeRun, AnswerWait, RollBack, AddKeys, LogIn, ChangeAccess,
 )  # fmt: skip
 """What every service takes. Others are handed to `Desk` and `Attendant` beside these."""

@@ -94,6 +94,14 @@ def _ping(at: Attendant, ask: asks.Ping) -> asks.Pong:
     return asks.Pong(pid=os.getpid(), since=at.since, open_runs=open_runs)
 
 
+def _give_snapshot(at: Attendant, ask: asks.GetSnapshot) -> asks.SnapshotGiven:
+    from legato.declare.snapshot import encode
+
+    snapshot = at.workspace.snapshot
+    name = f"{snapshot.source} {snapshot.fingerprint}"
+    return asks.SnapshotGiven(source=name, body=b"" if ask.known == name else encode(snapshot))
+
+
 def _submit(at: Attendant, ask: asks.SubmitRun) -> asks.Submitted:
     former = at.store.run_by_key(ask.key) if ask.key else None
     if former is not None:
@@ -171,6 +179,7 @@ def _state_of(store: Store, run_id: str) -> str:
 _FATAL = frozenset(("store-write", "store-fenced", "store-damaged", "store-closed"))
 
 _ACTS: dict[type[asks.Ask], Act] = {
-    asks.Ping: _ping, asks.SubmitRun: _submit, asks.CancelRun: _cancel, asks.ResumeRun: _resume, asks.AnswerWait: _answer,
+    asks.Ping: _ping, asks.GetSnapshot: _give_snapshot, asks.SubmitRun: _submit,
+    asks.CancelRun: _cancel, asks.ResumeRun: _resume, asks.AnswerWait: _answer,
     asks.RollBack: _roll_back, asks.AddKeys: _add_keys, asks.LogIn: _log_in, asks.ChangeAccess: _change_access,
 }  # fmt: skip

@@ -22,7 +22,7 @@ class Entry(NamedTuple):
     section: str
 
 
-START, ASK, RUN, DATA, MEND = "Start", "Look", "Run", "Data", "Mend"
+START, ASK, RUN, DATA, DOORS, MEND = "Start", "Look", "Run", "Data", "Doors", "Mend"
 
 COMMANDS: dict[str, Entry] = {
     "init": Entry("starting:init", "Make a new project with a small pipeline that runs.", START),
@@ -46,6 +46,11 @@ COMMANDS: dict[str, Entry] = {
     "rollback": Entry("versions:rollback", "Publish an older version again.", DATA),
     "keys": Entry("keys:keys", "List the keys of dynamic partitions, or add some.", DATA),
     "query": Entry("query:query", "Ask the published data in SQL.", DATA),
+    "users": Entry("access:users", "List who may come in by the API, or say so.", DOORS),
+    "tokens": Entry("access:tokens", "List the tokens of programs, make one, or take one back.", DOORS),
+    "login-link": Entry("access:login_link", "Make a link that logs a browser in, once.", DOORS),
+    "audit": Entry("access:audit", "List what was done, and by whom.", DOORS),
+    "api": Entry("access:api", "Print the schema of the HTTP API.", DOORS),
     "doctor": Entry("doctor:doctor", "Check the project's state and data on disk.", MEND),
     "explain": Entry("explain:explain", "Explain an error code or a word.", MEND),
 }

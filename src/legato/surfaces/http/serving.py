@@ -124,3 +124,12 @@ def make_site(
 def serve(address: Address, sock: socket.socket, site: Site) -> None:
     """Serve a site on a socket of `listen` until this process is told to end (SIGTERM, SIGINT)."""
     make_server(address, site).run(sockets=[sock])
+
+
+def serve_project(folder: Path, address: Address) -> None:
+    """Serve the project in a folder, as its running conductor tells it, until this process is told to end."""
+    from legato.wiring import open_mirror
+
+    mirror = open_mirror(folder)
+    with listen(address) as sock:
+        serve(address, sock, make_site(address, mirror.state, mirror.workspace, mirror.open_reader, mirror.clock))

@@ -1,0 +1,202 @@
+"""A small typed client of the HTTP API, over urllib: what programs use that are not on the service's machine.
+
+    api = Client("http://127.0.0.1:4747", token)
+    run = api.submit("+report", key="nightly-2026-11-21")
+    for change in api.changes():
+        ...
+
+Answers are records of what matters most, and plain data by `get`; refusals are the errors that the command line tells too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from http.client import HTTPException, HTTPResponse
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlencode
+from urllib.request import OpenerDirector, Request, build_opener
+
+import msgspec
+from msgspec import Struct
+
+from legato.terms.errors import Forbidden, LegatoError, NotFound, Unreachable, UsageError
+
+_KINDS: dict[int, type[LegatoError]] = {
+    400: UsageError, 401: Forbidden, 403: Forbidden, 404: NotFound, 413: UsageError, 415: UsageError,
+    429: Unreachable, 503: Unreachable, 504: Unreachable,
+}  # fmt: skip
+
+
+class RunSubmitted(Struct, frozen=True):
+    """What became of a request: the run, or none where nothing was to be done; `new` is False if it was asked for before."""
+
+    run: str
+    new: bool
+    request: str
+    steps: int
+    skipped: int
+    reasons: dict[str, int]
+
+
+class RunTold(Struct, frozen=True):
+    """How a run is, or how it ended."""
+
+    id: str
+    request: str
+    actor: str
+    state: str
+    at: str
+    ended: str | None
+    seconds: float | None
+    steps: int
+    counts: dict[str, int]
+
+
+class ChangeTold(Struct, frozen=True):
+    """One change: its number, by which a stream is resumed, its run, and what it is."""
+
+    number: int
+    run: str
+    what: str
+    at: str
+    step: int
+
+
+class _Runs(Struct, frozen=True):
+    runs: list[RunTold]
+    older: str
+
+
+class Client:
+    """The API at an address, as the owner of a token."""
+
+    def __init__(self, url: str, token: str, *, timeout_s: float = 30.0) -> None:
+        self._url, self._token, self._timeout_s = url.rstrip("/") + "/api/v1", token, timeout_s
+        self._opener: OpenerDirector = build_opener()
+
+    # -- runs --
+
+    def submit(self, selection: str = "", *, force: bool = False, key: str = "", **params: Any) -> RunSubmitted:
+        """Run a selection, or a flow with parameters. With a `key`, asking twice gives one run."""
+        body = {"selection": selection, "force": force, "params": params, "key": key}
+        return msgspec.convert(self.post("/runs", body), RunSubmitted)
+
+    def run(self, run: str) -> RunTold:
+        """How a run is."""
+        return msgspec.convert(self.get(f"/runs/{quote(run, safe='')}"), RunTold)
+
+    def runs(self, *, state: str = "", most: int = 1_000) -> Iterator[RunTold]:
+        """Runs, newest first, page by page."""
+        before = ""
+        while most > 0:
+            page = msgspec.convert(self.get("/runs", limit=min(most, 100), before=before, state=state), _Runs)
+            yield from page.runs
+            most, before = most - len(page.runs), page.older
+            if not before:
+                return
+
+    def cancel(self, run: str, reason: str = "") -> None:
+        """Stop a run."""
+        self.post(f"/runs/{quote(run, safe='')}/cancel", {"reason": reason})
+
+    def resume(self, run: str) -> None:
+        """Let a run go on."""
+        self.post(f"/runs/{quote(run, safe='')}/resume", {})
+
+    def answer(self, run: str, step: int, value: Any, reason: str = "") -> None:
+        """Answer what a flow waits for."""
+        self.post(f"/runs/{quote(run, safe='')}/waits/{step}", {"value": value, "reason": reason})
+
+    def log(self, run: str, attempt: int) -> Iterator[str]:
+        """All that an attempt wrote by now, in pieces."""
+        start = 0
+        while True:
+            piece = self.get(f"/runs/{quote(run, safe='')}/log", attempt=attempt, start=start)
+            if not piece["text"]:
+                return
+            yield piece["text"]
+            start = piece["end"]
+
+    # -- data --
+
+    def rollback(self, what: str, to: str = "") -> str:
+        """Publish older versions again; the run that did."""
+        return str(self.post("/rollback", {"what": what, "to": to})["run"])
+
+    def add_keys(self, name: str, keys: list[str]) -> int:
+        """Add keys to a dynamic set of partitions; how many are new."""
+        return len(self.post("/keys", {"name": name, "keys": keys})["new"])
+
+    # -- changes --
+
+    def changes(self, after: int | None = None) -> Iterator[ChangeTold]:
+        """Every change, as it is recorded, from now or from after a number on. A stream that breaks off is taken up again where
+        it was, without gap or duplicate; `Unreachable` if nobody answers any more."""
+        while True:
+            with (
+                self._open("GET", "/changes", {} if after is None else {"after": after}) as response,
+                suppress(OSError, HTTPException),  # it broke off: whether anybody is still there, the next try finds out
+            ):
+                for number, change in _events(response):
+                    after = number
+                    if change is not None:
+                        yield change
+
+    # -- anything --
+
+    def get(self, path: str, **params: object) -> Any:
+        """What a route gives, as plain data."""
+        return self._plain("GET", path, params, None)
+
+    def post(self, path: str, body: object) -> Any:
+        """What a change gives, as plain data."""
+        return self._plain("POST", path, {}, body)
+
+    def delete(self, path: str) -> Any:
+        """What taking something away gives."""
+        return self._plain("DELETE", path, {}, None)
+
+    def _plain(self, method: str, path: str, params: dict[str, object], body: object) -> Any:
+        with self._open(method, path, params, body) as response:
+            return json.loads(response.read())
+
+    def _open(self, method: str, path: str, params: dict[str, object], body: object = None) -> HTTPResponse:
+        told = {name: value for name, value in params.items() if value not in ("", None)}
+        url = self._url + path + (f"?{urlencode(told)}" if told else "")
+        headers = {"Authorization": f"Bearer {self._token}", "X-Legato": "1", "Content-Type": "application/json"}
+        content = None if body is None else json.dumps(body).encode()
+        try:
+            response: HTTPResponse = self._opener.open(Request(url, content, headers, method=method), timeout=self._timeout_s)
+        except HTTPError as error:
+            with error:
+                raise _refusal(error.code, error.read()) from None
+        except (URLError, OSError) as error:
+            raise Unreachable("service-none", "no service answers", where=self._url, why=str(error), next="legato up") from error
+        return response
+
+
+def _refusal(status: int, body: bytes) -> LegatoError:
+    kind = _KINDS.get(status, LegatoError)
+    try:
+        told = json.loads(body)
+        return kind(told["code"], told["what"], where=told["where"], why=told["why"], next=told["next"])
+    except (ValueError, KeyError, TypeError):
+        return Unreachable("service-none", f"what answers is no service: {status}", next="look at its address")
+
+
+def _events(response: HTTPResponse) -> Iterator[tuple[int, ChangeTold | None]]:
+    number, content, kind = -1, b"", ""
+    while line := response.readline():
+        name, _, value = line.rstrip(b"\n").partition(b": ")
+        if not name and number >= 0:
+            yield number, msgspec.json.decode(content, type=ChangeTold) if kind == "change" else None
+            number, content, kind = -1, b"", ""
+        elif name == b"id":
+            number = int(value)
+        elif name == b"event":
+            kind = value.decode()
+        elif name == b"data":
+            content = value
