@@ -321,7 +321,7 @@ def test_a_history_that_cannot_be_read_is_a_fault_that_harms_no_data(site: Path,
     told = ask(site, "doctor")
     [(level, what, _)] = told.found("runs")
     assert (told.exit, level, "cannot be read" in what) == (1, "fault", True)
-    assert ask(site, "logs", "last").error["code"] == "run-damaged"
+    assert [ask(site, each, "last").error["code"] for each in ("logs", "status")] == ["run-damaged"] * 2
     assert ask(site, "query", "select count(*) from rows").result["rows"] == [[6]]
     assert ask(site, "run", "--force", "total").exit == 0
 

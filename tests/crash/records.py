@@ -7,7 +7,7 @@ from pathlib import Path
 
 from legato.kernel.events import StepSucceeded, decode
 from legato.kernel.state import RunState
-from legato.runtime.conductor import read_state
+from legato.runtime.replay import read_state
 from legato.stores.sqlite import SqliteStore
 from legato.terms.errors import NotFound
 

@@ -27,7 +27,7 @@ from processes import kill_all, tree_of, wait_until_gone
 from legato.kernel import events as ev
 from legato.kernel.state import HELD, RunState
 from legato.runtime.clock import SystemClock
-from legato.runtime.conductor import read_state
+from legato.runtime.replay import read_state
 from legato.service.inbox import Inbox, Resolution
 from legato.stores.sqlite import SqliteStore
 from legato.terms.codec import pack

@@ -17,7 +17,6 @@ from legato.kernel.blocked import blocked_by
 from legato.kernel.board import Board
 from legato.kernel.commands import Command, Deliver, DiscardStaged, KillAttempt, StartAttempts, StartBeside
 from legato.kernel.decide import decide
-from legato.kernel.fold import fold
 from legato.kernel.inputs import Cancel, Input, Offer, Recall, Reports, Resume, TakeOver, Tick
 from legato.kernel.invariants import violations
 from legato.kernel.rules.timing import next_due
@@ -35,8 +34,9 @@ from legato.runtime.book import Book
 from legato.runtime.cache import ResultCache
 from legato.runtime.catalogue import Catalogue
 from legato.runtime.dispatch import MOST_AT_ONCE, Dispatch, Observe, Pace
+from legato.runtime.replay import read_state
 from legato.terms.attempt import Answer, Answers, Begun, Called, Done, Noted, Order, Raised, Ref, Report, Returned
-from legato.terms.codec import pack, unpack
+from legato.terms.codec import pack
 from legato.terms.errors import LegatoError, NotFound
 from legato.terms.fact import Error
 from legato.terms.instant import Instant, after
@@ -470,24 +470,3 @@ def _stuck(state: RunState, now: Instant) -> LegatoError:
         "stuck", f"run {state.run_id} has {state.open} open steps, but nothing to wait for", why=why,
         next=f"legato cancel {state.run_id}",
     )  # fmt: skip
-
-
-def read_state(
-    store: Store, run_id: str, board: Board | None = None, *, hear: Callable[[ev.AnyEvent], None] | None = None
-) -> RunState:
-    """The state of a run as its committed events say, on this board or its own. Damaged history is refused, not skipped.
-
-    `hear` is told of each event, after it was folded.
-    """
-    plan = unpack(store.plan(run_id), Plan)
-    state = RunState(run_id, plan, board)
-    for number, body in store.events(run_id):
-        try:
-            fold(state, event := ev.decode(body))
-        except Exception as error:
-            raise LegatoError(
-                "run-damaged", f"event {number} of run {run_id} cannot be read", why=str(error), next="legato doctor"
-            ) from error
-        if hear is not None:
-            hear(event)
-    return state

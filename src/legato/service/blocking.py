@@ -10,7 +10,7 @@ from legato.kernel.blocked import Blocked, blocked_by
 from legato.kernel.board import Board, Owner
 from legato.kernel.state import BACKOFF, HELD, PARKED, READY, RunState
 from legato.ports.store import Run, Store
-from legato.runtime.conductor import read_state
+from legato.runtime.replay import read_state
 from legato.service.naming import names_of
 from legato.service.workspace import Workspace
 from legato.terms.instant import Instant, to_datetime

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from legato.ports.store import Run, Store
-from legato.runtime.conductor import read_state
+from legato.runtime.replay import read_state
 from legato.service.inventory import examine_data, find_leftovers, remove
 from legato.service.premises import Finding, Premises, examine_premises, in_bytes, judge_clock
 from legato.service.reporting import state_in_words

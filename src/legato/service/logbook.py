@@ -13,11 +13,12 @@ from legato.kernel.family import step_of
 from legato.kernel.shelf import Shelf
 from legato.plan.records import Handling, Plan
 from legato.ports.store import Store
+from legato.runtime.replay import read_events
 from legato.service.naming import Names
 from legato.service.workspace import Workspace
 from legato.terms.attempt import LogSpan, Mode
 from legato.terms.codec import unpack
-from legato.terms.errors import LegatoError, NotFound
+from legato.terms.errors import NotFound
 from legato.terms.fact import Error
 from legato.terms.instant import Instant
 from legato.terms.key import show
@@ -74,18 +75,10 @@ class Logbook:
     def read(self) -> list[AttemptRecord]:
         """Attempts that are new or changed since the last call, in order of their tokens."""
         touched: set[int] = set()
-        for number, body in self._store.events(self.run_id, self._after):
+        for number, event in read_events(self._store, self.run_id, self._after):
             self._after = number
-            touched.update(self._take(self._decode(number, body)))
+            touched.update(self._take(event))
         return [self.attempts[token] for token in sorted(touched) if token in self.attempts]
-
-    def _decode(self, number: int, body: bytes) -> ev.AnyEvent:
-        try:
-            return ev.decode(body)
-        except Exception as error:
-            raise LegatoError(
-                "run-damaged", f"event {number} of run {self.run_id} cannot be read", why=str(error), next="legato doctor"
-            ) from error
 
     def _take(self, event: ev.AnyEvent) -> Iterable[int]:
         match event:

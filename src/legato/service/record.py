@@ -15,7 +15,7 @@ from legato.kernel.state import CANCELLED, FAILED, FRESH, SKIPPED, SUCCEEDED, UN
 from legato.plan.again import Spot
 from legato.plan.records import Reused
 from legato.ports.store import Run, Store
-from legato.runtime.conductor import read_state
+from legato.runtime.replay import read_state
 from legato.service.naming import names_of
 from legato.terms.attempt import Ref
 from legato.terms.instant import Instant

@@ -10,7 +10,7 @@ from legato.kernel import events as ev
 from legato.kernel.events import SkipKind
 from legato.kernel.state import FAILED, SKIPPED, RunState
 from legato.ports.store import Holder, Run, Store
-from legato.runtime.conductor import read_state
+from legato.runtime.replay import read_events, read_state
 from legato.service.blocking import Waiting, read_among_others, waiting_steps
 from legato.service.folding import MOST_RANGES, Folder
 from legato.service.naming import Names, names_of
@@ -158,8 +158,7 @@ def report_run(workspace: Workspace, store: Store, run: Run) -> RunReport:
     words = state_in_words(run, workspace.find_holder(), newest)
     warned: list[Warned] = []
     tally = Tally()
-    for _, body in store.events(run.id):
-        event = ev.decode(body)
+    for _, event in read_events(store, run.id):
         warned += warned_in(event)
         tally.hear(event)
     folder = Folder(workspace.project, workspace.extents(store))

@@ -14,7 +14,7 @@ from legato.kernel.inputs import Resume, TakeOver
 from legato.kernel.state import FRESH, HELD, SUCCEEDED, RunState
 from legato.plan.build import handling_of
 from legato.ports.store import Run, Store
-from legato.runtime.conductor import read_state
+from legato.runtime.replay import read_state
 from legato.service.folding import Folder
 from legato.service.workspace import Workspace
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 from legato.kernel.state import Status
 from legato.plan.records import ReasonKind
 from legato.ports.store import Run, Store
-from legato.runtime.conductor import read_state
+from legato.runtime.replay import read_state
 from legato.service.naming import names_of
 from legato.terms.errors import UsageError
 from legato.terms.fact import Error

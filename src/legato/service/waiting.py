@@ -15,7 +15,7 @@ from legato.kernel.family import dues_of_waits
 from legato.kernel.state import BACKOFF, READY, RUNNING
 from legato.plan.records import Plan
 from legato.ports.store import Run, Store
-from legato.runtime.conductor import read_state
+from legato.runtime.replay import read_events, read_state
 from legato.service.inbox import Inbox, Resolution, Signalling
 from legato.service.naming import names_of
 from legato.service.reporting import list_runs
@@ -228,4 +228,4 @@ def _is_of(wait: Wait | None, kind: str, name: str | None) -> bool:
 
 
 def _events(store: Store, run: str) -> Iterator[ev.AnyEvent]:
-    return (ev.decode(body) for _, body in store.events(run))
+    return (event for _, event in read_events(store, run))

@@ -25,7 +25,8 @@ from legato.plan.stale import Facts
 from legato.ports.executor import Executor
 from legato.ports.storage import Storage
 from legato.ports.store import Store
-from legato.runtime.conductor import Conductor, read_state
+from legato.runtime.conductor import Conductor
+from legato.runtime.replay import read_state
 from legato.storages.memory import MemoryStorage
 from legato.stores.memory import MemoryDisk, MemoryStore
 from legato.terms.errors import Unreachable
