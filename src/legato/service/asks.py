@@ -85,6 +85,16 @@ class AnswerWait(Ask, frozen=True, kw_only=True, tag="answer"):
     groups: tuple[str, ...] = ()
 
 
+class SendSignal(Ask, frozen=True, kw_only=True, tag="signal"):
+    """Send a run a signal with a value (MessagePack): it ends what waits for it, or is kept until something does. The same `id`
+    again is the same signal."""
+
+    run: str
+    name: str
+    value: bytes
+    id: str
+
+
 class Heard(Struct, frozen=True, kw_only=True):
     """It is recorded. `state` is the run's own since then."""
 
@@ -136,6 +146,6 @@ class Done(Struct, frozen=True, kw_only=True):
 
 
 ASKS: tuple[type[Ask], ...] = (
-    Ping, GetSnapshot, SubmitRun, CancelRun, ResumeRun, AnswerWait, RollBack, AddKeys, LogIn, ChangeAccess,
+    Ping, GetSnapshot, SubmitRun, CancelRun, ResumeRun, AnswerWait, SendSignal, RollBack, AddKeys, LogIn, ChangeAccess,
 )  # fmt: skip
 """What every service takes. Others are handed to `Desk` and `Attendant` beside these."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from legato.kernel.inputs import Cancel, Input, Resolve
+from legato.kernel.inputs import Cancel, Input, Resolve, Signal
 from legato.kernel.inputs import Resume as GoOn
 from legato.kernel.state import RunState
 from legato.ports.access import Audit
@@ -20,21 +20,21 @@ from legato.service.keys import add_keys, judge_keys
 from legato.service.planning import Planner, Request
 from legato.service.publishing import moves_back, rollback
 from legato.service.running import find_run
-from legato.service.waiting import require_answerer
+from legato.service.waiting import require_answerer, require_size, run_of
 from legato.service.workspace import Workspace
 from legato.terms.errors import LegatoError, NotFound, UsageError
 from legato.terms.key import show
 
 Act = Callable[["Attendant", Any], object]
-"""Does what was asked, within the conductor's turn; what it returns is the answer, once the turn is committed. It may return a
-function, which is called then and gives the answer."""
+"""Does what was asked. What it returns is the answer, if it is recorded already; else a function that is called when the
+conductor's turn is committed, and gives the answer."""
 
 
 class Attendant:
     """Answers what is asked at a desk, turn by turn: `attend` is the conductor's `on_turn`.
 
-    What was done in one turn is answered at the beginning of the next: by then it is committed. `workspace` gives the project as
-    it is now; `more` adds kinds of questions, or replaces what is done about one.
+    What a run is told in one turn is answered at the beginning of the next: by then it is committed. What commits by itself is
+    answered at once. `workspace` gives the project as it is now; `more` adds kinds of questions, or replaces what is done.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Attendant:
         self.desk, self.conductor = desk, conductor
         self._workspace = workspace
         self._acts: dict[type[asks.Ask], Act] = {**_ACTS, **(more or {})}
-        self._done: list[tuple[Asked, object]] = []
+        self._done: list[tuple[Asked, Callable[[], object]]] = []
         self.since = workspace().clock.now()
 
     @property
@@ -63,8 +63,8 @@ class Attendant:
     def attend(self) -> None:
         """Answer what is recorded by now, and take up what was asked since."""
         done, self._done = self._done, []
-        for asked, value in done:
-            asked.answer(value() if callable(value) else value)
+        for asked, tell in done:
+            asked.answer(tell())
         for asked in self.desk.waiting():
             try:
                 value = self._acts[type(asked.ask)](self, asked.ask)
@@ -73,7 +73,10 @@ class Attendant:
                     raise
                 asked.refuse(error)
             else:
-                self._done.append((asked, value))
+                if callable(value):
+                    self._done.append((asked, value))
+                else:
+                    asked.answer(value)
         if self._done:
             self.conductor.executor.wake()
 
@@ -145,6 +148,13 @@ def _answer(at: Attendant, ask: asks.AnswerWait) -> object:
     return at.tell(ask, run, Resolve(ask.step, ask.value, ask.actor, at.conductor.clock.now(), ask.reason), "answer", wait.name)
 
 
+def _signal(at: Attendant, ask: asks.SendSignal) -> object:
+    run = run_of(at.store, ask.run)
+    require_size(ask.name, ask.value)
+    sent = Signal(ask.id, ask.name, ask.value, ask.actor, at.conductor.clock.now())
+    return at.tell(ask, run, sent, "signal", ask.name)
+
+
 def _roll_back(at: Attendant, ask: asks.RollBack) -> asks.RolledBack:
     moves, left = moves_back(at.workspace, at.store, ask.what, ask.to or None)
     request = f"rollback {ask.what}" + (f" --to {ask.to}" if ask.to else "")
@@ -180,6 +190,6 @@ _FATAL = frozenset(("store-write", "store-fenced", "store-damaged", "store-close
 
 _ACTS: dict[type[asks.Ask], Act] = {
     asks.Ping: _ping, asks.GetSnapshot: _give_snapshot, asks.SubmitRun: _submit,
-    asks.CancelRun: _cancel, asks.ResumeRun: _resume, asks.AnswerWait: _answer,
+    asks.CancelRun: _cancel, asks.ResumeRun: _resume, asks.AnswerWait: _answer, asks.SendSignal: _signal,
     asks.RollBack: _roll_back, asks.AddKeys: _add_keys, asks.LogIn: _log_in, asks.ChangeAccess: _change_access,
 }  # fmt: skip

@@ -102,17 +102,22 @@ def signal(workspace: Workspace, store: Store, name: str, run: Run | None, value
         why = "a signal reaches the runs that are open when it is sent"
         raise NotFound("signal-none", f"no run is open that could wait for a signal {name!r}", why=why, next="legato runs")
     body = pack(value)
-    if len(body) > MOST_SIGNAL_BYTES:
-        raise UsageError(
-            "signal-size", f"the signal {name!r} holds {len(body):,} bytes, more than {MOST_SIGNAL_BYTES:,}",
-            why="it is kept in the run's record", next="store the data, and send where it is",
-        )  # fmt: skip
+    require_size(name, body)
     waits = [each for one in runs for each in list_waits(workspace, store, one) if (each.kind, each.name) == ("signal", name)]
     now, who, inbox = workspace.clock.now(), actor(), Inbox(workspace.inbox)
     waits = [each for each in waits if each.until is None or each.until > now]
     requests = tuple((each.id, inbox.leave(Signalling(each.id, name, body, who, now), workspace.clock)) for each in runs)
     kept = tuple(each.id for each in runs if each.id not in {wait.run for wait in waits})
     return Answered(waits=tuple(waits), actor=who, kept=kept, requests=requests)
+
+
+def require_size(name: str, body: bytes) -> None:
+    """Refuse a signal that is too large to be kept in a run's record."""
+    if len(body) > MOST_SIGNAL_BYTES:
+        raise UsageError(
+            "signal-size", f"the signal {name!r} holds {len(body):,} bytes, more than {MOST_SIGNAL_BYTES:,}",
+            why="it is kept in the run's record", next="store the data, and send where it is",
+        )  # fmt: skip
 
 
 def unheard(workspace: Workspace, store: Store, answered: Answered) -> dict[str, bool]:

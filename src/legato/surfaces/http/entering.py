@@ -17,6 +17,8 @@ from legato.surfaces.http.looking import Asking, looking
 from legato.surfaces.http.site import entered, site_of
 from legato.terms.errors import LegatoError
 
+READY_WITHIN_S = 2.0
+
 
 class LinkGiven(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What stands behind the # of a link from `legato login-link`."""
@@ -41,7 +43,7 @@ def ready(request: Asking) -> Response[Alive]:
     """Whether the service can do its work: the conductor answers and the store can be read."""
     site = site_of(request)
     try:
-        site.ask(asks.Ping(), asks.Pong)
+        site.ask(asks.Ping(), asks.Pong, READY_WITHIN_S)
         with site.reading() as store:
             store.newest_change()
     except LegatoError:  # who is not logged in learns that it is so, and not why

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from litestar import post
 from litestar.params import JSONBody, PathParameter, QueryParameter
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from legato.service import asks
 from legato.service.excerpts import MOST_BYTES, Excerpt, Matches, read_excerpt, search
@@ -57,6 +57,14 @@ class AnswerGiven(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     value: Any
     reason: str = ""
+
+
+class SignalSent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A signal for a run. The same `key` again is the same signal."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    value: Any = None
+    key: Annotated[str, Meta(max_length=100)] = ""
 
 
 @looking("/runs")
@@ -195,6 +203,16 @@ def answer(request: Asking, run: RunId, step: StepNumber, data: JSONBody[AnswerG
         return inside.ask(question, asks.Heard)
 
 
+@post("/runs/{run:str}/signals", sync_to_thread=True, status_code=200, opt={"action": "answer"})
+def send_signal(request: Asking, run: RunId, data: JSONBody[SignalSent]) -> asks.Heard:
+    """Send a run a signal: it ends what waits for it, or is kept until something does."""
+    with entered(request) as inside:
+        found = inside.run(run, "answer")
+        id = data.key or f"{inside.site.clock.noise(128):032x}"
+        question = asks.SendSignal(run=found.id, name=data.name, value=pack(data.value), id=id, actor=inside.actor.name)
+        return inside.ask(question, asks.Heard)
+
+
 ROUTES = [
-    runs, run, steps, attempts, log, log_search, facts, resumption, waits, submit, cancel, resume, answer,
+    runs, run, steps, attempts, log, log_search, facts, resumption, waits, submit, cancel, resume, answer, send_signal,
 ]  # fmt: skip

@@ -41,9 +41,9 @@ class Site:
     streams: dict[str, int] = field(default_factory=dict)
     """How many streams each actor has open."""
 
-    def ask(self, question: Ask, kind: type[T]) -> T:
+    def ask(self, question: Ask, kind: type[T], timeout_s: float = 30.0) -> T:
         """Ask the conductor."""
-        return ask(self.state, question, kind)
+        return ask(self.state, question, kind, timeout_s)
 
     @contextmanager
     def reading(self) -> Iterator[Store]:
