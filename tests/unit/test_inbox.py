@@ -4,8 +4,10 @@ from pathlib import Path
 
 from legato.kernel.inputs import Cancel, Resolve
 from legato.runtime.clock import SystemClock
-from legato.service.inbox import Cancellation, Inbox, Resolution
+from legato.service.inbox import Cancellation, Inbox, Pausing, Resolution
 from legato.terms.instant import Instant
+from legato.triggers.inputs import Pause
+from legato.triggers.inputs import Resume as Unpause
 
 ASKED = Cancellation("r1", "ann", "too slow")
 
@@ -60,3 +62,17 @@ def test_a_run_that_goes_on_keeps_its_answers(tmp_path: Path) -> None:
     inbox.leave(Cancellation("r2", "ann"), SystemClock())
     inbox.forget("r2")
     assert [type(each) for _, each in inbox.read()] == [Resolve]
+
+
+def test_what_is_about_a_trigger_waits_for_the_service_and_not_for_a_run(tmp_path: Path) -> None:
+    inbox, clock = Inbox(tmp_path), SystemClock()
+    for paused in (True, False, True):
+        inbox.leave(Pausing("orders", "ann", paused), clock)
+    assert list(inbox.read()) == []
+    inbox.settle()
+    assert inbox.pausings() == {"orders": Pausing("orders", "ann", True)}
+    assert list(inbox.read_pausings()) == [Pause("orders", "ann"), Unpause("orders", "ann"), Pause("orders", "ann")]
+    list(inbox.read())
+    assert len(list(tmp_path.iterdir())) == 3, "a run's turn says nothing of what the triggers recorded"
+    assert list(inbox.read_pausings()) == []
+    assert list(tmp_path.iterdir()) == []

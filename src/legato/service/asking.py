@@ -26,6 +26,7 @@ from legato.service.workspace import Workspace
 from legato.terms.errors import Place
 from legato.terms.fact import Verdict
 from legato.terms.instant import Instant, format_seconds
+from legato.triggers.words import describe as describe_trigger
 
 _BY_REASON = {kind: status for status, kinds in STATUSES.items() for kind in kinds} | {"observed": "observed"}
 _STATED = ("asset", "source")
@@ -44,6 +45,7 @@ class Listed(Struct, frozen=True, kw_only=True):
     owner: str
     tags: tuple[str, ...]
     description: str
+    trigger: str
 
 
 class Patch(Struct, frozen=True):
@@ -108,6 +110,7 @@ class Described(Struct, frozen=True, kw_only=True):
     parameters: tuple[ParameterShown, ...]
     published: Published | None
     patches: tuple[Patch, ...]
+    trigger: str
 
 
 def list_nodes(workspace: Workspace, store: Store | None, words: str) -> list[Listed]:
@@ -126,7 +129,7 @@ def list_nodes(workspace: Workspace, store: Store | None, words: str) -> list[Li
                 Listed(
                     name=made, kind=node.kind, partitions=describe(node.partitions) if node.partitions else "",
                     count=size(region), statuses=statuses.get(name, {}), published=newest, owner=node.owner, tags=node.tags,
-                    description=_first_line(node.description),
+                    description=_first_line(node.description), trigger=_trigger(node),
                 )
             )  # fmt: skip
     return lines
@@ -167,7 +170,7 @@ def describe_node(workspace: Workspace, store: Store | None, name: str) -> Descr
         contract=node.contracts.get(name), policy=_policy(node, workspace.project),
         parameters=describe_parameters(parameters_of(workspace, node.name)) if node.called else (),
         checks=tuple(_check(check) for check in node.checks if check.asset == name or not node.outputs),
-        published=_published(store, heads), patches=patches,
+        published=_published(store, heads), patches=patches, trigger=_trigger(node),
     )  # fmt: skip
 
 
@@ -281,6 +284,11 @@ def _published(store: Store | None, heads: abc.Mapping[str, Head]) -> Published 
         version=newest.version if version else "", run=version.run if version else "",
         verdicts=version.verdicts if version else (),
     )  # fmt: skip
+
+
+def _trigger(node: Node) -> str:
+    """When the node runs by itself, in words; empty if it does not."""
+    return "" if node.trigger is None else describe_trigger(node.trigger)
 
 
 def _first_line(text: str) -> str:

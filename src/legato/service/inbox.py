@@ -12,6 +12,8 @@ from msgspec import Struct
 from legato.kernel.inputs import Cancel, Input, Resolve, Signal
 from legato.ports.clock import Clock
 from legato.terms.instant import Instant
+from legato.triggers.inputs import Pause
+from legato.triggers.inputs import Resume as Unpause
 
 
 class Cancellation(Struct, frozen=True, tag="cancel"):
@@ -43,7 +45,21 @@ class Signalling(Struct, frozen=True, tag="signal"):
     at: Instant
 
 
-Request = Cancellation | Resolution | Signalling
+class Pausing(Struct, frozen=True, tag="pause"):
+    """Somebody wants a trigger to stand still, or (`paused` is False) to go on. It is for the service, which has the triggers."""
+
+    trigger: str
+    actor: str
+    paused: bool
+
+    @property
+    def word(self) -> str:
+        """What is asked for."""
+        return "pause" if self.paused else "unpause"
+
+
+RunRequest = Cancellation | Resolution | Signalling
+Request = RunRequest | Pausing
 _decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 
 
@@ -57,6 +73,7 @@ class Inbox:
         self._folder = folder
         self._taken: list[Path] = []
         self._kept: set[Path] = set()
+        self._taken_pausings: list[Path] = []
 
     def leave(self, asked: Request, clock: Clock) -> str:
         """Leave word for the conductor that owns the run; the name of the request."""
@@ -74,14 +91,17 @@ class Inbox:
     def read(self, owned: Container[str] | None = None) -> Iterator[tuple[str, Input]]:
         """What was asked since the last call, oldest first; of these runs alone, if they are said.
 
-        An answer for another run stays until that is resumed. What is no request is removed like one.
+        An answer for another run stays until that is resumed, and what is about a trigger for `read_pausings`. What is no request
+        is removed like one.
         """
         self.settle()
         for path in self._waiting():
             if path in self._kept:
                 continue
             asked = _read(path)
-            if isinstance(asked, Resolution | Signalling) and owned is not None and asked.run not in owned:
+            if isinstance(asked, Pausing) or (
+                isinstance(asked, Resolution | Signalling) and owned is not None and asked.run not in owned
+            ):
                 self._kept.add(path)
                 continue
             self._taken.append(path)
@@ -93,6 +113,23 @@ class Inbox:
         for path in self._taken:
             path.unlink(missing_ok=True)
         self._taken = []
+
+    def read_pausings(self) -> Iterator[Pause | Unpause]:
+        """What was asked of triggers since the last call, oldest first. By then what was decided on the last ones is recorded."""
+        self.settle_pausings()
+        for path, asked in self._pausings():
+            self._taken_pausings.append(path)
+            yield (Pause if asked.paused else Unpause)(asked.trigger, asked.actor)
+
+    def settle_pausings(self) -> None:
+        """What `read_pausings` gave is recorded now."""
+        for path in self._taken_pausings:
+            path.unlink(missing_ok=True)
+        self._taken_pausings = []
+
+    def pausings(self) -> dict[str, Pausing]:
+        """By trigger, what was asked for last and no service has heard of yet."""
+        return {asked.trigger: asked for _, asked in self._pausings()}
 
     def forget(self, run: str) -> None:
         """Drop the wish to stop a run: somebody wants it to go on."""
@@ -111,6 +148,12 @@ class Inbox:
                 found[each.run, each.name] = each.actor
         return found
 
+    def _pausings(self) -> Iterator[tuple[Path, Pausing]]:
+        for path in self._waiting():
+            asked = _read(path)
+            if isinstance(asked, Pausing):
+                yield path, asked
+
     def _waiting(self) -> list[Path]:
         try:
             return [self._folder / name for name in sorted(os.listdir(self._folder)) if name.endswith(".json")]
@@ -118,7 +161,7 @@ class Inbox:
             return []
 
 
-def _as_input(asked: Request, name: str) -> Input:
+def _as_input(asked: RunRequest, name: str) -> Input:
     if isinstance(asked, Cancellation):
         return Cancel(asked.actor, asked.reason)
     if isinstance(asked, Signalling):

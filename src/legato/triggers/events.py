@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from legato.terms.instant import Instant
@@ -105,3 +106,11 @@ class TriggerResumed(Struct, frozen=True, kw_only=True, tag="resumed"):
 
 Decision = Fired | Skipped
 AnyEvent = Fired | Skipped | Noted | RunClosed | TriggerPaused | TriggerResumed
+
+
+_decoder: msgspec.msgpack.Decoder[Decision] = msgspec.msgpack.Decoder(Fired | Skipped)
+
+
+def decode(body: bytes) -> Decision:
+    """The decision again that is stored as these bytes; ValueError if they are none."""
+    return _decoder.decode(body)

@@ -30,11 +30,11 @@ def _draw_list(screen: Screen, found: list[Listed]) -> None:
         (
             screen.paint(each.name, "bold"), each.kind, each.partitions,
             in_counts(screen, each.statuses) if each.count else "no partitions yet", when(each.published), each.owner,
-            " ".join(each.tags),
+            " ".join(each.tags), each.trigger,
         )
         for each in found
     ]  # fmt: skip
-    screen.table(("name", "kind", "partitions", "status", "last published", "owner", "tags"), rows)
+    screen.table(("name", "kind", "partitions", "status", "last published", "owner", "tags", "runs"), rows)
 
 
 def in_counts(screen: Screen, statuses: dict[str, int]) -> str:
@@ -78,7 +78,7 @@ def _draw_node(screen: Screen, node: Described) -> None:
 
 
 def _draw_facts(screen: Screen, node: Described) -> None:
-    facts = {"owner": node.owner, "domain": node.domain, "tags": " ".join(node.tags)}
+    facts = {"owner": node.owner, "domain": node.domain, "tags": " ".join(node.tags), "runs": node.trigger}
     if node.count != 1 or not node.partitions.startswith("not"):
         facts["partitions"] = f"{node.partitions} ({node.count:,})"
     if node.outputs and node.outputs != (node.name,):

@@ -22,7 +22,7 @@ class Entry(NamedTuple):
     section: str
 
 
-START, ASK, RUN, DATA, DOORS, MEND = "Start", "Look", "Run", "Data", "Doors", "Mend"
+START, ASK, RUN, ALONE, DATA, DOORS, MEND = "Start", "Look", "Run", "By itself", "Data", "Doors", "Mend"
 
 COMMANDS: dict[str, Entry] = {
     "init": Entry("starting:init", "Make a new project with a small pipeline that runs.", START),
@@ -42,6 +42,11 @@ COMMANDS: dict[str, Entry] = {
     "runs": Entry("runs:runs", "List runs, newest first.", RUN),
     "logs": Entry("logs:logs", "Print what a run's steps printed.", RUN),
     "facts": Entry("facts:facts", "Show what a run's steps told: metrics, tables, images.", RUN),
+    "triggers": Entry("triggers:triggers", "List what runs by itself, and when it is next due.", ALONE),
+    "next": Entry("triggers:next_command", "Say what the clock will bring.", ALONE),
+    "decisions": Entry("triggers:decisions", "List what fired, what was skipped, and why.", ALONE),
+    "pause": Entry("pausing:pause", "Let a trigger stand still.", ALONE),
+    "unpause": Entry("pausing:unpause", "Let a paused trigger go on.", ALONE),
     "versions": Entry("versions:versions", "List the versions of an asset.", DATA),
     "rollback": Entry("versions:rollback", "Publish an older version again.", DATA),
     "keys": Entry("keys:keys", "List the keys of dynamic partitions, or add some.", DATA),
