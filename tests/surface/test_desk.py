@@ -245,6 +245,7 @@ def test_another_user_is_not_let_in(tmp_path: Path, alone: Desk, monkeypatch: py
     assert list(alone.waiting()) == []
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # this process has threads, as a service has
 def test_a_forked_child_keeps_no_copy_of_the_socket(tmp_path: Path) -> None:
     opened = Desk(tmp_path, lambda: None, (asks.Ping,))
     ready, go = os.pipe(), os.pipe()
