@@ -26,13 +26,13 @@ def leaks_slots(patch):
     patch.setattr(Board, "unseat", lambda self, lane: None)
 
 
-@caught_by("kernel")
+@caught_by("kernel", "worlds", "flows")
 def forgets_the_starts_of_a_rate(patch):
     """A rate counts what is under way, like slots, and not what started."""
     patch.setattr(Board, "_count", lambda self, share, at: None)
 
 
-@caught_by("kernel")
+@caught_by("kernel", "worlds")
 def a_rate_begins_anew_with_each_conductor(patch):
     """Starts are not handed on to who stores them."""
     seat = Board.seat
@@ -44,7 +44,7 @@ def a_rate_begins_anew_with_each_conductor(patch):
     patch.setattr(Board, "seat", seat_unseen)
 
 
-@caught_by("kernel")
+@caught_by("kernel", "flows")
 def a_waiting_flow_gives_its_slot_back(patch):
     """What a flow holds is given back when it parks, though it is not over."""
     park = folding.park
@@ -63,7 +63,7 @@ def priority_is_absolute(patch):
     patch.setattr(Board, "key", staticmethod(lambda ready, priority, *rest: key(ready, priority * 100_000, *rest)))
 
 
-@caught_by("kernel")
+@caught_by("kernel", "worlds")
 def nobody_wakes_a_lane(patch):
     """A pool that has room again tells nobody."""
     patch.setattr(Board, "_reopen", lambda self, share: None)

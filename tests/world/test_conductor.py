@@ -152,6 +152,18 @@ def test_a_late_word_does_not_hide_that_another_attempt_began():
     assert [type(event) for event in events].count(ev.AttemptBegun) == 1
 
 
+def test_what_waits_behind_a_slow_step_goes_to_an_idle_worker():
+    """One that lasts longer than ever before holds nobody up but itself."""
+    world = open_world(*(node(name) for name in "abcd"), **dict.fromkeys("abcd", 0.0001))
+    accept(world, wish("first", *"abcd"))
+    world.script.seconds["a"] = 10.0
+    begun = world.clock.now()
+    (state,) = accept(world, wish("second", *"abcd"))
+    events = [ev.decode(body) for _, body in world.site.read().events(state.run_id)]
+    ended = {state.plan.steps[event.step].node: event.at for event in events if isinstance(event, ev.StepSucceeded)}
+    assert max(ended[name] for name in "bcd") < begun + 500_000
+
+
 def test_a_graceful_stop_lets_attempts_end_and_keeps_the_run_open():
     """After `drain` nothing new starts; what runs ends and is recorded; the next conductor goes on from there."""
     world = open_world(node("a"), node("b", "a"), a=1.0)

@@ -315,7 +315,7 @@ class Conductor:
         """Offer each worker's room to whoever has the first of all ready steps; who takes it, and which worker."""
         taken: list[tuple[Live, StartAttempts, int]] = []
         loads = self.executor.load()
-        for worker, load_s in enumerate(loads):
+        for worker, load_s in sorted(enumerate(loads), key=lambda each: each[1]):  # idle ones first: they begin at once
             room_s = self._pace.room(load_s)
             for live in list(self._rolling.values()) if room_s > 0 else ():
                 taken += self._offer_to(live, Offer(room_s, MOST_AT_ONCE, self._pace.cost_s), worker, now)

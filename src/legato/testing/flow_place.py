@@ -140,7 +140,7 @@ class FlowPlace:
         self._strand = Strand(self._harness, order, self.number, lambda: yard.clock.now() / 1e6)
         self._say([Begun(*_key(order))])
         if (life_s := self._script.life_s(order)) is not None:
-            yard.later(life_s, partial(self._die_of, self._life, _key(order)))
+            yard.later(life_s, partial(self._perish, self._life, _key(order)))
         self._resume()
 
     def _give(self, answers: Answers) -> None:
@@ -230,6 +230,11 @@ class FlowPlace:
         """What its process is at: an order, and the flow that may wait for it."""
         flow = self._strand.order if self._strand is not None else None
         return [order for order in (self._making, flow) if order is not None]
+
+    def _perish(self, life: int, key: Key) -> None:
+        """The flow's process dies by itself, with what is made beside the flow."""
+        if self._making is None or self._script.dies_too(self._making):
+            self._die_of(life, key)
 
     def _die_of(self, life: int, key: Key) -> None:
         if life == self._life and self._is_at(key):

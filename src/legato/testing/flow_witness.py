@@ -21,7 +21,7 @@ from legato.testing.witness import Key, Witness
 
 _SLACK_S = 1.0
 """How late a sleep may end while a conductor is there."""
-_PURE = frozenset(("make", "make_later", "narrow", "flaky", "slow", "weak", "balky", "book", "ruin", "stopper"))
+_PURE = frozenset(("make", "make_later", "narrow", "polite", "flaky", "slow", "weak", "balky", "book", "ruin", "stopper"))
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -50,6 +50,7 @@ class FlowWitness(Witness):
         self.waiting: dict[Key, Instant] = {}
         self.now: dict[Key, int] = {}
         self.stopping: set[tuple[str, int, int | None]] = set()
+        self.seated: set[Key] = set()
         self.kept: dict[tuple[str, str], Key] = {}
         self.drawn: dict[str, int] = {}
         self.tickets: dict[Key, int] = {}
@@ -61,7 +62,8 @@ class FlowWitness(Witness):
     # -- what is written --
 
     def saw_conductor_begin(self, now: Instant) -> None:
-        """From here on somebody is there to do what is due."""
+        """From here on somebody does what is due."""
+        super().saw_conductor_begin(now)
         self.began_at = now
         self.earlier = set(self.waiting.values())
 
@@ -116,7 +118,7 @@ class FlowWitness(Witness):
 
     def _saw_success(self, run: str, event: ev.StepSucceeded) -> None:
         key = (run, event.step)
-        self.outcomes[key] = Outcome("succeeded", event.value, event.kept)
+        self._end(key, Outcome("succeeded", event.value, event.kept))
         if (label := self._label(key)) is not None:
             self.kept[label] = key
         if key in self.calls and self.calls[key].node.startswith("ticket"):
@@ -131,21 +133,21 @@ class FlowWitness(Witness):
 
     def _saw_failed(self, run: str, event: ev.AttemptFailed) -> None:
         if event.then in ("fail", "cancel"):
-            self.outcomes[run, event.step] = Outcome("failed" if event.then == "fail" else "cancelled")
+            self._end((run, event.step), Outcome("failed" if event.then == "fail" else "cancelled"))
 
     def _saw_closed(self, run: str, event: ev.StepsSkipped | ev.StepsCancelled) -> None:
         for step in event.steps:
             if (run, step) in self.outcomes:
                 self.refuse(f"{self._name(run, step)} is closed, but it is {self._outcome((run, step))}")
-            self.outcomes[run, step] = Outcome("skipped" if isinstance(event, ev.StepsSkipped) else "cancelled")
+            self._end((run, step), Outcome("skipped" if isinstance(event, ev.StepsSkipped) else "cancelled"))
             self.waiting.pop((run, step), None)
 
     def _saw_declined(self, run: str, event: ev.StepDeclined) -> None:
-        self.outcomes[run, event.step] = Outcome("skipped")
+        self._end((run, event.step), Outcome("skipped"))
 
     def _saw_undone(self, run: str, event: ev.StepUndone) -> None:
         key = (run, event.step)
-        self.outcomes[key] = Outcome("undone")
+        self._end(key, Outcome("undone"))
         if (label := self._label(key)) is not None:
             self.kept.pop(label, None)
         self.tickets.pop(key, None)
@@ -179,7 +181,7 @@ class FlowWitness(Witness):
             self.refuse(f"{self._name(*key)} ends before its time")
         if due is not None and event.end in ("over", "timed out") and event.at > after(max(due, self.began_at), _SLACK_S):
             self.refuse(f"{self._name(*key)} ends {(event.at - due) / 1e6} s too late")
-        self.outcomes[key] = Outcome("failed") if event.end == "timed out" else Outcome("succeeded", event.value)
+        self._end(key, Outcome("failed") if event.end == "timed out" else Outcome("succeeded", event.value))
         if event.end != "timed out":
             self.done[run][event.step] = None
         if wait.kind == "approval":
@@ -243,6 +245,41 @@ class FlowWitness(Witness):
         """The items in another order each time."""
         return self.random.sample(items, len(items))
 
+    # -- room --
+
+    def saw_conductor_die(self, now: Instant) -> None:
+        """All process groups are gone; what flows hold until they are over they hold on."""
+        super().saw_conductor_die(now)
+        for key in self.seated:
+            self.busy.update(self._shares(*key))
+
+    def saw_report(self, run: str, step: int) -> None:
+        """The end of an attempt is about to be heard; a flow holds its slots until it has its outcome."""
+        if (run, step) not in self.seated:
+            super().saw_report(run, step)
+
+    def _take_slots(self, run: str, step: int) -> None:
+        if (run, step) in self.seated:
+            return
+        super()._take_slots(run, step)
+        if self._handling(run, step).flow:
+            self.seated.add((run, step))
+
+    def _count_starts(self, run: str, step: int, at: Instant) -> None:
+        if (run, step) not in self.seated:
+            super()._count_starts(run, step, at)
+
+    def _end(self, key: Key, outcome: Outcome) -> None:
+        """A step has its outcome."""
+        self.outcomes[key] = outcome
+        if key in self.seated:
+            self.seated.discard(key)
+            super().saw_report(*key)
+
+    def _key_value(self, run: str, step: int, param: str) -> str:
+        given = self._arguments((run, step)).get(param) if (run, step) in self.calls else None
+        return super()._key_value(run, step, param) if given is None else str(self._read(given))
+
     # -- by itself --
 
     def _require_under_way(self, key: Key, does: str) -> None:
@@ -287,6 +324,9 @@ class FlowWitness(Witness):
         elif node == "pair":
             by_name = {name: self._read(each) for name, each in self._arguments(key).items()}
             wanted = tag("pair", repr((by_name["a"], by_name["b"])))
+        elif node == "turn":
+            by_name = {name: self._read(each) for name, each in self._arguments(key).items()}
+            wanted = tag("turn", f"{by_name['x']} {by_name['kind']}")
         elif node == "big":
             wanted = [tag("big", *given)] * 40
         else:

@@ -71,7 +71,6 @@ class FlowWorld(World):
     def open_executor(self, storage: Storage) -> SimulatedExecutor:
         """Workers that call the program's functions, and places for its flows."""
         work = RealWork(self.kit, cast(Storage, WitnessedStorage(self.values, self.witness)), self.script, self.random)
-        self.witness.saw_conductor_begin(self.clock.now())
         return SimulatedExecutor(
             self.clock, work, self.witness, self.random, workers=self.random.randint(1, 3), flows=self.random.randint(1, 4),
             stutter=self.faults.stutter,

@@ -17,14 +17,14 @@ from legato.declare.calling import CALLER
 from legato.declare.draft import Site
 from legato.declare.faces import asset, flow, task
 from legato.declare.node import Retry
-from legato.declare.pool import Limit
+from legato.declare.pool import Limit, Pool
 from legato.declare.project import collect, freeze
 from legato.declare.waiting import approval, signal, sleep
 from legato.worker.preload import Kit
 
 Program = list[Any]
 
-POOLS = {"single": Limit(1), "pair": Limit(2)}
+POOLS = {"single": Limit(1), "pair": Limit(2), "rated": Limit(None, 3, 1.0), "apart": Limit(1, 5, 2.0), "door": Limit(1)}
 LONG_S, SHORT_S = 30 * 86_400.0, 5.0
 """Time limits of questions that somebody answers, and of those that nobody does."""
 
@@ -109,6 +109,18 @@ def narrow(x: str) -> str:
 def flaky(x: str) -> str:
     """A value, after some tries."""
     return _make("flaky", x)
+
+
+@task(pool="rated")
+def polite(x: str) -> str:
+    """A value, not too often."""
+    return _make("polite", x)
+
+
+@task(pool=Pool("apart", key="kind"))
+def turn(x: str, kind: str) -> str:
+    """A value, one at a time of each kind, and not too often."""
+    return _make("turn", f"{x} {kind}")
 
 
 @task(retries=Retry(2, delay_s=0.1, max_delay_s=2.0), timeout=1.0)
@@ -203,7 +215,7 @@ def report(table: str) -> str:
     return _make("report", table)
 
 
-TASKS = {each.node.name: each for each in (make, narrow, flaky, slow, weak, balky, big, bad, book, ruin, stopper)}
+TASKS = {each.node.name: each for each in (make, narrow, polite, flaky, slow, weak, balky, big, bad, book, ruin, stopper)}
 
 
 # Flows ---------------------------------------------------------------------------------------------------
@@ -236,6 +248,12 @@ def frail(program: Program) -> None:
 @flow(retries=Retry(2, delay_s=0.1, max_delay_s=2.0))
 def stubborn(program: Program) -> list[Any]:
     """Does what the program says, and is tried again where something fails."""
+    return _do_all(program)
+
+
+@flow(pool="door")
+def guarded(program: Program) -> list[Any]:
+    """Does what the program says; nobody else does so meanwhile."""
     return _do_all(program)
 
 
@@ -348,6 +366,14 @@ def _stubborn(program: Program) -> list[Any]:
     return stubborn(program)
 
 
+def _guarded(programs: list[Program]) -> list[Any]:
+    return [future.result() for future in [guarded.submit(program) for program in programs]]
+
+
+def _turns(labels: list[str]) -> list[Any]:
+    return [future.result() for future in [turn.submit(x, "odd" if place % 2 else "even") for place, x in enumerate(labels)]]
+
+
 def _tables() -> None:
     if CALLER.get() is not None:
         table.materialize()
@@ -375,8 +401,8 @@ def _signal(name: str) -> Any:
 _DO: dict[str, Callable[..., Any]] = {
     "call": _call, "named": _named, "chain": _chain, "if": _branch, "while": _poll, "try": _attempt, "submit": _submit,
     "loose": _loose, "done": _ask_whether_done, "shuffled": _shuffled, "passed": _passed, "map": _map, "shared": _map_shared,
-    "broken": _map_broken, "sub": _sub, "stubborn": _stubborn, "later": _sub_later, "frail": _frail, "tables": _tables,
-    "sleep": _sleep, "approval": _approval, "signal": _signal,
+    "broken": _map_broken, "sub": _sub, "stubborn": _stubborn, "guarded": _guarded, "turns": _turns, "later": _sub_later,
+    "frail": _frail, "tables": _tables, "sleep": _sleep, "approval": _approval, "signal": _signal,
 }  # fmt: skip
 
 

@@ -12,17 +12,17 @@ from legato.terms.attempt import Order
 from legato.testing.program import Program
 from legato.testing.sample import Act, Script
 
-_SECONDS = (0.0005, 0.0005, 0.02, 0.3, 0.8)
+_SECONDS = (0.0005, 0.0005, 0.02, 0.3, 0.55)
 _MOST_DEATHS = 2
 """How often a step's process dies, where that is not to be final: as often as the platform tries again by itself."""
 
 KINDS = (
     "call", "call", "named", "chain", "if", "while", "try", "submit", "loose", "done", "shuffled", "passed", "map", "shared",
-    "broken", "sub", "stubborn", "later", "frail", "tables", "sleep", "approval", "signal", "book",
+    "broken", "sub", "stubborn", "guarded", "turns", "later", "frail", "tables", "sleep", "approval", "signal", "book",
 )  # fmt: skip
 KINDS_LATER = ("call", "chain", "chain", "group", "then", "while", "passed", "map", "try", "sub", "sleep", "approval")
-_BLOCKS = frozenset(("if", "try", "sub", "stubborn", "later", "frail"))
-_PLAIN = ("make", "make", "narrow", "flaky", "slow", "weak", "big", "book")
+_BLOCKS = frozenset(("if", "try", "sub", "stubborn", "guarded", "later", "frail"))
+_PLAIN = ("make", "make", "narrow", "polite", "flaky", "slow", "weak", "big", "book")
 
 
 class Drawer:
@@ -58,6 +58,9 @@ class Drawer:
         """An operation that holds others."""
         if kind == "later":
             return [kind, self.beside(self._random.randint(0, 4), depth)]
+        if kind == "guarded":  # one inside of another would wait for itself
+            plain = [[["submit", "make", self._several()], ["sleep", 0.2], ["call", "flaky", self._label()]] for _ in range(2)]
+            return [kind, plain[: self._random.randint(1, 2)]]
         inner = self._inner(depth)
         if kind == "if":
             return [kind, self._label(), inner, self._inner(depth)]
@@ -79,6 +82,8 @@ class Drawer:
                 return [kind, self._label(), random.randint(0, 4)]
             case "passed":
                 return [kind, self._label(), self._label()]
+            case "turns":
+                return [kind, self._several()]
             case "tables":
                 return [kind]
             case "sleep":

@@ -16,7 +16,8 @@ from legato.terms.attempt import Order
 
 PARTITIONS: tuple[Partitions | None, ...] = (None, None, static(["x", "y", "z"]), daily("2024-01-01", "2024-01-04"))
 MAPPINGS: tuple[Mapping | None, ...] = (None, None, None, All(), LookBack(2))
-POOLS = {"single": Limit(1), "pair": Limit(2)}
+POOLS = {"single": Limit(1), "pair": Limit(2), "rated": Limit(None, 3, 1.0), "apart": Limit(1, 4, 2.0)}
+USES = ((), (), (), (Use("single"),), (Use("pair"),), (Use("rated"),), (Use("apart", "partition"), Use("pair")))
 
 Temper = Literal["sound", "flaky", "bad", "gate", "killer", "slow", "late", "declines"]
 Ending = Literal["done", "raise", "pend", "gate", "die", "hang", "decline"]
@@ -120,7 +121,7 @@ def _draw_node(random: Random, name: str, above: list[tuple[str, Node]]) -> Node
         name=name, kind=kind, outputs=several if kind == "asset" else (), deps=tuple(deps), partitions=partitions, code=name,
         retry=_draw_retry(random),
         lost_retries=random.choice((0, 2, 2, 2)), timeout_s=random.choice((None, None, 1.0)),
-        pools=random.choice(((), (), (Use("single"),), (Use("pair"),))), priority=random.randint(-1, 1),
+        pools=random.choice(USES), priority=random.randint(-1, 1),
         on_failure=random.choice(("skip", "skip", "skip", "halt", "rollback")),
         fallback=name if random.random() < 0.15 and not asks else "", undo=random.random() < 0.4, when=asks,
         cache=_draw_cache(random) if kind == "task" else None,

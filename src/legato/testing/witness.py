@@ -48,7 +48,8 @@ class Witness:
         self.published: dict[tuple[str, str, str], Ref] = {}
         self.quarantined: set[tuple[str, str, str]] = set()
         self.writing: dict[tuple[str, str], Key] = {}
-        self.busy: Counter[str] = Counter()
+        self.busy: Counter[tuple[str, str]] = Counter()
+        self.starts: dict[tuple[str, str], list[Instant]] = {}
         self.began: dict[tuple[str, int, int], Instant] = {}
         self.made = self.recalled = 0
         self.ttls: dict[str, float | None] = {}
@@ -60,6 +61,16 @@ class Witness:
         """Say that a guarantee is broken."""
         self.broken.append(what)
         raise Violation(what)
+
+    def saw_conductor_begin(self, now: Instant) -> None:
+        """From here on somebody does what is due; where the clock was set back, what was to come has been."""
+        self._forget_starts(now)
+        self.starts = {share: [min(at, now) for at in starts] for share, starts in self.starts.items()}
+
+    def _forget_starts(self, now: Instant) -> None:
+        """What no rate counts any more never counts again, however the clock is set."""
+        for share, starts in self.starts.items():
+            starts[:] = [at for at in starts if at > after(now, -self.pools[share[0]].period_s)]
 
     # -- what is written --
 
@@ -127,6 +138,8 @@ class Witness:
                 self.refuse(f"token {token} of run {run} is used twice")
             self.handed_out.add((run, step, token))
             self.started[run, step, token] = event.at
+            if event.mode != "key":
+                self._count_starts(run, step, event.at)
             if event.mode != "undo" and step in self.done[run]:
                 self.refuse(f"{self._name(run, step)} is started, but its success is on record")
             if run in self.cancelled:
@@ -141,6 +154,18 @@ class Witness:
             self.refuse(f"{name} has a result of run {event.cached} that is not in the cache")
         elif ttl_s is not None and event.at > after(made, ttl_s):
             self.refuse(f"{name} has a result of run {event.cached} that is too old")
+
+    def _count_starts(self, run: str, step: int, at: Instant) -> None:
+        """No more than so many attempts start within a rate's period, whoever conducts."""
+        for share in self._shares(run, step):
+            limit = self.pools.get(share[0], Limit())
+            if limit.starts is None:
+                continue
+            starts = self.starts.setdefault(share, [])
+            starts.append(at)
+            within = [each for each in starts if after(at, -limit.period_s) < each <= at]
+            if len(within) > limit.starts:
+                self.refuse(f"pool {share} allows {limit}, but {len(within)} attempts start in that time")
 
     def _saw_word(self, run: str, step: int, token: int) -> None:
         """An attempt's word counts: it was handed out, and has not had its last word yet."""
@@ -239,16 +264,26 @@ class Witness:
             self.writing.pop((asset, order.partition), None)
 
     def saw_hand_out(self, orders: Sequence[Order]) -> None:
-        """Orders leave for a worker: each holds a slot of its pool until its report is taken."""
+        """Orders leave for a worker: each holds a slot of its pools until its report is taken."""
         for order in orders:
             if order.mode == "key":
                 self.keyed.add((order.run, order.step))
-                continue
-            for pool in (use.pool for use in self._handling(order.run, order.step).pools):
-                self.busy[pool] += 1
-                slots = self.pools[pool].slots if pool in self.pools else None
-                if slots is not None and self.busy[pool] > slots:
-                    self.refuse(f"pool {pool} has {slots} slots, but {self.busy[pool]} attempts are out")
+            else:
+                self._take_slots(order.run, order.step)
+
+    def _take_slots(self, run: str, step: int) -> None:
+        for share in self._shares(run, step):
+            self.busy[share] += 1
+            slots = self.pools[share[0]].slots if share[0] in self.pools else None
+            if slots is not None and self.busy[share] > slots:
+                self.refuse(f"pool {share} has {slots} slots, but {self.busy[share]} attempts are out")
+
+    def _shares(self, run: str, step: int) -> list[tuple[str, str]]:
+        """The pools that the step shares, each with the value of its key."""
+        return [(use.pool, self._key_value(run, step, use.key)) for use in self._handling(run, step).pools]
+
+    def _key_value(self, run: str, step: int, param: str) -> str:
+        return self._step(run, step).partition if param == "partition" else ""
 
     def saw_answers(self, answers: Sequence[Answers]) -> None:
         """Outcomes leave for the flows that asked for them."""
@@ -258,11 +293,12 @@ class Witness:
         if (run, step) in self.keyed:
             self.keyed.discard((run, step))
             return
-        for use in self._handling(run, step).pools:
-            self.busy[use.pool] -= 1
+        for share in self._shares(run, step):
+            self.busy[share] -= 1
 
-    def saw_conductor_die(self) -> None:
+    def saw_conductor_die(self, now: Instant) -> None:
         """All process groups are gone with their conductor."""
+        self._forget_starts(now)
         self.writing.clear()
         self.busy.clear()
         self.keyed.clear()

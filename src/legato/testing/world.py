@@ -196,6 +196,7 @@ class World:
         seen = cast(Storage, WitnessedStorage(self.values, self.witness))
         storage = cast(Storage, CrashingStorage(seen, self.fuse))
         executor = self.open_executor(storage)
+        self.witness.saw_conductor_begin(self.clock.now())
         handle = self.site.open()
         handle.open_writer("a conductor")
         store = cast(Store, CrashingStore(cast(Store, WitnessedStore(handle, self.witness)), self.fuse))
@@ -219,7 +220,7 @@ class World:
         finally:
             handle.close()
             executor.close()
-            self.witness.saw_conductor_die()
+            self.witness.saw_conductor_die(self.clock.now())
             self.clock.set(after(self.clock.now(), self.random.choice(self.faults.clock_jumps)))
 
     def open_executor(self, storage: Storage) -> SimulatedExecutor:
@@ -235,11 +236,13 @@ class World:
         return [(run, Cancel("ann")) for run in due]
 
     def _check_rest(self, conductor: Conductor) -> None:
-        """Where nothing runs any more, no slot is held, and what is stored says the same as what is in memory."""
+        """Where nothing runs any more, no slot is held but by flows that wait, and what is stored says the same as what is in
+        memory."""
+        seats = sum(len(lane) for live in conductor.runs.values() for lane in live.state.seats.values())
         for live in conductor.runs.values():
             state = live.state
             found = violations(state)
-            if any(state.board.used.values()) or state.board.claims:
+            if sum(state.board.used.values()) != seats or state.board.claims:
                 found.append(f"slots {state.board.used} and claims {state.board.claims} are still held")
             if state.ended and read_state(conductor.store, state.run_id).status != state.status:
                 found.append("a replay gives other outcomes")
