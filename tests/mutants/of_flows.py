@@ -13,7 +13,7 @@ from legato.kernel import family
 from legato.kernel import fold as folding
 from legato.kernel.board import Board
 from legato.kernel.calls import Calls
-from legato.kernel.rules import control, flow, report
+from legato.kernel.rules import answer, control, flow, report
 from legato.kernel.state import FAILED, SUCCEEDED
 from legato.runtime import conductor as conducting
 from legato.runtime.conductor import Conductor
@@ -113,7 +113,7 @@ def nobody_wakes_a_parked_flow(patch):
 @caught_by("flows", "kernel")
 def a_wait_is_answered_twice(patch):
     """An answer counts whether or not somebody waits for it."""
-    take_resolved = flow.take_resolved
+    take_resolved = answer.take_resolved
 
     def take_any(turn, resolve):
         state = turn.state
@@ -122,13 +122,13 @@ def a_wait_is_answered_twice(patch):
             state.values[resolve.step] = resolve.value
         take_resolved(turn, resolve)
 
-    patch.setitem(deciding._BY_INPUT, flow.Resolve, take_any)
+    patch.setitem(deciding._BY_INPUT, answer.Resolve, take_any)
 
 
 @caught_by("flows", "kernel")
 def late_answers_count(patch):
     """Nobody looks at when an answer was given."""
-    patch.setattr(flow, "dues_of_waits", lambda state: {})
+    patch.setattr(answer, "dues_of_waits", lambda state: {})
 
 
 @caught_by("flows")

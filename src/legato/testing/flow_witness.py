@@ -116,7 +116,7 @@ class FlowWitness(Witness):
             if parent is not None and event.mode != "undo" and parent in self.outcomes:
                 self.refuse(f"{self._name(*key)} is started, but the flow that called it is {self._outcome(parent)}")
 
-    def _saw_success(self, run: str, event: ev.StepSucceeded) -> None:
+    def _saw_result(self, run: str, event: ev.StepSucceeded) -> None:
         key = (run, event.step)
         self._end(key, Outcome("succeeded", event.value, event.kept))
         if (label := self._label(key)) is not None:
@@ -340,7 +340,7 @@ _SEEN: dict[type, Callable[[FlowWitness, str, Any], None]] = {
     ev.StepsCalled: FlowWitness._saw_calls,
     ev.StepsRevived: FlowWitness._saw_revival,
     ev.AttemptsStarted: FlowWitness._saw_started,
-    ev.StepSucceeded: FlowWitness._saw_success,
+    ev.StepSucceeded: FlowWitness._saw_result,
     ev.AttemptFailed: FlowWitness._saw_failed,
     ev.StepsSkipped: FlowWitness._saw_closed,
     ev.StepsCancelled: FlowWitness._saw_closed,

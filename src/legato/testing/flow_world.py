@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from random import Random
 from typing import Any, cast
 
 from legato.declare.region import WHOLE
-from legato.kernel.inputs import Input, Resolve
+from legato.kernel.inputs import Input, Resolve, Signal
 from legato.kernel.invariants import violations
 from legato.plan.build import make_plan
 from legato.plan.records import Plan
@@ -42,11 +42,13 @@ class FlowWorld(World):
         super().__init__(seed, sample=(self.kit.project, luck), site=site, fuse=fuse, faults=faults)
         self.witness = FlowWitness(self.project.pools, self.values, self.random)
         self.programs: dict[str, tuple[str, Program]] = {}
+        self._signals: dict[str, list[str]] = {}
         self._answers: dict[tuple[str, int, Instant], float] = {}
 
     def wish(self, name: str, flow: str, program: Program) -> Wish:
         """The wish that this flow does what the program says."""
         self.programs[name] = flow, program
+        self._signals[name] = list(_signals_in(program))
         self.witness.may_fail |= any(word in repr(program) for word in ("ruin", "stopper"))
         return Wish(name, frozenset((flow,)), False)
 
@@ -77,7 +79,7 @@ class FlowWorld(World):
         )  # fmt: skip
 
     def _requests(self, conductor: Conductor) -> Iterable[tuple[str, Input]]:
-        asked = [*super()._requests(conductor), *self._answered(conductor)]
+        asked = [*super()._requests(conductor), *self._answered(conductor), *self._untimely(conductor)]
         if self.random.random() < 0.05:
             for live in conductor.runs.values():
                 if found := violations(live.state):
@@ -103,9 +105,27 @@ class FlowWorld(World):
 
     def _say(self, run: str, step: int, wait: Wait, at: Instant) -> Iterable[tuple[str, Input]]:
         said = [wait.name] if wait.kind == "signal" else programs.answer_to(wait.name) is True
-        yield run, Resolve(step, pack(said), "ann", at, "" if said else "not now")
+        sent = Signal(f"{step} since {at}", wait.name, pack(said), "ann", at)
+        answer = Resolve(step, pack(said), "ann", at, "" if said else "not now")
+        yield run, sent if wait.kind == "signal" and self.random.random() < 0.5 else answer
         if self.random.random() < 0.3:
             yield run, Resolve(step, pack("another answer"), "bob", at)
+
+    def _untimely(self, conductor: Conductor) -> Iterable[tuple[str, Input]]:
+        """Signals that somebody sends at any time, also before a flow waits for them, and some twice."""
+        now = self.clock.now()
+        for run, live in conductor.runs.items():
+            names = self._signals.get(live.state.plan.request)
+            if names and self.random.random() < 0.02:
+                name = self.random.choice(names)
+                yield run, Signal(f"{name} {self.random.randint(1, 2)}", name, pack([name]), "bob", now)
+
+
+def _signals_in(program: Program) -> Iterator[str]:
+    """The names of the signals that a program waits for."""
+    for op in program:
+        if isinstance(op, list):
+            yield from [op[1]] if op[:1] == ["signal"] else _signals_in(op)
 
 
 class _ByRequest(dict[str, object]):
