@@ -13,7 +13,8 @@ from legato.kernel.inputs import Cancel, Input
 from legato.kernel.state import CANCELLED, FAILED, RunState, Status
 from legato.runtime.conductor import Conductor
 from legato.service.planning import Request
-from legato.service.running import run, session
+from legato.service.resuming import Resumption
+from legato.service.running import resume, run, session
 from legato.terms.errors import InvalidProject, LegatoError
 from legato.terms.fact import Error
 from legato.wiring import open_workspace
@@ -264,6 +265,24 @@ def can_be_undone() -> int:
 def rolls_back() -> None:
     can_be_undone()
     raise ValueError("all of it back")
+
+
+def undo_that_fails(number: int, result: int) -> None:
+    print("taking back", number, result)
+    if not Path("mended").exists():
+        raise OSError("the other side is locked")
+
+
+@lg.task(undo=undo_that_fails)
+def cannot_be_undone(number: int) -> int:
+    return 10 * number
+
+
+@lg.flow(on_failure="rollback")
+def is_left_half_way() -> None:
+    can_be_undone()
+    cannot_be_undone(7)
+    raise ValueError("all of it back")
 '''
 
 
@@ -419,3 +438,18 @@ def test_a_cancel_during_the_rollback_changes_nothing(project: Path) -> None:
 
     state = play(project, "rolls_back", cancel_late)
     assert (state.ended, list(state.status)) == ("rolled_back", [FAILED, Status.UNDONE])
+
+
+def test_an_undo_that_fails_leaves_the_rest_undone_and_is_tried_again(project: Path) -> None:
+    state = play(project, "is_left_half_way")
+    assert (state.ended, list(state.status)) == ("partly_undone", [FAILED, Status.UNDONE, Status.SUCCEEDED])
+    assert (state.errors[2].kind, state.errors[2].message) == ("undo", "the other side is locked")
+    (project / "mended").touch()
+    workspace = open_workspace(project)
+    with session(workspace, "test") as opened:
+        told: list[Resumption] = []
+        state = resume(opened, state.run_id, told.append, lambda *_: None)
+    assert [(part.node, part.action) for part in told[0].parts] == [("cannot_be_undone", "undo")]
+    assert (state.ended, list(state.status)) == ("rolled_back", [FAILED, Status.UNDONE, Status.UNDONE])
+    logs = b"".join(path.read_bytes() for path in Path(workspace.logs).rglob("*.log"))
+    assert logs.count(b"taking back 7 70") == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from legato.kernel.decide import decide
 from legato.kernel.fold import fold
 from legato.kernel.inputs import Cancel, Input, Offer, Resolve, Resume, Signal, TakeOver, Tick
 from legato.kernel.invariants import violations
+from legato.kernel.rules import flow
 from legato.kernel.state import RunState, Status
 from legato.plan.records import Handling, Plan, Reason, Step
 from legato.terms.attempt import Call, Called, Done, Lost, Noted, Parked, Raised, Returned, Wait
@@ -462,8 +465,23 @@ def test_what_was_undone_holds_up_again_what_takes_its_result(stage: Stage) -> N
     assert [step for step, _ in stage.offer()] == [2]
 
 
-def test_a_flow_that_calls_without_end_is_stopped_and_not_tried_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("legato.kernel.rules.flow.MOST_CALLS", 3)
+@contextmanager
+def limits(**limits: int) -> Iterator[None]:
+    """Limits that are reached soon."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, limit in limits.items():
+            patch.setattr(flow, name, limit)
+        yield
+
+
+def test_a_flow_that_calls_without_end_is_stopped_and_not_tried_again(stage: Stage) -> None:
+    with limits(MOST_CALLS=3):
+        call_without_end(stage)
+    assert stage.state.errors[0].kind == "flow"
+    assert stage.state.errors[0].message.startswith("made more than 1,000,000 calls")
+
+
+def call_without_end(stage: Stage) -> None:
     stage.state.plan.handling["flow"] = Handling(flow=True, retry=Retry(5))
     token = stage.start_flow()
     stage.call(token, Call((b"a",), "task"), Call((b"b",), "task"))
@@ -472,12 +490,16 @@ def test_a_flow_that_calls_without_end_is_stopped_and_not_tried_again(stage: Sta
     assert stage.call(token, Call((b"e",), "task")) == []
     stage.tell(Lost("r", 0, token, "was stopped"))
     assert (stage.state.ended, stage.statuses()) == ("failed", ["failed", *["cancelled"] * 3])
-    assert stage.state.errors[0].kind == "flow"
-    assert stage.state.errors[0].message.startswith("made more than 1,000,000 calls")
 
 
-def test_flows_below_too_many_others_are_not_called(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("legato.kernel.rules.flow.MOST_DEPTH", 2)
+def test_flows_below_too_many_others_are_not_called(stage: Stage) -> None:
+    with limits(MOST_DEPTH=2):
+        call_deeper_and_deeper(stage)
+    assert stage.statuses() == ["running", "running", "failed", "cancelled"]
+    assert "below 100 others" in stage.state.errors[2].message
+
+
+def call_deeper_and_deeper(stage: Stage) -> None:
     step, token = 0, stage.start_flow()
     for deeper in (1, 2):
         stage.call(token, Call((b"s",), "sub"), step=step)
@@ -485,8 +507,6 @@ def test_flows_below_too_many_others_are_not_called(stage: Stage, monkeypatch: p
     assert stage.call(token, Call((b"t",), "task"), step=step) == []
     assert stage.call(token, Call((b"s",), "sub"), step=step) == [KillAttempt(2, token)]
     stage.tell(Lost("r", 2, token, "was stopped"))
-    assert stage.statuses() == ["running", "running", "failed", "cancelled"]
-    assert "below 100 others" in stage.state.errors[2].message
 
 
 def test_a_call_that_needs_its_own_flows_slot_is_not_waited_for(stage: Stage) -> None:

@@ -34,7 +34,7 @@ KERNEL = (
     "test_facts",
     "test_flow",
 )
-SUBJECTS = ("of_records", "of_tries", "of_pools", "of_control", "of_flows", "of_reuse")
+SUBJECTS = ("of_records", "of_tries", "of_pools", "of_control", "of_flows", "of_answers", "of_reuse")
 SEEDS = range(150)
 DEATHS = [(seed, point) for seed in range(6) for point in range(0, 60, 4)]
 

@@ -18,7 +18,7 @@ from legato.runtime.replay import read_state
 from legato.service.folding import Folder
 from legato.service.workspace import Workspace
 
-Action = Literal["run", "skip", "gone"]
+Action = Literal["run", "skip", "gone", "undo"]
 _Case = tuple[str, Action, str]
 
 
@@ -99,8 +99,11 @@ class _Walk:
         self._again: set[int] = set()
 
     def cases(self) -> Iterator[tuple[int, _Case]]:
-        """Each step with how it is treated."""
+        """Each step with how it is treated; of a run that takes back what it did, what is left of that, the last first."""
         state = self._state
+        if state.rolling:
+            yield from ((index, (state.plan.steps[index].node, "undo", "not undone yet")) for index in reversed(state.undo_queue))
+            return
         for index in range(state.planned):
             node = state.plan.steps[index].node
             runs = state.status[index] < FRESH
