@@ -13,7 +13,6 @@ from legato.plan.validate import faults
 from legato.runtime.clock import SystemClock
 from legato.service.workspace import Workspace
 from legato.terms.attempt import Done, Order, Raised
-from legato.terms.codec import fingerprint
 from legato.terms.errors import InvalidProject, LegatoError, Unreachable
 from legato.worker.config import Config, read_config
 from legato.worker.loading import Loaded, load_project
@@ -21,12 +20,11 @@ from legato.worker.preload import Kit, Preload
 from legato.worker.threads import limit_threads
 
 if TYPE_CHECKING:
-    from legato.declare.node import Node
     from legato.declare.snapshot import Snapshot
     from legato.ports.executor import Executor
     from legato.ports.storage import Storage
     from legato.ports.store import Holder, Store
-    from legato.runtime.dispatch import Observe
+    from legato.runtime.edition import Observe
     from legato.service.keyring import Keyring
     from legato.service.mirror import Mirror
     from legato.service.premises import Premises
@@ -204,29 +202,17 @@ def _observer(kit: Kit) -> Observe:
     """Asks sources in this process, by the same harness that makes attempts."""
     harness: list[Callable[[Order], object]] = []
 
-    def observe(node: Node, key: str) -> str | None:
+    def observe(name: str, key: str) -> str | None:
+        from legato.runtime.inquiry import refusal, token_of
+
         if not harness:
             from legato.worker.harness import Harness
 
             harness.append(Harness(kit).make)
-        report = harness[0](Order("observe", 0, 0, node.name, key))
+        report = harness[0](Order("observe", 0, 0, name, key))
         if isinstance(report, Raised):
-            raise LegatoError(
-                "source", f"source {node.name} could not be observed: {report.error.message}",
-                where=report.error.where or node.place, why=report.error.trace,
-                next="mend the source's function, then plan again",
-            )  # fmt: skip
+            raise refusal(kit.project.nodes[name], report)
         assert isinstance(report, Done)
-        return _token(report.value)
+        return token_of(report.value)
 
     return observe
-
-
-def _token(value: bytes | None) -> str | None:
-    """A source's answer as text: texts and numbers as they are, anything else by its fingerprint."""
-    import msgspec
-
-    answer = None if value is None else msgspec.msgpack.decode(value)
-    if answer is None or isinstance(answer, str):
-        return answer
-    return str(answer) if isinstance(answer, int | float) else fingerprint(value)

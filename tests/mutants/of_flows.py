@@ -15,7 +15,7 @@ from legato.kernel.board import Board
 from legato.kernel.calls import Calls
 from legato.kernel.rules import answer, control, flow, report
 from legato.kernel.state import FAILED, SUCCEEDED
-from legato.runtime import conductor as conducting
+from legato.runtime import performing
 from legato.runtime.conductor import Conductor
 from legato.runtime.dispatch import Dispatch
 from legato.terms.instant import after
@@ -63,8 +63,8 @@ def acts_on_calls_before_they_are_recorded(patch):
 @caught_by("flows")
 def tells_another_flow(patch):
     """Outcomes go to the flow of the lowest number that is under way."""
-    answers = conducting._answers
-    patch.setattr(conducting, "_answers", lambda state, told: answers(state, replace(told, parent=min(
+    answers = performing._answers
+    patch.setattr(performing, "_answers", lambda state, told: answers(state, replace(told, parent=min(
         index for index in state.running if state.handling(index).flow
     ))))  # fmt: skip
 
@@ -79,7 +79,7 @@ def tells_under_a_stale_token(patch):
 @caught_by("flows")
 def tells_the_value_of_the_next_call(patch):
     """Outcomes are read one step too far."""
-    answers = conducting._answers
+    answers = performing._answers
 
     def shifted(state, told):
         found = answers(state, told)
@@ -88,7 +88,7 @@ def tells_the_value_of_the_next_call(patch):
             found, answers=tuple(replace(each, value=value) for each, value in zip(found.answers, values, strict=True))
         )
 
-    patch.setattr(conducting, "_answers", shifted)
+    patch.setattr(performing, "_answers", shifted)
 
 
 @caught_by("flows", "kernel")

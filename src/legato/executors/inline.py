@@ -122,6 +122,10 @@ class InlineExecutor:
         reports, self._ready = self._ready, []
         return reports
 
+    def fileno(self) -> int:
+        """There is nothing to wait at."""
+        return -1
+
     def wake(self) -> None:
         """Make a `poll` that waits return; one that makes attempts returns after the present one."""
         os.eventfd_write(self._bell, 1)

@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from legato.declare.pool import Limit
-from legato.kernel.lanes import Lane, Lanes, Share
+from legato.kernel.lanes import Doors, Lane, Lanes, Share
 from legato.terms.instant import Instant, after
 
 if TYPE_CHECKING:
@@ -27,12 +27,26 @@ Start = tuple[Share, Instant]
 """When an attempt started that a rate counts."""
 
 STEP_BITS, RUN_BITS = 32, 24
+_RUN_MASK = (1 << RUN_BITS) - 1
 _MINUTE_US = 60_000_000
 NOTHING: Mapping[Share, int] = {}
 
 
+class Track:
+    """Where the runs of one version of the project stand: lanes of steps, and of flows apart, that go to the same workers.
+
+    `attempts` are under way, `flow_attempts` of them are of flows.
+    """
+
+    __slots__ = ("attempts", "flow_attempts", "flows", "steps")
+
+    def __init__(self, doors: Doors) -> None:
+        self.steps, self.flows = Lanes(doors), Lanes(doors)
+        self.attempts = self.flow_attempts = 0
+
+
 class Board:
-    """Pools, claims and lanes. `attempts` are under way, `flow_attempts` of them are of flows.
+    """Pools and claims, and a track for each version of the project at work.
 
     A claim that is taken parks whoever asks; when it is free again, they are called in order of asking. `fresh` are the starts
     that are not stored yet, where somebody stores them (`keep`).
@@ -44,8 +58,9 @@ class Board:
         self.starts: dict[Share, deque[Instant]] = {}
         self.claims: dict[Claim, Owner] = {}
         self.parked: dict[Claim, list[Callable[[], None]]] = {}
-        self.steps, self.flows = Lanes(self), Lanes(self)
-        self.attempts = self.flow_attempts = 0
+        self.track = Track(self)
+        """The first of the tracks; runs that name no other are on it."""
+        self.tracks = [self.track]
         self.fresh: list[Start] = []
         self._now = Instant(0)
         self._leaving: list[tuple[Instant, Share]] = []
@@ -59,8 +74,10 @@ class Board:
 
     def enter(self, state: RunState) -> int:
         """A run joins; its number here. Of steps that became ready in the same minute those of the older run go first."""
+        while self._next_run in self._runs:
+            self._next_run = (self._next_run + 1) & _RUN_MASK
         number = self._next_run
-        self._next_run += 1
+        self._next_run = (number + 1) & _RUN_MASK
         self._runs[number] = state
         return number
 
@@ -75,7 +92,7 @@ class Board:
     @staticmethod
     def key(ready: Instant, priority: int, run: int, index: int) -> int:
         """A number that sorts ready steps: a level of priority is worth a minute of waiting; then run by run, in plan order."""
-        return ((ready // _MINUTE_US - priority) << RUN_BITS | run & ((1 << RUN_BITS) - 1)) << STEP_BITS | index
+        return ((ready // _MINUTE_US - priority) << RUN_BITS | run) << STEP_BITS | index
 
     def first(self, lanes: Lanes, now: Instant, taken: Mapping[Share, int] = NOTHING) -> tuple[RunState, int, int] | None:
         """The run and the step that is to start first of those that may, and its key."""
@@ -83,14 +100,39 @@ class Board:
         key = lanes.first(taken)
         if key is None:
             return None
-        return self._runs[(key >> STEP_BITS) & ((1 << RUN_BITS) - 1)], key & ((1 << STEP_BITS) - 1), key
+        return self._runs[(key >> STEP_BITS) & _RUN_MASK], key & ((1 << STEP_BITS) - 1), key
 
     def is_ready(self, key: int) -> bool:
         """Whether the entry still stands for a step that is ready, of a run that takes steps."""
-        state = self._runs.get((key >> STEP_BITS) & ((1 << RUN_BITS) - 1))
+        state = self._runs.get((key >> STEP_BITS) & _RUN_MASK)
         return state is not None and state.takes(key & ((1 << STEP_BITS) - 1))
 
+    # -- tracks --
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts are under way."""
+        return sum(track.attempts for track in self.tracks)
+
+    def open_track(self) -> Track:
+        """Lanes for runs that other workers make."""
+        self.tracks.append(Track(self))
+        return self.tracks[-1]
+
+    def close_track(self, track: Track) -> None:
+        """Nothing stands there any more, and nothing will."""
+        self.tracks.remove(track)
+
     # -- pools --
+
+    def allow(self, limits: Mapping[str, Limit]) -> None:
+        """Let these limits hold from now on, also for what is under way; pools that are not among them keep theirs."""
+        self.limits.update(limits)
+        counted, self.starts, self._leaving = self.starts, {}, []
+        for share, at in ((share, at) for share, times in counted.items() for at in times):
+            self._count(share, at)
+        for share in self.used.keys() | counted.keys():
+            self._reopen(share)
 
     def shut(self, lane: Lane, taken: Mapping[Share, int] = NOTHING, *, now: Instant | None = None) -> Share | None:
         """The first share of the lane that allows no further attempt now; `taken` are attempts about to start."""
@@ -143,8 +185,9 @@ class Board:
         heappush(self._leaving, (after(at, limit.period_s), share))
 
     def _reopen(self, share: Share) -> None:
-        self.steps.reopen(share)
-        self.flows.reopen(share)
+        for track in self.tracks:
+            track.steps.reopen(share)
+            track.flows.reopen(share)
 
     # -- attempts --
 
@@ -163,20 +206,18 @@ class Board:
     def seat(self, lane: Lane, at: Instant) -> None:
         """A slot of each of these pools is taken, and its rate counts a start."""
         for share in lane:
-            if share[0] in self.limits:
-                self.used[share] += 1
-                self._count(share, at)
-                if self._keep and self.limits[share[0]].starts is not None:
-                    self.fresh.append((share, at))
+            self.used[share] += 1  # also where nothing limits it: a limit may come before the slot is free again
+            self._count(share, at)
+            if self._keep and (limit := self.limits.get(share[0])) is not None and limit.starts is not None:
+                self.fresh.append((share, at))
 
     def unseat(self, lane: Lane) -> None:
         """The slots are free again."""
         for share in lane:
-            if share[0] in self.limits:
-                self.used[share] -= 1
-                if not self.used[share]:
-                    del self.used[share]
-                self._reopen(share)
+            self.used[share] -= 1
+            if not self.used[share]:
+                del self.used[share]
+            self._reopen(share)
 
     def take(self, claims: tuple[Claim, ...], owner: Owner) -> None:
         """An attempt of the owner has started."""

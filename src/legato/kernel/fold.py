@@ -64,8 +64,8 @@ def _started(state: RunState, event: ev.AttemptsStarted) -> None:
             _let_sleep(state, index)
         if handling.outputs:
             board.take(tuple((asset, step.partition) for asset in handling.outputs), (run_id, index))
-        board.attempts += 1
-        board.flow_attempts += handling.flow
+        state.track.attempts += 1
+        state.track.flow_attempts += handling.flow
         token += 1
     state.next_token = token
 
@@ -81,8 +81,8 @@ def _end_attempt(state: RunState, index: int, token: int) -> bool:
         board.unseat(attempt.lane)
     if handling.outputs:
         board.give_back(state.claims(index), (state.run_id, index))
-    board.attempts -= 1
-    board.flow_attempts -= handling.flow
+    state.track.attempts -= 1
+    state.track.flow_attempts -= handling.flow
     return True
 
 

@@ -53,7 +53,7 @@ def _attempts(state: RunState) -> list[str]:
     tokens = [attempt.token for attempt in state.running.values()]
     if len(set(tokens)) != len(tokens) or any(token >= state.next_token for token in tokens):
         found.append(f"tokens {tokens} are not unique below {state.next_token}")
-    queued = state.board.steps.keys() | state.board.flows.keys()
+    queued = state.track.steps.keys() | state.track.flows.keys()
     ready = {key & 0xFFFFFFFF for key in queued if (key >> 32) & 0xFFFFFF == state.number}
     parked = {call.args[0] for calls in state.board.parked.values() for call in calls if call.func.__self__ is state}  # type: ignore[attr-defined]
     lost = {index for index, code in enumerate(state.status) if code == READY} - ready - parked
@@ -93,7 +93,8 @@ def _board(state: RunState) -> list[str]:
     if any(used < 0 for used in state.board.used.values()):
         found.append(f"pool slots given back twice: {state.board.used}")
     for share, used in state.board.used.items():
-        slots = state.board.limits[share[0]].slots
+        limit = state.board.limits.get(share[0])
+        slots = None if limit is None else limit.slots
         if slots is not None and used > slots:
             found.append(f"pool {share} has {slots} slots and {used} attempts")
     idle = {index for index in state.seats if state.status[index] not in (READY, RUNNING, BACKOFF, PARKED)}

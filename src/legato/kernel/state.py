@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from legato.kernel.board import Board
+from legato.kernel.board import Board, Track
 from legato.kernel.calls import Calls
 from legato.kernel.events import Outcome, SkipKind
 from legato.kernel.lanes import Lane, Lanes
@@ -136,15 +136,19 @@ class RunState:
         "swaps",
         "taken",
         "told",
+        "track",
         "undo_queue",
         "undone",
         "values",
         "wanted",
     )  # fmt: skip
 
-    def __init__(self, run_id: str, plan: Plan, board: Board | None = None, *, at: Instant = _LONG_AGO) -> None:
+    def __init__(
+        self, run_id: str, plan: Plan, board: Board | None = None, *, at: Instant = _LONG_AGO, track: Track | None = None
+    ) -> None:
         size = len(plan.steps)
         self.run_id, self.plan, self.board = run_id, plan, board or Board()
+        self.track = track or self.board.track
         self.status = bytearray(size)
         self.left = array("I", bytes(4 * size))
         self.attempts, self.fails, self.losses = (array("I", bytes(4 * size)) for _ in range(3))
@@ -377,15 +381,23 @@ class RunState:
 
     def lanes(self, index: int) -> Lanes:
         """Where the step waits to start: flows are started apart from all else."""
-        return self.board.flows if self.handling(index).flow and not self.lacks_key(index) else self.board.steps
+        return self.track.flows if self.handling(index).flow and not self.lacks_key(index) else self.track.steps
 
-    def join(self, board: Board, at: Instant) -> None:
-        """Move to another board, with what is ready and what flows hold. Nothing may be under way."""
+    def join(self, board: Board, at: Instant, track: Track | None = None) -> None:
+        """Move to a track of another board, with what is ready and what flows hold. Nothing may be under way."""
         self.board.leave(self.number)
-        self.board = board
+        self.board, self.track = board, track or board.track
         self.number = board.enter(self)
         for lane in self.seats.values():
             board.seat(lane, at)
+        self._line_up(at)
+
+    def move(self, track: Track, at: Instant) -> None:
+        """Go on with other workers: to another track of the same board. Nothing may be under way."""
+        self.track = track  # what stands in the lanes of the former one is never looked at again
+        self._line_up(at)
+
+    def _line_up(self, at: Instant) -> None:
         for index, code in enumerate(self.status):
             if code == READY:
                 self.put(index, Board.key(at, self.handling(index).priority, self.number, index))

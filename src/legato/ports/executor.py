@@ -59,6 +59,10 @@ class Executor(Protocol):
         """Reports since the last call, waiting at most so long for the first. Returns early if `wake` is called."""
         ...
 
+    def fileno(self) -> int:
+        """A descriptor that can be read when `poll` would not wait, but for the passing of time; -1 if there is none."""
+        ...
+
     def wake(self) -> None:
         """Make a `poll` that waits return now; safe from a signal handler."""
         ...

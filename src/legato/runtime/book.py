@@ -27,7 +27,7 @@ class Book:
     def __init__(
         self, store: Store, catalogue: Catalogue, dispatch: Dispatch, cache: ResultCache, run: Run, state: RunState
     ) -> None:
-        self._store, self._catalogue, self._dispatch, self._cache = store, catalogue, dispatch, cache
+        self._store, self._catalogue, self.dispatch, self.cache = store, catalogue, dispatch, cache
         self.run, self.state = run, state
 
     def sightings(self, plan: Plan, now: Instant) -> list[Version]:
@@ -68,13 +68,13 @@ class Book:
                 version = self._version(event.step, event.token, event.at, output, "published")
                 commit.versions.append(version)
                 self._publish(commit, version)
-            self._dispatch.forget(self.run.id, event.step)
+            self.dispatch.forget(self.run.id, event.step)
         names = self.state.plan.handling[step.node].outputs or (step.node,)
         commit.settled.extend((name, step.partition) for name in names if self._catalogue.troubled(name, step.partition))
 
     def _cached(self, commit: Commit, event: ev.StepSucceeded, node: str) -> None:
         """Let later runs find the result. In a rollback nothing counts any more."""
-        key = self._cache.take_key(self.run.id, event.step)
+        key = self.cache.take_key(self.run.id, event.step)
         if key and not self.state.rolling:
             commit.cached.append(
                 Cached(
@@ -122,7 +122,7 @@ class Book:
         self._catalogue.publish(head)
 
     def _ended(self, commit: Commit, event: ev.RunEnded) -> None:
-        self._cache.forget(self.run.id)
+        self.cache.forget(self.run.id)
         counts, cached = self.counts(), len(self.state.cached)
         self.run = commit.run = replace(self.run, state=event.outcome, ended=event.at, counts=counts, cached=cached)
 
@@ -134,10 +134,10 @@ class Book:
         return self.state.tally()
 
     def _version(self, step: int, token: int, at: Instant, output: Output, state: str, note: str = "") -> Version:
-        node = self._dispatch.node(self.state.plan.steps[step].node)
+        node = self.dispatch.node(self.state.plan.steps[step].node)
         return Version(
             ref=output.ref, state=state, run=self.run.id, step=step, token=token, at=at, code=node.code,  # type: ignore[arg-type]
-            contract=contract_fingerprint(node, output.ref.asset), inputs=self._dispatch.inputs(self.run.id, step),
+            contract=contract_fingerprint(node, output.ref.asset), inputs=self.dispatch.inputs(self.run.id, step),
             columns=output.columns, verdicts=output.verdicts, note=note,
         )  # fmt: skip
 

@@ -69,7 +69,10 @@ class Catalogue:
 
     def publish(self, head: Head) -> None:
         """Let this version be the one that is read."""
-        self._heads.setdefault(head.asset, {})[head.partition] = head
+        heads = self._heads.setdefault(head.asset, {})
+        if (former := heads.get(head.partition)) is not None:
+            self._columns.pop((head.asset, head.partition, former.version), None)
+        heads[head.partition] = head
 
     def withdraw(self, asset: str, partition: str) -> None:
         """Let no version of this asset partition be read."""

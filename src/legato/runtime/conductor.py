@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from itertools import groupby
-from typing import Literal
 
 from msgspec.structs import replace
 
-from legato.declare.body import cache_key
-from legato.declare.node import qualified
 from legato.kernel import events as ev
-from legato.kernel.blocked import blocked_by
 from legato.kernel.board import Board
-from legato.kernel.commands import Command, Deliver, DiscardStaged, KillAttempt, StartAttempts, StartBeside
+from legato.kernel.commands import Command, StartAttempts
 from legato.kernel.decide import decide
 from legato.kernel.inputs import Cancel, Input, Offer, Recall, Reports, Resume, TakeOver, Tick
-from legato.kernel.invariants import violations
 from legato.kernel.rules.timing import next_due
-from legato.kernel.state import CANCELLED, FAILED, FRESH, HELD, READY, SKIPPED, SUCCEEDED, UNDONE, RunState
-from legato.plan.build import handling_of
+from legato.kernel.state import HELD, RunState
 from legato.plan.graph import Graph
 from legato.plan.records import Plan
 from legato.plan.spread import Extents
@@ -29,16 +21,19 @@ from legato.ports.access import Audit
 from legato.ports.clock import Clock
 from legato.ports.executor import Executor
 from legato.ports.storage import Storage
-from legato.ports.store import Commit, Run, Start, Store, Version
+from legato.ports.store import Commit, Run, Start, Store
 from legato.runtime.book import Book
 from legato.runtime.cache import ResultCache
 from legato.runtime.catalogue import Catalogue
-from legato.runtime.dispatch import MOST_AT_ONCE, Dispatch, Observe, Pace
+from legato.runtime.dispatch import MOST_AT_ONCE, Pace, Question, Room, paced_as
+from legato.runtime.edition import RECALL_EVERY_S, Edition, Observe, poll
+from legato.runtime.inquiry import ASKING, Inquiries, Then
+from legato.runtime.performing import Hands
 from legato.runtime.replay import read_state
-from legato.terms.attempt import Answer, Answers, Begun, Called, Done, Noted, Order, Raised, Ref, Report, Returned
+from legato.runtime.runs import Live, stuck
+from legato.terms.attempt import Begun, Called, Done, Noted, Report
 from legato.terms.codec import pack
 from legato.terms.errors import LegatoError, NotFound
-from legato.terms.fact import Error
 from legato.terms.instant import Instant, after
 from legato.terms.key import run_id
 
@@ -47,30 +42,8 @@ Listener = Callable[[RunState, list[ev.AnyEvent]], None]
 
 _PATIENCE_S = 0.25
 """How long the loop waits at most before it looks at requests from outside."""
-_RECALL_EVERY_S = 0.05
-"""How often busy workers are asked for orders that an idle one could make."""
 _BEGUN_AFTER_S = 0.15
 """Attempts that last this long are recorded as begun, so that others can follow their output."""
-
-
-_OUTCOMES: dict[int, Literal["succeeded", "failed", "skipped", "cancelled", "undone", "waiting"]] = {
-    HELD: "waiting",
-    FRESH: "succeeded", SUCCEEDED: "succeeded", FAILED: "failed", SKIPPED: "skipped", CANCELLED: "cancelled", UNDONE: "undone",
-}  # fmt: skip
-
-
-@dataclass(slots=True)
-class Live:
-    """A run that this conductor owns: its state, its books, and what was decided but not yet committed."""
-
-    state: RunState
-    book: Book
-    events: list[ev.AnyEvent] = field(default_factory=list)
-    commands: list[Command] = field(default_factory=list)
-    sightings: list[Version] = field(default_factory=list)
-    audit: list[Audit] = field(default_factory=list)
-    due: Instant | None = None
-    """When it next has something to do, as the conductor has noted it."""
 
 
 class Conductor:
@@ -83,49 +56,112 @@ class Conductor:
     def __init__(  # noqa: PLR0913 - each is a port, or what it works on
         self, store: Store, executor: Executor, clock: Clock, graph: Graph, extents: Extents, *,
         storages: Mapping[str, Storage] | None = None, listener: Listener | None = None,
-        observe: Observe = lambda source, key: None,
+        observe: Observe | None = lambda source, key: None,
     ) -> None:  # fmt: skip
-        self.store, self.executor, self.clock = store, executor, clock
+        self.store, self.clock = store, clock
         self.storages = storages or {}
-        self._project = graph.project
         self.listener = listener
+        self.keeps_ended = True
+        """Whether runs that have ended stay in `runs`; a service lets them go."""
+        self.retire: Callable[[Executor], None] = lambda executor: executor.close()
+        """Ends the workers of an edition that nobody needs any more; a service does so aside."""
         self.runs: dict[str, Live] = {}
         self.requests: Callable[[], Iterable[tuple[str, Input]]] = tuple
         self.on_turn: Callable[[], None] = lambda: None
         """Called at least every quarter of a second, before anything new is taken up: what it raises ends `drive`."""
         self._board = Board(graph.project.pools, _not_beyond(store.starts(), clock.now()), keep=True)
         self._catalogue = Catalogue(store)
-        self._dispatch = Dispatch(graph, extents, self._catalogue, observe)
-        self._cache = ResultCache(store, self._dispatch, self.storages)
-        self._pace = Pace(store.timings())
+        self.editions = [Edition(graph, extents, executor, self._catalogue, self._board.track, observe)]
+        self.inquiries, self._pace = Inquiries(clock), Pace(store.timings())
+        self._hands = Hands(self.storages, clock, self._pace, self.inquiries, self._tell)
         self._begun: dict[tuple[str, int, int], tuple[Begun, Instant]] = {}
-        self._draining = self._uneven = False
-        self._beside: set[tuple[str, int]] = set()
-        nodes = graph.project.nodes.values()
-        self._handling = {node.name: handling_of(node) for node in nodes} if any(node.kind == "flow" for node in nodes) else {}
-        self._recalled = Instant(0)
+        self._draining = False
         self._open: dict[str, Live] = {}
         self._changed: dict[str, Live] = {}
         self._rolling: dict[str, Live] = {}
+        self._ended: list[Live] = []
         self._dues: list[tuple[Instant, str]] = []
+
+    # -- editions --
+
+    @property
+    def edition(self) -> Edition:
+        """The newest version of the project: new runs take it."""
+        return self.editions[-1]
+
+    @property
+    def executor(self) -> Executor:
+        """The workers of the newest edition."""
+        return self.edition.executor
+
+    def open_edition(self, graph: Graph, extents: Extents, executor: Executor, observe: Observe | None = None) -> Edition:
+        """Let this version of the project be the newest. Runs of former ones go on as they are."""
+        self._board.allow(graph.project.pools)
+        self.editions.append(Edition(graph, extents, executor, self._catalogue, self._board.open_track(), observe))
+        self._close_editions()
+        return self.edition
+
+    def abandon(self, edition: Edition) -> None:
+        """An edition's workers are gone for good, and its code with them: its runs go on with the code of now."""
+        now = self.clock.now()
+        self.editions.remove(edition)
+        for live in [self.runs[run] for run in edition.runs]:
+            live.state.later = self.edition.handling
+            self._tell(live, TakeOver(), now)
+            live.state.move(self.edition.track, now)
+            live.edition, live.dispatch = self.edition, self.edition.dispatch
+            live.cache = ResultCache(self.store, live.dispatch, self.storages)
+            live.book.dispatch, live.book.cache = live.dispatch, live.cache
+            self.edition.runs.add(live.state.run_id)
+            self._catalogue.learn(live.dispatch.assets_of(live.state))
+        self._board.close_track(edition.track)
+        self.retire(edition.executor)
+
+    def ask(self, questions: Iterable[Question], then: Then) -> None:
+        """Ask sources of the newest edition, through its workers; `then` is called in some turn to come."""
+        self.inquiries.ask(self.edition, questions, then)
+
+    def _close_editions(self) -> None:
+        """End the workers of editions whose last run has ended."""
+        for edition in [each for each in self.editions[:-1] if each.is_idle]:
+            self.editions.remove(edition)
+            self._board.close_track(edition.track)
+            self.retire(edition.executor)
+
+    def _edition_of(self, fingerprint: str) -> Edition | None:
+        return next((each for each in reversed(self.editions) if each.fingerprint == fingerprint), None)
 
     # -- taking runs on --
 
-    def accept(self, plan: Plan, *, actor: str, key: str = "", audit: Sequence[Audit] = ()) -> str:
+    def accept(
+        self, plan: Plan, *, actor: str, key: str = "", audit: Sequence[Audit] = (), extents: Extents | None = None
+    ) -> str:
         """Record a plan as a run and own it; its id. From here on the run cannot be lost.
 
-        `key` names the request, of which there can be one run only.
+        `key` names the request, of which there can be one run only. `extents` are the partitions that it was planned with, if
+        there are others by now than when its edition was opened.
         """
+        edition = self._edition_of(plan.project)
+        if edition is None:
+            raise LegatoError("project-changed", "the project changed after this was planned", next="plan it again")
+        if extents is not None:
+            edition.dispatch = edition.dispatch.at(extents)
         now = self.clock.now()
         run = Run(
-            id=run_id(now // 1_000_000, self.clock.noise(20)), request=plan.request, actor=actor, project=plan.project, at=now,
-            steps=plan.size, key=key, domains=self._domains_of(plan),
+            id=self._new_id(now), request=plan.request, actor=actor, project=plan.project, at=now,
+            steps=plan.size, key=key, domains=_domains_of(plan, edition),
         )  # fmt: skip
         self.store.accept(run, pack(plan), [], audit)
-        live = self._own(run, RunState(run.id, plan, self._board, at=now))
+        live = self._own(run, RunState(run.id, plan, self._board, at=now, track=edition.track))
         live.sightings = live.book.sightings(plan, now)
         self._tell(live, Tick(), now)
         return run.id
+
+    def _new_id(self, now: Instant) -> str:
+        """A name that no run has: of those that begin in one second, two in a million would be alike."""
+        while self.store.run(name := run_id(now // 1_000_000, self.clock.noise(20))) is not None:
+            pass
+        return name
 
     def adopt(self, run_id: str) -> RunState:
         """Own a run that another conductor left: fold its events, void its attempts, go on where it stood."""
@@ -135,7 +171,9 @@ class Conductor:
         state = read_state(self.store, run_id)
         live = self._own(run, state)
         self._tell(live, TakeOver(), self.clock.now())
-        state.join(self._board, self.clock.now())  # only now: what the run once held must not touch what others hold today
+        state.join(
+            self._board, self.clock.now(), live.edition.track
+        )  # only now: what the run once held must not touch what others hold today
         return state
 
     def resume(self, run_id: str, *, actor: str) -> RunState:
@@ -162,18 +200,24 @@ class Conductor:
     def drain(self) -> None:
         """Start nothing new; `drive` returns when what runs has ended. The runs stay open and can be resumed."""
         self._draining = True
-        self.executor.wake()
+        self.wake()
+
+    def wake(self) -> None:
+        """Make a turn that waits go on; may be called from anywhere."""
+        for edition in self.editions:
+            edition.executor.wake()
 
     def _own(self, run: Run, state: RunState) -> Live:
-        state.later = self._handling
-        self._catalogue.learn(self._dispatch.assets_of(state))
-        live = self.runs[run.id] = Live(state, Book(self.store, self._catalogue, self._dispatch, self._cache, run, state))
+        edition = self._edition_of(run.project) or self.edition
+        dispatch = edition.dispatch
+        state.later = edition.handling
+        self._catalogue.learn(dispatch.assets_of(state))
+        cache = ResultCache(self.store, dispatch, self.storages)
+        book = Book(self.store, self._catalogue, dispatch, cache, run, state)
+        live = self.runs[run.id] = Live(state, book, edition, dispatch, cache)
+        edition.runs.add(run.id)
         self._open[run.id] = self._changed[run.id] = live
         return live
-
-    def _domains_of(self, plan: Plan) -> tuple[str, ...]:
-        nodes = self._project.nodes
-        return tuple(sorted({nodes[step.node].domain for step in plan.steps if step.run and step.node in nodes}))
 
     # -- the loop --
 
@@ -182,13 +226,13 @@ class Conductor:
         self._turn([])
         while self._busy():
             self.turn()
+            self._refuse_to_wait_for_nothing()
 
     def turn(self) -> None:
         """One turn of the loop: wait a moment for reports, take up what was asked, decide, commit, perform."""
-        reports = self.executor.poll(self._patience())
+        reports = poll(self.editions, self._patience())
         self.on_turn()
         self._turn(reports)
-        self._refuse_to_wait_for_nothing()
 
     def _busy(self) -> bool:
         return bool(self._changed or (self._board.attempts if self._draining else self._open))
@@ -201,12 +245,12 @@ class Conductor:
         live = list(self._open.values())
         if any(each.state.counts[HELD] or next_due(each.state) is not None for each in live):
             return
-        raise _stuck(live[0].state, self.clock.now())
+        raise stuck(live[0].state, self.clock.now())
 
     def _patience(self) -> float:
         if self._changed:
             return 0.0
-        longest = _RECALL_EVERY_S if self._uneven else _PATIENCE_S
+        longest = RECALL_EVERY_S if any(edition.is_uneven for edition in self.editions) else _PATIENCE_S
         dues = [*(due for due, _ in self._dues[:1]), *filter(None, [self._board.next_due()])]
         return max(0.0, min(longest, (min(dues) - self.clock.now()) / 1e6)) if dues else longest
 
@@ -219,18 +263,21 @@ class Conductor:
                 self._tell(self.runs[run], request, now)
         self._record_begun(now)
         self._pass_time(now)
+        self.inquiries.go_on(now)
         if not self._draining:
             self._reuse(now)
         offers = [] if self._draining else self._offer(now)
         self._commit()
         self._perform(offers)
+        if not self.keeps_ended:
+            self._forget_ended()
 
     def _reuse(self, now: Instant) -> None:
         """Let what earlier runs made be the result of steps that became ready, and so of what becomes ready then."""
         for live in list(self._changed.values()):
             while asked := live.state.asked:
                 live.state.asked = []
-                if found := self._cache.find(live.state, asked, now):
+                if found := live.cache.find(live.state, asked, now):
                     self._tell(live, Recall(found), now)
 
     def _pass_time(self, now: Instant) -> None:
@@ -238,8 +285,8 @@ class Conductor:
         self._board.pass_time(now)
         while self._dues and self._dues[0][0] <= now:
             due, run = heappop(self._dues)
-            live = self.runs[run]
-            if due == live.due:
+            live = self.runs.get(run)
+            if live is not None and due == live.due:
                 live.due = None
                 self._tell(live, Tick(), now)
 
@@ -249,6 +296,8 @@ class Conductor:
         for report in reports:
             live = self.runs.get(report.run)
             if live is None:
+                if report.run == ASKING:
+                    self.inquiries.hear(report)
                 continue
             if type(report) is Begun:
                 self._begun[report.run, report.step, report.token] = (report, now)
@@ -259,7 +308,7 @@ class Conductor:
             known = len(live.state.plan.handling)
             self._tell(live, Reports(told), now)
             if len(live.state.plan.handling) > known:  # nodes were called that the plan did not know
-                self._catalogue.learn(self._dispatch.assets_of(live.state))
+                self._catalogue.learn(live.dispatch.assets_of(live.state))
 
     def _take_note(self, live: Live, report: Report) -> Report:
         """Keep what the conductor itself has to know; what the run is told."""
@@ -270,9 +319,9 @@ class Conductor:
                 return replace(report, calls=tuple(replace(call, beside=False) for call in report.calls))
             return report
         self._begun.pop((report.run, report.step, report.token), None)
-        self._beside.discard((report.run, report.step))
+        live.edition.beside.discard((report.run, report.step))
         if type(report) is Done:
-            self._pace.see(_paced_as(live.state, report.step), report.seconds)
+            self._pace.see(paced_as(live.state, report.step), report.seconds)
             return self._with_replaced(report) if report.outputs else report
         return report
 
@@ -285,6 +334,9 @@ class Conductor:
 
     def _record_begun(self, now: Instant) -> None:
         for key, (begun, since) in list(self._begun.items()):
+            if begun.run not in self.runs:
+                del self._begun[key]
+                continue
             state = self.runs[begun.run].state
             limit_s = state.handling(begun.step).timeout_s
             attempt = state.running.get(begun.step)
@@ -303,6 +355,7 @@ class Conductor:
         self._changed[live.state.run_id] = live
         if live.state.ended is None:
             self._open[live.state.run_id] = live
+            live.edition.runs.add(live.state.run_id)
         if live.state.rolling:
             self._rolling[live.state.run_id] = live
         due = next_due(live.state)
@@ -312,29 +365,42 @@ class Conductor:
         return decision.commands
 
     def _offer(self, now: Instant) -> list[tuple[Live, StartAttempts, int]]:
-        """Offer each worker's room to whoever has the first of all ready steps; who takes it, and which worker."""
+        """Offer the workers' room to whoever has the first of all ready steps; who takes it, and which worker."""
         taken: list[tuple[Live, StartAttempts, int]] = []
-        loads = self.executor.load()
-        for worker, load_s in sorted(enumerate(loads), key=lambda each: each[1]):  # idle ones first: they begin at once
-            room_s = self._pace.room(load_s)
-            for live in list(self._rolling.values()) if room_s > 0 else ():
-                taken += self._offer_to(live, Offer(room_s, MOST_AT_ONCE, self._pace.cost_s), worker, now)
-            while room_s > 0 and (first := self._board.first(self._board.steps, now)) is not None:
-                live = self.runs[first[0].run_id]
-                started = self._offer_to(live, Offer(room_s, MOST_AT_ONCE, self._pace.cost_s), worker, now)
-                room_s -= sum(self._expected_s(live.state, start) for _, start, _ in started)
-                taken += started
-        self._share_out(loads, {worker for _, _, worker in taken}, now)
+        loads = {edition: edition.executor.load() for edition in self.editions}
+        rooms = {edition: self._pace.rooms(held) for edition, held in loads.items()}
+        for live in list(self._rolling.values()):
+            for room in rooms[live.edition]:
+                taken += self._offer_to(live, Offer(room.left_s, MOST_AT_ONCE, self._pace.cost_s), room.worker, now)
+        while (found := self._first(rooms, now)) is not None:
+            live, free = found
+            started = self._offer_to(live, Offer(free[0].left_s, MOST_AT_ONCE, self._pace.cost_s), free[0].worker, now)
+            taken += started
+            free[0].left_s -= sum(self._pace.expected_s(live.state, start) for _, start, _ in started)
+            if free[0].left_s <= 0:
+                free.pop(0)
+        for edition, held in loads.items():
+            edition.share_out(held, {worker for live, _, worker in taken if live.edition is edition}, now)
         return [*taken, *self._offer_flows(now)]
+
+    def _first(self, rooms: Mapping[Edition, list[Room]], now: Instant) -> tuple[Live, list[Room]] | None:
+        """The run with the first of the ready steps that have a worker with room, and the room of its workers."""
+        best: tuple[int, RunState, list[Room]] | None = None
+        for edition, free in rooms.items():
+            found = self._board.first(edition.track.steps, now) if free else None
+            if found is not None and (best is None or found[2] < best[0]):
+                best = found[2], found[0], free
+        return None if best is None else (self.runs[best[1].run_id], best[2])
 
     def _offer_flows(self, now: Instant) -> list[tuple[Live, StartAttempts, int]]:
         """Let flows begin, or go on, one at each place that is free for them."""
         taken: list[tuple[Live, StartAttempts, int]] = []
-        for place in self.executor.free_for_flows() if self._board.flows else ():
-            first = self._board.first(self._board.flows, now)
-            if first is None:
-                break
-            taken += self._offer_to(self.runs[first[0].run_id], Offer(1.0, 1, {}, flows=True), place, now)
+        for edition in self.editions:
+            for place in edition.executor.free_for_flows() if edition.track.flows else ():
+                first = self._board.first(edition.track.flows, now)
+                if first is None:
+                    break
+                taken += self._offer_to(self.runs[first[0].run_id], Offer(1.0, 1, {}, flows=True), place, now)
         return taken
 
     def _offer_to(self, live: Live, offer: Offer, place: int, now: Instant) -> list[tuple[Live, StartAttempts, int]]:
@@ -346,22 +412,6 @@ class Conductor:
                 live.commands.append(command)
         return started
 
-    def _share_out(self, loads: Sequence[float], given: set[int], now: Instant) -> None:
-        """Where a worker is idle while others hold more than they work on, ask for what they have not begun."""
-        idle = any(load_s == 0 and worker not in given for worker, load_s in enumerate(loads))
-        busy = sum(load_s > 0 or worker in given for worker, load_s in enumerate(loads))
-        held = self._board.attempts - self._board.flow_attempts - len(self._beside)
-        self._uneven = idle and held > busy
-        if self._uneven and now - self._recalled >= _RECALL_EVERY_S * 1e6:
-            self._recalled = now
-            self.executor.recall()
-
-    def _expected_s(self, state: RunState, command: StartAttempts) -> float:
-        """Seconds of work in these attempts; what is not known fills a worker."""
-        steps, cost_s = state.plan.steps, self._pace.cost_s
-        named = cache_key if command.mode == "key" else str
-        return sum(cost_s.get(named(steps[index].node), 1.0) for index in command.steps)
-
     def _commit(self) -> None:
         """Write everything that was decided, in one transaction, then tell who listens."""
         changed = [live for live in self._changed.values() if live.events or live.sightings or live.audit]
@@ -372,7 +422,8 @@ class Conductor:
         try:
             self.store.commit(commits)
         except BaseException:
-            self.executor.close()
+            for edition in self.editions:
+                edition.executor.close()
             raise
         for live, commit in zip(changed, commits, strict=True):
             self._catalogue.follow(commit)
@@ -380,6 +431,8 @@ class Conductor:
             if live.state.ended is not None:
                 self._open.pop(live.state.run_id, None)
                 self._rolling.pop(live.state.run_id, None)
+                live.edition.runs.discard(live.state.run_id)
+                self._ended.append(live)
             if self.listener is not None:
                 self.listener(live.state, events)
 
@@ -390,83 +443,28 @@ class Conductor:
     def _perform(self, offers: list[tuple[Live, StartAttempts, int]]) -> None:
         changed, self._changed = self._changed, {}  # what is decided from here on is committed by the next turn
         for live, start, worker in offers:
-            orders = self._orders(live, start)
-            if orders:
-                self.executor.start(orders, worker, self._expected_s(live.state, start))
-        answers: list[Answers] = []
+            self._hands.start(live, start, worker)
         for live in changed.values():
             commands, live.commands = live.commands, []
-            for command in commands:
-                if isinstance(command, KillAttempt):
-                    self.executor.kill(live.state.run_id, command.step, command.token)
-                elif isinstance(command, DiscardStaged):
-                    self._discard(command.refs)
-                elif isinstance(command, StartBeside):
-                    self._start_beside(live, command)
-                elif isinstance(command, Deliver):
-                    answers.append(_answers(live.state, command))
-        if answers:
-            self.executor.answer(answers)
+            self._hands.do(live, commands)
 
-    def _start_beside(self, live: Live, start: StartBeside) -> None:
-        """Hand a call out to where its flow is; if that is gone already, the attempt comes back like any that never began."""
-        state = live.state
-        place = self.executor.place_of(state.run_id, start.parent, start.parent_token)
-        orders = self._orders(live, StartAttempts((start.step,), start.token))
-        if place is None:
-            self._tell(live, Returned(state.run_id, start.step, start.token), self.clock.now())
-        elif orders:
-            self._beside.add((state.run_id, start.step))
-            self.executor.start(orders, place, 0.0)
-
-    def _discard(self, refs: Iterable[Ref]) -> None:
-        for ref in refs:
-            if (storage := self.storages.get(ref.storage)) is not None:
-                storage.discard(ref)
-
-    def _orders(self, live: Live, start: StartAttempts) -> list[Order]:
-        """The orders of these attempts; one whose inputs cannot be resolved fails at once, like one that was made."""
-        orders: list[Order] = []
-        for token, index in enumerate(start.steps, start.token):
-            try:
-                order = self._dispatch.order(live.state, index, token, start.mode)
-                if start.mode == "key" and not self._cache.has_key(order.node):
-                    self._tell(live, Done(order.run, index, token, 0.0, b""), self.clock.now())
-                    continue
-                orders.append(self._cache.prepare(live.state, order) if live.state.handling(index).cached else order)
-            except LegatoError as error:
-                told = Error("input", str(error), tuple(map(qualified, type(error).__mro__)))
-                self._tell(live, Raised(live.state.run_id, index, token, 0.0, told), self.clock.now())
-        return orders
+    def _forget_ended(self) -> None:
+        """Let go of runs whose end is recorded, and of editions that nobody needs any more."""
+        ended = [live for live in self._ended if live.state.ended is not None and live.state.run_id not in self._changed]
+        self._ended = [live for live in self._ended if live.state.run_id in self._changed]
+        for live in ended:
+            run = live.state.run_id
+            self.runs.pop(run, None)
+            live.dispatch.forget_run(run)
+        if ended:
+            self._close_editions()
 
 
-def _paced_as(state: RunState, step: int) -> str:
-    """Under which name the attempt's time is known: saying a key takes another time than the work itself."""
-    node, attempt = state.plan.steps[step].node, state.running.get(step)
-    return cache_key(node) if attempt is not None and attempt.mode == "key" else node
-
-
-def _answers(state: RunState, told: Deliver) -> Answers:
-    values, kept, status, errors = state.values, state.kept, state.status, state.errors
-    answers = [
-        Answer(group.keys[step - group.first], values.get(step), kept.get(step), _OUTCOMES[status[step]], errors.get(step))
-        for group, steps in groupby(told.steps, state.calls.group) for step in steps
-    ]  # fmt: skip
-    return Answers(state.run_id, told.parent, told.parent_token, answers)
+def _domains_of(plan: Plan, edition: Edition) -> tuple[str, ...]:
+    nodes = edition.graph.project.nodes
+    return tuple(sorted({nodes[step.node].domain for step in plan.steps if step.run and step.node in nodes}))
 
 
 def _not_beyond(starts: Iterable[Start], now: Instant) -> Iterable[tuple[tuple[str, str], Instant]]:
     """Stored starts that still count; those after now, before which the clock was set back, count as of now."""
     return (((start.pool, start.key), min(start.at, now)) for start in starts if start.until > now)
-
-
-def _stuck(state: RunState, now: Instant) -> LegatoError:
-    """That nothing can move this run, and what its ready steps wait for."""
-    ready = (index for index, code in enumerate(state.status) if code == READY)
-    blocks = {state.plan.steps[index].node: each for index in ready if (each := blocked_by(state, index, now)) is not None}
-    waits = [f"{node} waits for a slot of {each.on}" for node, each in blocks.items() if each.kind == "slot"]
-    why = "; ".join([*violations(state), *(waits and [*waits, "flows hold theirs until they end"])])
-    return LegatoError(
-        "stuck", f"run {state.run_id} has {state.open} open steps, but nothing to wait for", why=why,
-        next=f"legato cancel {state.run_id}",
-    )  # fmt: skip

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from copy import copy
+from dataclasses import dataclass
 
 import msgspec
 from msgspec.structs import replace
 
+from legato.declare.body import cache_key
 from legato.declare.mapping import Same
 from legato.declare.node import Node
 from legato.declare.partitions import coord_of
 from legato.declare.region import Coord
 from legato.kernel.budget import poll_s
+from legato.kernel.commands import StartAttempts
 from legato.kernel.state import RunState
 from legato.plan.graph import Edge, Graph
 from legato.plan.spread import Extents, default_mapping
@@ -23,18 +27,23 @@ from legato.terms.errors import LegatoError
 from legato.terms.fact import Column
 from legato.terms.key import show
 
-Observe = Callable[[Node, str], str | None]
-"""Asks a source what version it has at a partition; None where it has none."""
+Question = tuple[str, str]
+"""A source and one of its partitions, whose version is asked for."""
+
+Answered = Mapping[Question, str | None]
+"""What sources said; None where one has no version."""
+
+NOTHING_SEEN: Answered = {}
 
 
 class Dispatch:
     """Makes orders. Inputs are resolved when an attempt starts, from what is published then, and remembered for its version."""
 
-    def __init__(self, graph: Graph, extents: Extents, catalogue: Catalogue, observe: Observe) -> None:
-        self._graph, self._catalogue, self._observe = graph, catalogue, observe
+    def __init__(self, graph: Graph, extents: Extents, catalogue: Catalogue) -> None:
+        self._graph, self._catalogue = graph, catalogue
         self._needs = Needs(graph, extents)
         self._extents = extents
-        self._read: dict[tuple[str, int], dict[str, str]] = {}
+        self._read: dict[str, dict[int, dict[str, str]]] = {}
         self._many = {edge: self._may_be_many(edge) for edges in graph.needs.values() for edge in edges}
 
     def node(self, name: str) -> Node:
@@ -43,11 +52,34 @@ class Dispatch:
 
     def inputs(self, run_id: str, step: int) -> dict[str, str]:
         """The digests of what the newest attempt of this step was given, by input."""
-        return self._read.get((run_id, step), {})
+        return self._read.get(run_id, {}).get(step, {})
 
     def forget(self, run_id: str, step: int) -> None:
         """Drop what was remembered for a step that has its outcome."""
-        self._read.pop((run_id, step), None)
+        self._read.get(run_id, {}).pop(step, None)
+
+    def forget_run(self, run_id: str) -> None:
+        """Drop all that was remembered for a run."""
+        self._read.pop(run_id, None)
+
+    def at(self, extents: Extents) -> Dispatch:
+        """The same for a run that was planned with these partitions."""
+        if extents is self._extents:
+            return self
+        other = copy(self)
+        other._needs, other._extents, other._read = Needs(self._graph, extents), extents, {}
+        return other
+
+    def questions(self, state: RunState, index: int) -> list[Question]:
+        """What has to be asked of sources before the order of this step can be made: no plan has asked for what a flow makes."""
+        edges = self._graph.needs.get(state.plan.steps[index].node, ()) if index >= state.planned else ()
+        sources = [edge for edge in edges if self.node(edge.up).kind == "source"]
+        if not sources:
+            return []
+        node = self.node(state.plan.steps[index].node)
+        coord = coord_of(node.partitions, state.plan.steps[index].partition, self._extents.dynamic)
+        asked = ((edge.up, key) for edge in sources for key in self._needs.keys(edge.up, self._needs.region(edge, coord)))
+        return list(dict.fromkeys(asked))
 
     def assets_of(self, state: RunState) -> set[str]:
         """Every asset that the run's steps read or make."""
@@ -57,16 +89,19 @@ class Dispatch:
             names.update(edge.name for edge in self._graph.needs.get(name, ()) if self.node(edge.up).kind == "asset")
         return names
 
-    def order(self, state: RunState, index: int, token: int, mode: Mode) -> Order:
-        """The order for one attempt of a step. An undo also gets what it takes back: the step's result."""
-        order = self._order(state, index, token, mode)
+    def order(self, state: RunState, index: int, token: int, mode: Mode, seen: Answered = NOTHING_SEEN) -> Order:
+        """The order for one attempt of a step. An undo also gets what it takes back: the step's result.
+
+        `seen` are the answers to its `questions`.
+        """
+        order = self._order(state, index, token, mode, seen)
         undone, noted = state.undone.get(index, 0), state.noted.get(index)
         if mode == "undo":
             result = _value_of(state, "result", index)
             return replace(order, arguments=(*order.arguments, result), undone=undone)
         return replace(order, undone=undone, noted=tuple(noted or ())) if undone or noted else order
 
-    def _order(self, state: RunState, index: int, token: int, mode: Mode) -> Order:
+    def _order(self, state: RunState, index: int, token: int, mode: Mode, seen: Answered) -> Order:
         step = state.plan.steps[index]
         is_called = index >= state.planned
         called = self._called(state, index) if is_called else ()
@@ -85,9 +120,10 @@ class Dispatch:
         if not edges and not node.contracts and not node.previous and not is_called:
             return Order(state.run_id, index, token, step.node, step.partition, (), mode, state.attempts[index])
         coord = coord_of(node.partitions, step.partition, self._extents.dynamic)
-        arguments, read = self._arguments(state, index, edges, coord, _made_above(state, index) if mode == "undo" else {})
+        own = _made_above(state, index) if mode == "undo" else {}
+        arguments, read = self._arguments(state, index, edges, coord, own, seen)
         if node.kind == "asset":
-            self._read[state.run_id, index] = read
+            self._read.setdefault(state.run_id, {})[index] = read
         return Order(
             state.run_id, index, token, step.node, step.partition, (*arguments, *self._before(node, step.partition), *called),
             mode, state.attempts[index], published=self._published(node, step.partition),
@@ -116,7 +152,13 @@ class Dispatch:
         )  # fmt: skip
 
     def _arguments(
-        self, state: RunState, index: int, edges: tuple[Edge, ...], coord: Coord, own: Mapping[tuple[str, str], str]
+        self,
+        state: RunState,
+        index: int,
+        edges: tuple[Edge, ...],
+        coord: Coord,
+        own: Mapping[tuple[str, str], str],
+        seen: Answered,
     ) -> tuple[tuple[Argument, ...], dict[str, str]]:
         arguments: list[Argument] = []
         read: dict[str, str] = {}
@@ -129,26 +171,16 @@ class Dispatch:
                 if is_read(edge):
                     arguments.append(self._values(state, index, edge))
             elif upper.kind == "source":
-                tokens = state.plan.observed.get(edge.name, {}) if index < state.planned else self._look(upper, names)
+                tokens = state.plan.observed.get(edge.name, {}) if index < state.planned else _looked(upper, names, seen)
                 read[edge.key] = digest_inputs((name, tokens.get(name, "")) for name in names)
                 if is_read(edge):
-                    seen: object = {name: tokens[name] for name in names} if self._many[edge] else tokens[names[0]]
-                    arguments.append(Argument(edge.param, value=pack(seen), many=self._many[edge]))
+                    given: object = {name: tokens[name] for name in names} if self._many[edge] else tokens[names[0]]
+                    arguments.append(Argument(edge.param, value=pack(given), many=self._many[edge]))
             else:
                 argument, read[edge.key] = self._versions(edge, names, own, index >= state.planned)
                 if is_read(edge):
                     arguments.append(argument)
         return tuple(arguments), read
-
-    def _look(self, source: Node, names: list[str]) -> dict[str, str]:
-        """What a source says now: no plan has asked it for what a flow makes."""
-        tokens = {}
-        for name in names:
-            token = self._observe(source, name)
-            if token is None:
-                raise LegatoError("input-missing", f"{show(source.name, name)} is not there", next=f"legato why {source.name}")
-            tokens[name] = token
-        return tokens
 
     def _versions(self, edge: Edge, names: list[str], own: Mapping[tuple[str, str], str], called: bool) -> tuple[Argument, str]:
         """What is published, but for `own`: versions of this run that are to be read whatever is published now."""
@@ -213,6 +245,17 @@ def _above(state: RunState, index: int) -> list[int]:
     return [above for at in range(0, len(deps), 2) for above in range(deps[at], deps[at + 1])]
 
 
+def _looked(source: Node, names: list[str], seen: Answered) -> dict[str, str]:
+    """What a source said of these partitions."""
+    tokens = {}
+    for name in names:
+        token = seen.get((source.name, name))
+        if token is None:
+            raise LegatoError("input-missing", f"{show(source.name, name)} is not there", next=f"legato why {source.name}")
+        tokens[name] = token
+    return tokens
+
+
 def is_read(edge: Edge) -> bool:
     """Whether the function gets the input, or only waits for it."""
     return bool(edge.param) and not edge.param.endswith(":")
@@ -233,6 +276,12 @@ def _made_above(state: RunState, index: int) -> dict[tuple[str, str], str]:
     return made
 
 
+def paced_as(state: RunState, step: int) -> str:
+    """Under which name the attempt's time is known: saying a key takes another time than the work itself."""
+    node, attempt = state.plan.steps[step].node, state.running.get(step)
+    return cache_key(node) if attempt is not None and attempt.mode == "key" else node
+
+
 _TARGET_S = 0.02
 _QUICKEST_S = 20e-6
 MOST_AT_ONCE = 256
@@ -250,7 +299,22 @@ class Pace:
         seconds = max(_QUICKEST_S, seconds)
         self.cost_s[node] = seconds if known is None or seconds > known else known * 0.8 + seconds * 0.2
 
+    def expected_s(self, state: RunState, command: StartAttempts) -> float:
+        """Seconds of work in these attempts; what is not known fills a worker."""
+        steps, cost_s = state.plan.steps, self.cost_s
+        named = cache_key if command.mode == "key" else str
+        return sum(cost_s.get(named(steps[index].node), 1.0) for index in command.steps)
+
     @staticmethod
-    def room(load_s: float) -> float:
-        """Seconds of work to offer a worker that holds so much: none until it is half empty."""
-        return _TARGET_S - load_s if load_s < _TARGET_S / 2 else 0.0
+    def rooms(loads: Iterable[float]) -> list[Room]:
+        """The workers that can be offered work: idle ones first, as they begin at once; the others when they are half empty."""
+        found = [Room(worker, _TARGET_S - load_s) for worker, load_s in enumerate(loads) if load_s < _TARGET_S / 2]
+        return sorted(found, key=lambda room: -room.left_s)
+
+
+@dataclass(slots=True)
+class Room:
+    """Seconds of work that a worker can be offered."""
+
+    worker: int
+    left_s: float

@@ -152,7 +152,7 @@ class Planner:
         for name, region in reached.items():
             node = self.workspace.project.nodes[name]
             if node.kind == "source":
-                answers = {key: self.workspace.observe(node, key) for key in needs.keys(name, region)}
+                answers = {key: self.workspace.observe(name, key) for key in needs.keys(name, region)}
                 observed[name] = {key: token for key, token in answers.items() if token is not None}
         return observed
 

@@ -23,7 +23,7 @@ from legato.terms.key import split
 
 if TYPE_CHECKING:
     from legato.declare.snapshot import Snapshot
-    from legato.runtime.dispatch import Observe
+    from legato.runtime.edition import Observe
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,10 @@ class SimulatedExecutor:
         reports, self._reports = self._reports, []
         return reports
 
+    def fileno(self) -> int:
+        """There is nothing to wait at."""
+        return -1
+
     def wake(self) -> None:
         """Nothing ever waits for real."""
 

@@ -80,7 +80,7 @@ def _cost(state: RunState, index: int, mode: Mode, offer: Offer) -> float:
 def _next(turn: Turn, taken: Mapping[Share, int], *, flows: bool) -> tuple[int, int] | None:
     """The first ready step that may start, with its key, if it is of this run; nobody else writes its asset partitions."""
     state, board = turn.state, turn.state.board
-    lanes = board.flows if flows else board.steps
+    lanes = state.track.flows if flows else state.track.steps
     while (found := board.first(lanes, turn.now, taken)) is not None:
         run, index, key = found
         if run is not state:

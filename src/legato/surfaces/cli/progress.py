@@ -272,7 +272,7 @@ class Live(Lines):
         more = len(self.state.running) - MOST_RUNNING
         lines += [self.screen.paint(f"  and {more} more", "dim")] if more > 0 else []
         board = self.state.board
-        for (pool, key), number in list(board.steps.sleeping().items())[:MOST_POOLS]:
+        for (pool, key), number in list(self.state.track.steps.sleeping().items())[:MOST_POOLS]:
             what = f"  {count(number, 'step')} wait for pool {pool}{f'[{key}]' if key else ''} ({board.limits[pool]})"
             lines.append(self.screen.paint(clip(what, self.screen.width - 1), "yellow"))
         return lines

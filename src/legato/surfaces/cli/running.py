@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from legato.kernel import events as ev
 from legato.kernel.state import RunState
 from legato.plan.records import Plan
-from legato.runtime.conductor import Conductor, Live
+from legato.runtime.conductor import Conductor
+from legato.runtime.runs import Live
 from legato.service.folding import Folder
 from legato.service.reporting import RunReport, Warned, report_state, warned_in
 from legato.service.running import Session, run

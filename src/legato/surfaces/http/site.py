@@ -116,8 +116,8 @@ def entered(request: Request[Any, Any, Any]) -> Iterator[Inside]:
 def _without_code(workspace: Workspace, store: Store) -> Workspace:
     """The workspace, with sources as they were last seen: to ask them anew takes user code, which is not here."""
 
-    def seen(node: Node, key: str) -> str | None:
-        head = store.head(node.name, key)
+    def seen(name: str, key: str) -> str | None:
+        head = store.head(name, key)
         return None if head is None else head.digest
 
     return replace(workspace, observe=seen, open_reader=lambda: store)
