@@ -109,8 +109,8 @@ def take_outcome(state: RunState, index: int, at: Instant) -> None:
         return
     if state.codes:
         state.made[index] = len(state.codes)
-    state.told.append(index)
     group = state.calls.group(index)
+    state.told.setdefault(group.parent, []).append(index)
     state.losses[group.parent] = 0
     group.drop(index)
     if state.parked and index in state.parked.get(group.parent, ()):

@@ -83,7 +83,7 @@ class RunState:
     `signals` are those that came before anybody waited for them, by name; `heard` says which came.
     `noted` are the keys of the facts that a flow has told, so that it does not tell them again.
     `shelf` holds what the plan reuses of earlier runs; `taken` says which steps took what of it.
-    `told` are outcomes that flows have not been told of yet, `orphaned` are ended flows whose open calls are not closed yet.
+    `told` are, by flow, outcomes that it has not been told of yet; `orphaned` are ended flows whose calls are still open.
     `asked` are steps that became ready, of which nobody has looked yet whether an earlier run's result is in the cache; `cached`
     are those for which one was, `keys` what their own functions have said to find it under.
     """
@@ -187,7 +187,7 @@ class RunState:
         self.asked: list[int] = []
         self.cached: set[int] = set()
         self.keys: dict[int, str] = {}
-        self.told: list[int] = []
+        self.told: dict[int, list[int]] = {}
         self.orphaned: list[int] = []
         self.shelf = Shelf(plan.reused) if plan.reused else None
         self.taken: dict[int, Reused] = {}

@@ -14,7 +14,7 @@ from legato.declare.mapping import Same
 from legato.declare.node import Node
 from legato.declare.partitions import coord_of
 from legato.declare.region import Coord
-from legato.kernel.budget import poll_s
+from legato.kernel.calls import Group
 from legato.kernel.commands import StartAttempts
 from legato.kernel.state import RunState
 from legato.plan.graph import Edge, Graph
@@ -103,10 +103,10 @@ class Dispatch:
 
     def _order(self, state: RunState, index: int, token: int, mode: Mode, seen: Answered) -> Order:
         step = state.plan.steps[index]
-        is_called = index >= state.planned
-        called = self._called(state, index) if is_called else ()
-        if is_called and not state.plan.handling[step.node].outputs:
-            poll = mode == "run" and poll_s(state, index) is not None
+        group = state.calls.group(index) if (is_called := index >= state.planned) else None
+        called = self._called(state, group, index) if group is not None else ()
+        if group is not None and not state.plan.handling[step.node].outputs:
+            poll = mode == "run" and group.call is not None and group.call.poll_s is not None
             return Order(state.run_id, index, token, step.node, step.partition, called, mode, state.attempts[index], poll)
         if (given := state.plan.arguments.get(step.node)) is not None and not is_called:
             return Order(state.run_id, index, token, step.node, step.partition, given, mode, state.attempts[index])
@@ -135,9 +135,8 @@ class Dispatch:
             head = self._catalogue.head(asset, partition)
             yield Argument(param, () if head is None else (head.ref,))
 
-    def _called(self, state: RunState, index: int) -> tuple[Argument, ...]:
+    def _called(self, state: RunState, group: Group, index: int) -> tuple[Argument, ...]:
         """The arguments of a call: those that the flow gave, and the results of other calls that it passed on unseen."""
-        group = state.calls.group(index)
         given = group.arguments(index)
         if group.call is None or not group.call.inputs:
             return given

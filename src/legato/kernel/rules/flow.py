@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import filterfalse, groupby
+from itertools import filterfalse
 
 from legato.kernel.commands import Deliver, KillAttempt, StartBeside
 from legato.kernel.events import (
@@ -149,13 +149,13 @@ def tell_flows(turn: Turn) -> None:
     state = turn.state
     if not state.told:
         return
-    told, state.told = state.told, []
-    for group, ended in groupby(told, state.calls.group):
-        attempt = state.running.get(group.parent)
+    told, state.told = state.told, {}
+    for flow, ended in told.items():
+        attempt = state.running.get(flow)
         if attempt is None or attempt.mode != "run" or attempt.stopping:
             continue
         if steps := tuple(filterfalse(state.calls.replaced.__contains__, ended)):
-            turn.ask(Deliver(group.parent, attempt.token, steps))
+            turn.ask(Deliver(flow, attempt.token, steps))
 
 
 def close_orphans(turn: Turn) -> None:
