@@ -20,7 +20,7 @@ from legato.worker.failure import Refused
 from legato.worker.line import Line, Taken
 from legato.worker.loop import Loop
 from legato.worker.numbers import Numbers
-from legato.worker.outcome import Outcomes, exception_of
+from legato.worker.outcome import Outcomes
 from legato.worker.pending import Awaited, Pending
 from legato.worker.pump import GRACE_S, Pump
 from legato.worker.row import Row
@@ -140,8 +140,8 @@ class Flow:
         shape = self._arguments.shape(face.node.name)
         _require_callable(shape)
         row = Row(self._arguments, shape, shared)
-        subject, fn = shape.node.name, shape.fn
-        window = Window(items, partial(self._begin_all, row), lambda answer: self.value_of(answer, subject, fn))
+        read = partial(self._outcomes.value, subject=shape.node.name, fn=shape.fn)
+        window = Window(items, partial(self._begin_all, row), read)
         if shape.is_async:
             return self._map_later(window)
         while window.go_on():
@@ -182,7 +182,7 @@ class Flow:
 
     def _add(self, digest: bytes, name: str | None, subject: str, fn: Any, **rest: Any) -> Pending:
         self._require_open()
-        key = self._numbered(digest) if name is None else self._named(name)
+        key = self._numbers.keys((digest,))[0] if name is None else self._named(name)
         pending = self._open[key] = Pending(self, key, subject, fn, self._made)
         call = Call((key,), **rest)
         if call.beside:
@@ -192,7 +192,7 @@ class Flow:
 
     def _begin_all(self, row: Row, window: Window, items: Sequence[Any]) -> tuple[list[bytes], int]:
         self._require_open()
-        keys, calls = row.calls(items, self._numbered)
+        keys, calls = row.calls(items, self._numbers.keys)
         self._open.update(dict.fromkeys(keys, window))
         self._take_on(calls, len(keys))
         return keys, sum(len(item) for call in calls for item in call.items if isinstance(item, bytes))
@@ -203,10 +203,6 @@ class Flow:
         self._unsent += count
         if self._unsent >= CHUNK:
             self.send()
-
-    def _numbered(self, digest: bytes) -> bytes:
-        number = self._numbers.next(digest)
-        return b"%b-%d" % (digest, number) if number else digest
 
     def _named(self, name: str) -> bytes:
         if not isinstance(name, str) or not name or name in self._names:
@@ -303,16 +299,15 @@ class Flow:
             self._held.add(answer.key)
             return
         del self._open[answer.key]
-        self._held.discard(answer.key)
+        if self._held:
+            self._held.discard(answer.key)
         if answer.outcome != "succeeded" and isinstance(awaited, Pending):
             self._failed.append(awaited)
         awaited.end(answer)
 
     def value_of(self, answer: Answer, subject: str, fn: Any) -> Any:
         """The value of a call that has ended, or its error raised."""
-        if answer.outcome == "succeeded":
-            return self._outcomes.value(answer, subject, fn)
-        raise exception_of(answer, subject)
+        return self._outcomes.value(answer, subject, fn)
 
 
 def _require_callable(shape: Shape) -> None:

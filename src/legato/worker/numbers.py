@@ -1,9 +1,11 @@
-"""The number of a call among equal ones, from a table of eight bytes a call: a flow may make a million."""
+"""What tells equal calls apart: their number, from a table of eight bytes a call, since a flow may make a million."""
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable, Sequence
 
+DIGEST_BYTES = 16
 _SMALLEST = 1 << 10
 
 
@@ -13,30 +15,34 @@ class Numbers:
     def __init__(self) -> None:
         self._table = array("Q", bytes(8 * _SMALLEST))
         self._count = 0
-        self._repeats: dict[int, int] = {}
+        self._repeats: dict[bytes, int] = {}
 
-    def next(self, digest: bytes) -> int:
-        """How many equal ones there were before this one."""
-        short = int.from_bytes(digest[:8], "little") or 1  # 0 is an empty place
-        if self._is_new(short):
-            return 0
-        self._repeats[short] = number = self._repeats.get(short, 0) + 1
-        return number
+    def keys(self, digests: Sequence[bytes]) -> list[bytes]:
+        """A key for each digest: itself at first, and later with the number of equal ones before."""
+        keys = list(digests)
+        for at in self._add(array("Q", b"".join(digests))[::2]):
+            short = digests[at][:8]
+            number = self._repeats[short] = self._repeats.get(short, 0) + 1
+            keys[at] = b"%b-%d" % (digests[at], number)
+        return keys
 
-    def _is_new(self, short: int) -> bool:
-        table, last = self._table, len(self._table) - 1
-        place = short & last
-        while found := table[place]:
-            if found == short:
-                return False
-            place = (place + 1) & last
-        table[place] = short
-        self._count += 1
-        if 2 * self._count > len(table):
+    def _add(self, shorts: Sequence[int]) -> Iterable[int]:
+        """Remember these; the places of those that were known."""
+        while 2 * (self._count + len(shorts)) > len(self._table):
             self._grow()
-        return True
+        table, last, known = self._table, len(self._table) - 1, []
+        for at, each in enumerate(shorts):
+            short = each or 1  # 0 is an empty place
+            place = short & last
+            while (found := table[place]) and found != short:
+                place = (place + 1) & last
+            if found:
+                known.append(at)
+            else:
+                table[place] = short
+        self._count += len(shorts) - len(known)
+        return known
 
     def _grow(self) -> None:
         former, self._table, self._count = self._table, array("Q", bytes(16 * len(self._table))), 0
-        for short in filter(None, former):
-            self._is_new(short)
+        self._add(array("Q", filter(None, former)))

@@ -27,7 +27,12 @@ class Outcomes:
         self._hints: dict[Any, Any] = {}
 
     def value(self, answer: Answer, subject: str, fn: Any) -> Any:
-        """The value, as what the function is annotated to return; in its natural form where it is something else."""
+        """The value, as what the function is annotated to return; in its natural form where it is something else.
+
+        Of a call that did not succeed, its error is raised.
+        """
+        if answer.outcome != "succeeded":
+            raise exception_of(answer, subject)
         if answer.value == NIL:
             return None
         argument = Argument(subject, (answer.kept,) if answer.kept else (), answer.value)

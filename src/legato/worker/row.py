@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
-from legato.terms.attempt import Call
+from legato.terms.attempt import Call, Item
 from legato.worker.arguments import Arguments, Shape, framed, mark_of_future, partition_key
 
 
@@ -29,27 +29,28 @@ class Row:
         self._before.update(partition.encode() + b"".join(marks[:place]))
         self._after = b"".join(marks[place:] if self._is_partitioned else marks[place + 1 :])
 
-    def calls(self, items: Iterable[Any], key_of: Callable[[bytes], bytes]) -> tuple[list[bytes], list[Call]]:
+    def calls(self, items: Sequence[Any], keys_of: Callable[[list[bytes]], list[bytes]]) -> tuple[list[bytes], list[Call]]:
         """The keys for these items, in their order, and the calls: one for all values that are handed over."""
-        keys, mine, values, calls = [], [], [], []
-        for item in items:
+        alone: dict[int, Call] = {}
+        values: list[Item] = []
+        digests = []
+        for place, item in enumerate(items):
             if self._is_partitioned:
                 partition = partition_key(item, self._shape)
-                keys.append(key := key_of(self._digest(partition.encode())))
-                calls.append(replace(self._call, keys=(key,), partition=partition))
+                mark, alone[place] = partition.encode(), replace(self._call, partition=partition)
             elif self._arguments.is_future(item):
-                keys.append(key := key_of(self._digest(framed(mark_of_future(item)))))
-                calls.append(replace(self._call, keys=(key,), inputs=(*self._call.inputs, (self._over, item.key))))
+                mark = framed(mark_of_future(item))
+                alone[place] = replace(self._call, inputs=(*self._call.inputs, (self._over, item.key)))
             else:
-                value, mark = self._arguments.store(self._shape, self._over, self._kind, item)
-                keys.append(key := key_of(self._digest(framed(mark))))
-                mine.append(key)
+                value, marked = self._arguments.store(self._shape, self._over, self._kind, item)
+                mark = framed(marked)
                 values.append(value)
-        if mine:
-            calls.append(replace(self._call, keys=tuple(mine), over=self._over, items=tuple(values)))
+            digest = self._before.copy()
+            digest.update(mark + self._after)
+            digests.append(digest.digest())
+        keys = keys_of(digests)
+        calls = [replace(call, keys=(keys[place],)) for place, call in alone.items()]
+        if values:
+            mine = tuple(key for place, key in enumerate(keys) if place not in alone) if alone else tuple(keys)
+            calls.append(replace(self._call, keys=mine, over=self._over, items=tuple(values)))
         return keys, calls
-
-    def _digest(self, mark: bytes) -> bytes:
-        digest = self._before.copy()
-        digest.update(mark + self._after)
-        return digest.digest()
