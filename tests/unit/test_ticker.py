@@ -186,3 +186,30 @@ def test_whoever_dies_whenever_each_tick_is_decided_once_and_each_firing_is_one_
     ticks = [each for each in site.decisions("hourly") if each.timed]
     counted = sum(each.ticks if isinstance(each, Skipped) else 1 for each in ticks)
     assert counted == site.now // 3_600_000_000 - MORNING // 3_600_000_000
+
+
+def test_a_request_that_cannot_be_a_run_does_not_hold_up_the_next() -> None:
+    site = Site(make_project(sales=Every(seconds=3600.0)))
+    site.wait(HOUR)
+    (fired,) = site.ticker.waiting()
+    site.ticker.give_up(fired, "its source is not there", site.now)
+    site.wait(HOUR)
+    assert [type(each).__name__ for each in site.decisions("sales")] == ["Fired", "Fired"]
+    assert site.store.decisions("sales")[1][1].note == "its source is not there"
+
+
+def test_a_run_that_ended_unheard_does_not_hold_up_the_next() -> None:
+    """The service died between giving a request up, or a run's end, and telling the triggers."""
+    site = Site(make_project(sales=Every(seconds=3600.0), other=Every(seconds=3600.0)))
+    site.wait(HOUR)
+    for fired in site.ticker.waiting():
+        if fired.trigger == "sales":
+            site.store.give_up("sales", fired.key, "nothing to run")
+    (run,) = site.submit()
+    row = site.store.run(run)
+    assert row is not None
+    site.store.commit([Commit(run_id=run, run=replace(row, state="failed"))])
+    site.start()
+    site.wait(HOUR)
+    assert [len(site.decisions(name)) for name in ("sales", "other")] == [2, 2]
+    assert all(isinstance(each, Fired) for name in ("sales", "other") for each in site.decisions(name))

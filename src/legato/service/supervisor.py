@@ -84,7 +84,7 @@ class Supervisor:
         for kept in self._kept:
             if words := kept.bury():
                 wait_s = kept.due - now
-                again = f"; started again in {format_seconds(wait_s)}" if wait_s > 0 else "; started again"
+                again = f"; started again in {format_seconds(wait_s)}" if wait_s >= _FIRST_PAUSE_S else "; started again"
                 self._tell(f"{kept.part.name} {words}{again}")
             if kept.process is None and kept.due <= time.monotonic():
                 kept.start()

@@ -63,6 +63,7 @@ class Ticker:
         premises = _Premises(store, project, Extents(self._dynamic, now))
         self.state: State = load(project, kept, now, dynamic=self._dynamic, known=_Known(store), premises=premises)
         self._keep(self.state.born)
+        self._close_ended(now)
 
     def due(self) -> Instant | None:
         """When the clock is next about a trigger."""
@@ -102,9 +103,21 @@ class Ticker:
         found = (decision_of(each) for each in self._store.waiting_decisions())
         return [each for each in found if isinstance(each, Fired)]
 
-    def give_up(self, fired: Fired, why: str) -> None:
+    def give_up(self, fired: Fired, why: str, now: Instant) -> None:
         """A decision that fired will be no run, for this reason."""
         self._store.give_up(fired.trigger, fired.key, why)
+        self.tell(RunEnded(fired.trigger, fired.request.key), now)
+
+    def _close_ended(self, now: Instant) -> None:
+        """Runs that ended, or never came to be, while nobody told the triggers."""
+        for name, trigger in self.state.triggers.items():
+            for request in list(trigger.open or ()):
+                decided = self._store.decision(name, request.removeprefix(f"{name}/"))
+                if decided is None or decided.waits:
+                    continue
+                run = self._store.run(decided.run) if decided.run else None
+                if run is None or run.state != "open":
+                    self.tell(RunEnded(name, request), now)
 
     # -- in --
 
@@ -162,7 +175,7 @@ def plan_request(planner: Planner, fired: Fired, payloads: Path) -> Planned:
         if request.payload_to:
             params[request.payload_to] = _payload(payloads, request.payload)
         arguments = arguments_of(planner.workspace, selection, params)
-        plan = planner.make(selection, _words(request), False, arguments)
+        plan = planner.make(selection, _words(request), True, arguments)  # it is its time, whether it is stale or not
     except LegatoError as error:
         return Planned(why=str(error))
     if not plan.size and not any(step.reason.kind == "blocked" for step in plan.steps):

@@ -47,6 +47,7 @@ COMMANDS: dict[str, Entry] = {
     "decisions": Entry("triggers:decisions", "List what fired, what was skipped, and why.", ALONE),
     "pause": Entry("pausing:pause", "Let a trigger stand still.", ALONE),
     "unpause": Entry("pausing:unpause", "Let a paused trigger go on.", ALONE),
+    "up": Entry("up:up", "Run what runs by itself, and answer what is asked.", ALONE),
     "versions": Entry("versions:versions", "List the versions of an asset.", DATA),
     "rollback": Entry("versions:rollback", "Publish an older version again.", DATA),
     "keys": Entry("keys:keys", "List the keys of dynamic partitions, or add some.", DATA),
