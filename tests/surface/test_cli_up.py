@@ -27,6 +27,10 @@ def beat() -> list[int]:
 @lg.asset(on=lg.updated("beat"))
 def echo(beat: list[int]) -> list[int]:
     return [beat[0] * 2]
+
+@lg.flow(on=lg.file("inbox/*.csv"))
+def load(path: str = "") -> None:
+    pass
 """
 
 
@@ -50,7 +54,8 @@ class Up:
         return json.loads(done.stdout)["result"] if done.returncode == 0 else None
 
     def decisions(self, trigger: str) -> list[Any]:
-        return self.legato("decisions", trigger, "--limit", "200") or []
+        page = self.legato("decisions", trigger, "--limit", "200")
+        return page["decisions"] if page else []
 
     def conductor(self) -> int:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
@@ -94,6 +99,9 @@ def test_a_service_fires_answers_survives_and_ends(service: Up) -> None:
     wait_until(lambda: bool(service.decisions("echo")))
     wait_until(lambda: service.get("/api/v1/health") == 200)
     assert service.get("/api/v1/runs") == 401
+    (service.folder / "inbox").mkdir()
+    (service.folder / "inbox" / "orders.csv").write_text("a,b\n1,2\n")
+    wait_until(lambda: [each["outcome"] for each in service.decisions("load")] == ["fired"])
     before = len(service.decisions("beat"))
     os.kill(service.conductor(), signal.SIGKILL)
     wait_until(lambda: len(service.decisions("beat")) > before + 1)

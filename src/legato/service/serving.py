@@ -9,6 +9,7 @@ from legato.kernel import events as ev
 from legato.kernel.state import RunState
 from legato.runtime.conductor import Conductor
 from legato.runtime.replay import read_state
+from legato.service.arrivals import Watch, patterns_of
 from legato.service.asks import ASKS
 from legato.service.attending import Attendant
 from legato.service.desk import Desk
@@ -36,6 +37,8 @@ class Service:
         self.conductor.listener = self._hear
         self.conductor.keeps_ended = False
         self.ticker = Ticker(self.store, self.workspace.project, self.clock.now())
+        self._patterns = patterns_of(self.workspace.project)
+        self._watch = Watch(self.workspace.root, self._patterns)
         self.desk = Desk(self.workspace.state, self.conductor.wake, ASKS)
         self.conductor.on_turn = Attendant(self.desk, self.conductor, lambda: self.workspace).attend
 
@@ -69,6 +72,8 @@ class Service:
         for asked in self._opened.inbox.read_pausings():
             self.ticker.tell(asked, now)
         self._opened.inbox.settle_pausings()
+        for arrived in self._watch.look(now) if self._patterns else ():
+            self.ticker.tell(arrived, now)
         self.ticker.look_for_keys(now)
         self.ticker.hear(now, self._state_of)
         self.ticker.pass_time(now)
