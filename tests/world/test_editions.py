@@ -95,7 +95,7 @@ def _live(world: World, former: Project, newer: Project, wishes: list[Wish], fus
         handle.close()
         for each in executors:
             each.close()
-        world.witness.saw_conductor_die()
+        world.witness.saw_conductor_die(world.clock.now())
     by_id = {run.id: run.project for run in world.site.read().runs()}
     for executor, version in zip(executors, (former, newer), strict=True):
         assert {by_id[run] for run in executor.__dict__.get("seen", set())} <= {version.fingerprint}

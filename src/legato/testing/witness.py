@@ -98,7 +98,7 @@ class Witness:
             case ev.AttemptBegun():
                 self.first.setdefault((run, event.step), event.at)
             case ev.StepSucceeded():
-                self._saw_result(run, event)
+                self._note_success(run, event)
             case ev.AttemptFailed():
                 self._saw_failure(run, event)
             case ev.StepUndone():
@@ -122,7 +122,7 @@ class Witness:
             case ev.RunEnded():
                 self._saw_end(run, event)
 
-    def _saw_result(self, run: str, event: ev.StepSucceeded) -> None:
+    def _note_success(self, run: str, event: ev.StepSucceeded) -> None:
         if event.cached:
             self._saw_recall(run, event)
         else:
