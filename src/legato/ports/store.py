@@ -86,6 +86,13 @@ class Run(Struct, frozen=True, kw_only=True):
     cached: int = 0
 
 
+class ProjectVersion(Struct, frozen=True):
+    """A version of the project, and when it came into force last."""
+
+    fingerprint: str
+    at: Instant
+
+
 class Start(Struct, frozen=True):
     """When an attempt started that a pool's rate counts (for one value of its key, or for all), and until when it counts."""
 
@@ -176,6 +183,11 @@ class Store(Protocol):
         """A decision that fired will not become a run; `note` says why."""
         ...
 
+    def keep_project(self, version: ProjectVersion, body: bytes) -> None:
+        """Record that a version of the project came into force: it is the newest now. `body` is its snapshot, which replaces an
+        older one of the same version."""
+        ...
+
     def change_access(self, change: AccessChange) -> None:
         """Change users and tokens, and record who did it, in one transaction."""
         ...
@@ -247,6 +259,14 @@ class Store(Protocol):
 
     def cached(self, key: str) -> Cached | None:
         """The newest result under this key, however old."""
+        ...
+
+    def projects(self, *, limit: int = 50) -> list[ProjectVersion]:
+        """The versions of the project, in the order in which they came into force last, newest first."""
+        ...
+
+    def project(self, fingerprint: str) -> bytes | None:
+        """The snapshot of exactly this version."""
         ...
 
     def decision(self, trigger: str, key: str) -> Decided | None:

@@ -15,6 +15,7 @@ from legato.runtime.conductor import Conductor, Listener
 from legato.service.folding import Folder
 from legato.service.inbox import Inbox
 from legato.service.planning import Planner, Request
+from legato.service.projects import keep_project
 from legato.service.resuming import Resumption, foresee
 from legato.service.workspace import Workspace
 from legato.terms.errors import NotFound, UsageError
@@ -52,6 +53,7 @@ class Session:
             self.store, self.executor, workspace.clock, workspace.graph, planner.extents,
             storages=workspace.storages, listener=self._listener, observe=workspace.observe,
         )  # fmt: skip
+        keep_project(self.store, workspace)
         conductor.requests = lambda: self.inbox.read(conductor.runs)
         return conductor
 

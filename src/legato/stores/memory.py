@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from legato.ports.access import AccessChange, Audit, Token, User
 from legato.ports.decisions import Decided, Ticking
-from legato.ports.store import Cached, Commit, Head, Run, RunState, Start, Trouble, Version
+from legato.ports.store import Cached, Commit, Head, ProjectVersion, Run, RunState, Start, Trouble, Version
 from legato.stores import faults
 from legato.stores.rows import access_rows, audit_rows, event_rows, rows_of, run_row, ticking_rows
 from legato.terms.codec import unpack
@@ -53,6 +53,7 @@ class MemoryDisk:
         self.decisions: dict[tuple[str, str], tuple[int, Decided]] = {}
         self.kept: dict[str, bytes] = {}
         self.heard = 0
+        self.projects: dict[str, tuple[Instant, bytes]] = {}
 
     def number(self, run_id: str) -> int:
         """The run's place in the order of acceptance."""
@@ -213,6 +214,12 @@ class MemoryStore:
             disk.dynamic_keys.setdefault(name, {}).update(dict.fromkeys(keys))
             disk.audits += (body for (body,) in audit_rows(audit))
 
+    def keep_project(self, version: ProjectVersion, body: bytes) -> None:
+        """Record that a version of the project came into force."""
+        with self._transaction() as disk:
+            disk.projects.pop(version.fingerprint, None)
+            disk.projects[version.fingerprint] = version.at, body
+
     def change_access(self, change: AccessChange) -> None:
         """Change users and tokens, and record who did it, at once."""
         with self._transaction() as disk:
@@ -340,6 +347,18 @@ class MemoryStore:
         """Up to which event of the runs the triggers have heard."""
         with self.disk.lock:
             return self.disk.heard
+
+    def projects(self, *, limit: int = 50) -> list[ProjectVersion]:
+        """The versions of the project, in the order in which they came into force last, newest first."""
+        with self.disk.lock:
+            kept = [ProjectVersion(name, at) for name, (at, _) in self.disk.projects.items()]
+        return kept[::-1][:limit]
+
+    def project(self, fingerprint: str) -> bytes | None:
+        """The snapshot of exactly this version."""
+        with self.disk.lock:
+            found = self.disk.projects.get(fingerprint)
+        return None if found is None else found[1]
 
     def cached(self, key: str) -> Cached | None:
         """The newest result under this key, however old."""

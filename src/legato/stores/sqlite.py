@@ -14,7 +14,7 @@ import msgspec
 
 from legato.ports.access import AccessChange, Audit, Token, User
 from legato.ports.decisions import Decided, Ticking
-from legato.ports.store import Cached, Commit, Head, Run, RunState, Start, Trouble, Version
+from legato.ports.store import Cached, Commit, Head, ProjectVersion, Run, RunState, Start, Trouble, Version
 from legato.stores import faults
 from legato.stores.lock import WriterLock
 from legato.stores.migrate import create, require_current, upgrade
@@ -118,6 +118,11 @@ class SqliteStore:
         with self._transaction() as db:
             db.executemany(SQL["add_dynamic_key"], [(name, key) for key in keys])
             db.executemany(SQL["add_audit"], audit_rows(audit))
+
+    def keep_project(self, version: ProjectVersion, body: bytes) -> None:
+        """Record that a version of the project came into force."""
+        with self._transaction() as db:
+            db.execute(SQL["keep_project"], (version.fingerprint, version.at, zlib.compress(body, 1)))
 
     def change_access(self, change: AccessChange) -> None:
         """Change users and tokens, and record who did it, in one transaction."""
@@ -227,6 +232,15 @@ class SqliteStore:
         """Up to which event of the runs the triggers have heard."""
         number: int = self._rows("heard")[0][0]
         return number
+
+    def projects(self, *, limit: int = 50) -> list[ProjectVersion]:
+        """The versions of the project, in the order in which they came into force last, newest first."""
+        return [ProjectVersion(*row) for row in self._rows("projects", limit)]
+
+    def project(self, fingerprint: str) -> bytes | None:
+        """The snapshot of exactly this version."""
+        rows = self._rows("project", fingerprint)
+        return zlib.decompress(rows[0][0]) if rows else None
 
     def cached(self, key: str) -> Cached | None:
         """The newest result under this key, however old."""

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from legato.ports.access import AccessChange
 from legato.ports.decisions import Decided, Ticking
-from legato.ports.store import Commit, RunState, Start, Store
+from legato.ports.store import Commit, ProjectVersion, RunState, Start, Store
 from legato.terms.errors import LegatoError, NotFound, Unreachable
 from legato.terms.instant import Instant
 from legato.testing.store_records import (
@@ -225,6 +225,20 @@ class StoreContract:
         assert [(each.pool, each.at) for each in store.starts()] == [("api", 2), ("api", 11)]
         store.commit([Commit(run_id="r1")])
         assert len(store.starts()) == 2
+
+    def test_versions_of_the_project_are_kept_in_the_order_in_which_they_came_into_force(
+        self, site: StoreSite, store: Store
+    ) -> None:
+        one, two = ProjectVersion("f1", Instant(1)), ProjectVersion("f2", Instant(2))
+        assert (store.projects(), store.project("f1")) == ([], None)
+        store.keep_project(one, b"first")
+        store.keep_project(two, b"second" * 10_000)
+        assert site.open().projects() == [two, one]
+        assert site.open().project("f2") == b"second" * 10_000
+        again = ProjectVersion("f1", Instant(3))
+        store.keep_project(again, b"first, with another comment")
+        assert (store.projects(), store.projects(limit=1)) == ([again, two], [again])
+        assert (store.project("f1"), store.project("f3")) == (b"first, with another comment", None)
 
     def test_the_newest_result_of_a_key_is_cached(self, site: StoreSite, store: Store) -> None:
         store.accept(make_run("r2"), b"", [])

@@ -60,6 +60,16 @@ delete from cached where run = ?;
 -- name: cached
 select body from cached where key = ?;
 
+-- name: keep_project
+insert or replace into project (number, fingerprint, at, body)
+values ((select coalesce(max(number), 0) + 1 from project), ?, ?, ?);
+
+-- name: projects
+select fingerprint, at from project order by number desc limit ?;
+
+-- name: project
+select body from project where fingerprint = ?;
+
 -- name: add_decision
 insert into decision (trigger, key, waits, run, note, body) values (?, ?, ?, ?, ?, ?) on conflict (trigger, key) do nothing;
 

@@ -32,6 +32,7 @@ COMMANDS: dict[str, Entry] = {
     "show": Entry("listing:show", "Show all there is to know of one asset, task or flow.", ASK),
     "status": Entry("runs:status", "Say how the project is, or how one run is.", ASK),
     "why": Entry("why:why", "Say why an asset is as it is.", ASK),
+    "diff": Entry("diff:diff", "Say what changed from one version of the project to another.", ASK),
     "plan": Entry("planning:plan", "Say what would run, and why.", RUN),
     "run": Entry("running:run_command", "Run what is missing or stale, or a flow.", RUN),
     "resume": Entry("resuming:resume_command", "Let a run go on where it stopped.", RUN),
