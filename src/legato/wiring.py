@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from legato.service.keyring import Keyring
     from legato.service.mirror import Mirror
     from legato.service.premises import Premises
+    from legato.service.reloading import Reloader
 
 
 def open_workspace(folder: Path | None = None, *, executor: str | None = None, workers: int | None = None) -> Workspace:
@@ -77,17 +78,47 @@ def open_mirror(folder: Path) -> Mirror:
     from legato.service.mirror import Mirror
 
     config, _ = read_config(folder)
-    clock = SystemClock()
+    return Mirror(config.home, SystemClock(), lambda: _open_reader(config), lambda snapshot: _without_code(config, snapshot))
 
-    def build(snapshot: Snapshot) -> Workspace:
-        return Workspace(
-            root=config.root, state=config.home, project=snapshot.project, take_snapshot=lambda: snapshot,
-            graph=Graph(snapshot.project), clock=clock, storages=_storages(config, unpickle=False),
-            open_reader=lambda: _open_reader(config), open_writer=lambda holder: _open_writer(config, holder),
-            open_executor=_no_code, observe=_no_code, find_holder=lambda: _find_holder(config),
-        )  # fmt: skip
 
-    return Mirror(config.home, clock, lambda: _open_reader(config), build)
+def open_reloader(folder: Path, *, workers: int | None = None, load_limit_s: float | None = None) -> Reloader:
+    """The newest code of the project that a folder is in, loaded by code hosts and loaded again when its files change.
+
+    Takes the project's workers' lock; `Unreachable` (`workers-left`) if workers of an earlier conductor stay.
+    """
+    from legato.executors.host import LOAD_LIMIT_S, HostedExecutor
+    from legato.runtime.watch import SourceWatch
+    from legato.service.reloading import Reloader
+    from legato.worker.lock import WorkersLock
+    from legato.worker.modules import Own
+
+    config, _ = read_config(folder)
+    count, clock = workers or config.workers or os.cpu_count() or 1, SystemClock()
+    limit_threads(count)
+    own = Own(config.root)
+    own.name(config.modules)
+    watch = SourceWatch(own.folders, (config.file,))
+    logs, preload = _log_folder(config, ""), Preload(None, "legato.wiring:load_kit", (str(config.root),))
+    lock = WorkersLock(str(config.home / "workers.lock"))
+    lock.wait()
+
+    def open_host() -> HostedExecutor:
+        limit_s = LOAD_LIMIT_S if load_limit_s is None else load_limit_s
+        return HostedExecutor(preload, count, logs, root=config.root, session=str(clock.now()), lock=lock, load_limit_s=limit_s)
+
+    return Reloader(open_host, lambda snapshot: _without_code(config, snapshot), watch, release=lock.release)
+
+
+def _without_code(config: Config, snapshot: Snapshot) -> Workspace:
+    """The workspace of a snapshot; its code is in other processes."""
+    with suppress(LegatoError):  # the settings are broken by now: then those stay that it was loaded with
+        config = read_config(config.root)[0]
+    return Workspace(
+        root=config.root, state=config.home, project=snapshot.project, take_snapshot=lambda: snapshot,
+        graph=Graph(snapshot.project), clock=SystemClock(), storages=_storages(config, unpickle=False),
+        open_reader=lambda: _open_reader(config), open_writer=lambda holder: _open_writer(config, holder),
+        open_executor=_no_code, observe=None, find_holder=lambda: _find_holder(config),
+    )  # fmt: skip
 
 
 def _no_code(*_: object) -> NoReturn:

@@ -59,7 +59,7 @@ class Conductor:
         observe: Observe | None = lambda source, key: None,
     ) -> None:  # fmt: skip
         self.store, self.clock = store, clock
-        self.storages = storages or {}
+        self.storages = dict(storages or {})
         self.listener = listener
         self.keeps_ended = True
         """Whether runs that have ended stay in `runs`; a service lets them go."""
@@ -94,8 +94,12 @@ class Conductor:
         """The workers of the newest edition."""
         return self.edition.executor
 
-    def open_edition(self, graph: Graph, extents: Extents, executor: Executor, observe: Observe | None = None) -> Edition:
+    def open_edition(
+        self, graph: Graph, extents: Extents, executor: Executor, observe: Observe | None = None, *,
+        storages: Mapping[str, Storage] | None = None,
+    ) -> Edition:  # fmt: skip
         """Let this version of the project be the newest. Runs of former ones go on as they are."""
+        self.storages.update(storages or {})
         self._board.allow(graph.project.pools)
         self.editions.append(Edition(graph, extents, executor, self._catalogue, self._board.open_track(), observe))
         self._close_editions()
@@ -228,9 +232,9 @@ class Conductor:
             self.turn()
             self._refuse_to_wait_for_nothing()
 
-    def turn(self) -> None:
-        """One turn of the loop: wait a moment for reports, take up what was asked, decide, commit, perform."""
-        reports = poll(self.editions, self._patience())
+    def turn(self, most_s: float = _PATIENCE_S) -> None:
+        """One turn of the loop: wait for reports (so long at most), take up what was asked, decide, commit, perform."""
+        reports = poll(self.editions, min(most_s, self._patience()))
         self.on_turn()
         self._turn(reports)
 

@@ -147,12 +147,13 @@ class Planner:
 
     def _observe(self, reached: Selection) -> dict[str, dict[str, str]]:
         """Ask every source that the selection reads, once for each partition that it reads."""
-        needs = Needs(self.workspace.graph, self.extents)
+        needs, observe = Needs(self.workspace.graph, self.extents), self.workspace.observe
         observed: dict[str, dict[str, str]] = {}
         for name, region in reached.items():
             node = self.workspace.project.nodes[name]
             if node.kind == "source":
-                answers = {key: self.workspace.observe(name, key) for key in needs.keys(name, region)}
+                assert observe is not None
+                answers = {key: observe(name, key) for key in needs.keys(name, region)}
                 observed[name] = {key: token for key, token in answers.items() if token is not None}
         return observed
 

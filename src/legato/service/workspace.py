@@ -44,7 +44,8 @@ class Workspace:
     open_reader: Callable[[], Store]
     open_writer: Callable[[str], Store]
     open_executor: Callable[[str], Executor]
-    observe: Observe
+    observe: Observe | None
+    """Asks a source at once; None where its code is elsewhere: then workers are asked (`service/sources.py`)."""
     find_holder: Callable[[], Holder | None] = lambda: None
     """Who has the store open for writing, if anybody."""
 

@@ -40,6 +40,12 @@ class Own:
                 found = spec.submodule_search_locations
                 self._named += tuple(f"{path}/" for path in found) if found else (str(spec.origin),)
 
+    @property
+    def folders(self) -> list[Path]:
+        """Below these lie all its files."""
+        named = (Path(each) for each in self._named)
+        return [self.root, *(each if each.is_dir() else each.parent for each in named)]
+
     def __contains__(self, file: str | None) -> bool:
         if not file:
             return False

@@ -1,0 +1,258 @@
+"""Code that changes while a service is at work, on the real process tree: hosts, workers, files."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_site import make_project
+
+from legato.ports.store import Run, Store
+from legato.runtime.conductor import Conductor
+from legato.runtime.watch import SourceWatch
+from legato.service.planning import Request
+from legato.service.reloading import Reloader
+from legato.service.sources import plan_when_answered
+from legato.stores.sqlite import SqliteStore
+from legato.terms.errors import LegatoError
+from legato.testing.executor import is_running
+from legato.wiring import open_reloader
+from legato.worker import kin
+
+CONFIG = 'name = "live"\nmodules = ["pipeline"]\nworkers = 1\n'
+PIPELINE = """
+import time
+from pathlib import Path
+import legato as lg
+
+HERE = Path(__file__).parent
+CODE = "one"
+
+@lg.source
+def feed() -> str:
+    return "v1"
+
+@lg.asset
+def report(feed: str) -> str:
+    return CODE + feed
+
+@lg.flow
+def long():
+    (HERE / "begun").touch()
+    while not (HERE / "go").exists():
+        time.sleep(0.01)
+    return say(1), say(2)
+
+@lg.task
+def say(n: int) -> str:
+    with (HERE / "said").open("a") as file:
+        print(CODE, file=file)
+    return CODE
+"""
+
+
+class Site:
+    """A project, its reloader and its conductor, turned by the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = make_project(folder, PIPELINE, CONFIG)
+        self.reloader: Reloader = open_reloader(self.folder, workers=1)
+        self.conductor: Conductor | None = None
+        self.store: Store | None = None
+
+    def open(self) -> Site:
+        self.turn_until(lambda: self.reloader.workspace is not None)
+        self.store = SqliteStore(self.folder / ".legato" / "state.db")
+        self.store.open_writer("a test")
+        self.conductor = self.reloader.conductor(self.store)
+        return self
+
+    def turn(self) -> None:
+        if self.conductor is None:
+            self.reloader.step()
+            time.sleep(0.005)
+        else:
+            self.conductor.turn(self.reloader.patience_s)
+            self.reloader.step(self.conductor)
+
+    def turn_until(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> float:
+        """Seconds until the condition holds."""
+        started = time.monotonic()
+        while not condition():
+            assert time.monotonic() - started < timeout_s, self.reloader.faults
+            self.turn()
+        return time.monotonic() - started
+
+    def submit(self, words: str, **params: Any) -> str:
+        assert self.conductor is not None
+        assert self.store is not None
+        assert self.reloader.workspace is not None
+        conductor, runs = self.conductor, []
+
+        def refuse(error: LegatoError) -> None:
+            raise error
+
+        plan_when_answered(
+            self.reloader.workspace, self.store, Request(words, params=params), conductor.ask,
+            lambda planner, plan: runs.append(conductor.accept(plan, actor="ann", extents=planner.extents)), refuse,
+        )  # fmt: skip
+        self.turn_until(lambda: bool(runs))
+        return runs[0]
+
+    def ended(self, run: str) -> Run:
+        assert self.store is not None
+        store = self.store
+        self.turn_until(lambda: (found := store.run(run)) is not None and found.state != "open")
+        found = store.run(run)
+        assert found is not None
+        return found
+
+    def write(self, source: str) -> None:
+        (self.folder / "pipeline.py").write_text(source)
+
+    @property
+    def fingerprint(self) -> str:
+        assert self.reloader.workspace is not None
+        return self.reloader.workspace.project.fingerprint
+
+    def close(self) -> None:
+        self.reloader.close(self.conductor)
+        if self.store is not None:
+            self.store.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    before = set(kin.children())
+    site = Site(tmp_path)
+    yield site
+    site.close()
+    assert not [pid for pid in set(kin.children()) - before if is_running(pid)]
+
+
+TWO = PIPELINE.replace('"one"', '"two"')
+
+
+def test_a_run_ends_with_the_code_that_it_began_with(site: Site) -> None:
+    site.open()
+    former, run = site.fingerprint, site.submit("long")
+    site.turn_until((site.folder / "begun").exists)
+    site.write(TWO)
+    seconds = site.turn_until(lambda: site.fingerprint != former)
+    assert seconds < 3.0  # a second on a machine that does nothing else
+    newer = site.submit("report")
+    assert site.ended(newer).project == site.fingerprint
+    assert site.conductor is not None
+    assert len(site.conductor.editions) == 2
+    (site.folder / "go").touch()
+    ended = site.ended(run)
+    assert (ended.state, ended.project) == ("succeeded", former)
+    assert (site.folder / "said").read_text().split() == ["one", "one"]
+    site.turn_until(lambda: len(site.conductor.editions) == 1)  # type: ignore[union-attr]
+    assert site.ended(site.submit("long")).state == "succeeded"
+    assert (site.folder / "said").read_text().split() == ["one", "one", "two", "two"]
+    assert site.store is not None
+    assert [each.fingerprint for each in site.store.projects()] == [site.fingerprint, former]
+
+
+def test_a_broken_file_keeps_the_last_good_version(site: Site) -> None:
+    site.open()
+    former = site.fingerprint
+    site.write(PIPELINE + "\n1 +\n")
+    site.turn_until(lambda: bool(site.reloader.faults))
+    assert [fault.code for fault in site.reloader.faults] == ["module-syntax"]
+    assert site.fingerprint == former
+    assert site.ended(site.submit("report")).project == former
+    site.write(TWO)
+    site.turn_until(lambda: site.fingerprint != former)
+    assert site.reloader.faults == []
+
+
+def test_a_project_that_is_broken_at_first_waits_to_be_mended(site: Site) -> None:
+    site.write("1 +")
+    site.turn_until(lambda: bool(site.reloader.faults))
+    site.write(PIPELINE)
+    site.open()
+    assert site.ended(site.submit("report")).state == "succeeded"
+
+
+def test_what_is_saved_as_it_was_changes_nothing(site: Site) -> None:
+    site.open()
+    assert site.conductor is not None
+    edition = site.conductor.edition
+    site.write(PIPELINE)
+    site.turn_until(lambda: site.reloader.patience_s < 0.1)
+    site.turn_until(lambda: site.reloader.patience_s > 0.1)
+    assert site.conductor.edition is edition
+    site.write(PIPELINE + "# a comment\n")
+    site.turn_until(lambda: site.conductor.edition is not edition)  # type: ignore[union-attr]
+    assert site.conductor.edition.fingerprint == edition.fingerprint
+    assert site.store is not None
+    assert len(site.store.projects()) == 1
+
+
+def test_runs_whose_code_host_dies_go_on_with_the_code_of_now(site: Site) -> None:
+    site.open()
+    assert site.conductor is not None
+    former, run = site.conductor.edition, site.submit("long")
+    site.turn_until((site.folder / "begun").exists)
+    os.kill(former.executor._link.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    (site.folder / "go").touch()
+    assert site.ended(run).state == "succeeded"
+    assert site.conductor.editions == [site.conductor.edition]
+    assert site.conductor.edition is not former
+
+
+def test_sources_are_asked_by_workers(site: Site) -> None:
+    site.open()
+    assert site.ended(site.submit("report")).state == "succeeded"
+    site.write(PIPELINE.replace('return "v1"', 'raise OSError("the feed is down")'))
+    former = site.fingerprint
+    site.turn_until(lambda: site.fingerprint != former)
+    with pytest.raises(LegatoError, match="source feed could not be observed: the feed is down"):
+        site.submit("report")
+
+
+@pytest.mark.timing
+def test_an_idle_service_costs_next_to_nothing(site: Site) -> None:
+    site.open()
+    for _ in range(4):
+        site.turn()
+    started, before = time.monotonic(), time.process_time()
+    while time.monotonic() - started < 3.0:
+        site.turn()
+    assert (time.process_time() - before) / (time.monotonic() - started) < 0.005
+
+
+# -- the watch --
+
+
+def test_a_watch_sees_what_python_would(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text("")
+    (tmp_path / "package").mkdir()
+    for aside in (".hidden", "node_modules", "environment"):
+        (tmp_path / aside).mkdir()
+        (tmp_path / aside / "other.py").write_text("")
+    (tmp_path / "environment" / "pyvenv.cfg").touch()
+    watch = SourceWatch([tmp_path], [tmp_path / "legato.toml"])
+    changes: list[Callable[[], object]] = [
+        lambda: (tmp_path / "one.py").write_text("1"),
+        lambda: (tmp_path / "legato.toml").write_text(""),
+        lambda: (tmp_path / "package" / "two.py").write_text(""),
+        lambda: (tmp_path / "package" / "two.py").replace(tmp_path / "package" / "three.py"),
+        lambda: (tmp_path / "package" / "three.py").unlink(),
+        lambda: (tmp_path / "new").mkdir() or (tmp_path / "new" / "four.py").write_text(""),
+    ]
+    for change in changes:
+        assert not watch.look()
+        change()
+        assert watch.look()
+    for aside in (".hidden", "node_modules", "environment"):
+        (tmp_path / aside / "other.py").write_text("changed")
+    (tmp_path / "data.csv").write_text("1")
+    assert not watch.look()
