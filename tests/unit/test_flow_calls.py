@@ -191,6 +191,7 @@ class Begun:
 
     def __init__(self, items: Iterable[int], size_bytes: int = 1) -> None:
         self.made: list[int] = []
+        self.chunks: list[int] = []
         self.size_bytes = size_bytes
         self.window = Window(items, self._begin, self._read)
 
@@ -200,6 +201,7 @@ class Begun:
 
     def _begin(self, window: Window, items: Sequence[int]) -> tuple[list[bytes], int]:
         self.made += items
+        self.chunks.append(len(items))
         return [b"%d" % item for item in items], len(items) * self.size_bytes
 
     def _read(self, answer: Answer) -> int:
@@ -211,20 +213,28 @@ class Begun:
 def test_a_window_is_refilled_when_a_chunk_has_ended() -> None:
     begun = Begun(range(9_000))
     assert begun.window.go_on()
-    assert len(begun.made) == WINDOW
-    begun.end(*range(CHUNK - 1))
+    made = len(begun.made)
+    assert WINDOW - CHUNK < made <= WINDOW
+    begun.end(*range(CHUNK - (WINDOW - made) - 1))
     assert begun.window.is_stuck()
-    begun.end(WINDOW - 1)
+    begun.end(made - 1)
     assert not begun.window.is_stuck()
     assert begun.window.go_on()
-    assert len(begun.made) == WINDOW + CHUNK
+    assert len(begun.made) == made + CHUNK
+
+
+def test_the_first_chunks_are_small() -> None:
+    begun = Begun(range(2_000))
+    begun.window.go_on()
+    assert begun.chunks[0] < begun.chunks[1] < begun.chunks[-2] == CHUNK
+    assert begun.made == list(range(2_000))
 
 
 @pytest.mark.parametrize(("size_bytes", "most"), [(WINDOW_BYTES // WINDOW // 2, WINDOW), (8_000, 2_000), (60_000, 2 * CHUNK)])
 def test_a_window_of_large_items_is_smaller(size_bytes: int, most: int) -> None:
     begun = Begun(range(10_000), size_bytes)
     begun.window.go_on()
-    assert len(begun.made) == most
+    assert most - CHUNK < len(begun.made) <= most
 
 
 def test_results_are_in_the_order_of_the_items() -> None:
@@ -250,9 +260,10 @@ def test_the_first_failure_in_order_is_the_one_that_is_raised() -> None:
 def test_a_failure_ends_the_making_of_calls() -> None:
     begun = Begun(range(9_000))
     begun.window.go_on()
+    made = len(begun.made)
     begun.end(0, error=Error("raised", "no"))
     assert not begun.window.go_on()
-    assert len(begun.made) == WINDOW
+    assert len(begun.made) == made < 9_000
 
 
 def test_what_was_drawn_is_called_when_the_next_item_raises() -> None:

@@ -1,4 +1,7 @@
-"""What travels between the conductor and a worker: orders down, reports up. Nothing else crosses that line."""
+"""What travels between the conductor and a worker: orders down, reports up. Nothing else crosses that line.
+
+These are plain records without cycles, and there are many of them: the garbage collector need not look at them (`gc=False`).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from legato.terms.fact import Column, Error, Markdown, Metric, Progress, Table, 
 Mode = Literal["run", "fallback", "undo", "key"]
 
 
-class Ref(Struct, frozen=True, array_like=True):
+class Ref(Struct, frozen=True, gc=False, array_like=True):
     """A stored value: which version of which asset partition it is, and where and how it is stored.
 
     For a task's value `asset` is the task's name and `version` the run and token that made it. `location` means
@@ -30,7 +33,7 @@ class Ref(Struct, frozen=True, array_like=True):
     digest: str = ""
 
 
-class Argument(Struct, frozen=True, array_like=True, omit_defaults=True):
+class Argument(Struct, frozen=True, gc=False, array_like=True, omit_defaults=True):
     """One input of an attempt: stored versions to load (in partition order), or a small value inline (MessagePack).
 
     Of many values some may be stored and others inline: then `value` maps every partition, in order, to its value, and to
@@ -53,7 +56,7 @@ def argument_of(param: str, item: Item) -> Argument:
     return Argument(param, (item,)) if isinstance(item, Ref) else Argument(param, value=item)
 
 
-class Order(Struct, frozen=True, array_like=True, omit_defaults=True):
+class Order(Struct, frozen=True, gc=False, array_like=True, omit_defaults=True):
     """One attempt to make. `token` fences it: a report with another token is refused."""
 
     run: str
@@ -76,7 +79,7 @@ class Order(Struct, frozen=True, array_like=True, omit_defaults=True):
     """Of a flow: the keys of the facts that are on record."""
 
 
-class LogSpan(Struct, frozen=True, array_like=True):
+class LogSpan(Struct, frozen=True, gc=False, array_like=True):
     """Where an attempt's output stands: a file below the project's log folder and a byte range; end -1 while it grows."""
 
     file: str
@@ -84,7 +87,7 @@ class LogSpan(Struct, frozen=True, array_like=True):
     end: int = -1
 
 
-class Output(Struct, frozen=True, array_like=True):
+class Output(Struct, frozen=True, gc=False, array_like=True):
     """One staged version with what was found out about it while it was in memory."""
 
     ref: Ref
@@ -92,7 +95,7 @@ class Output(Struct, frozen=True, array_like=True):
     verdicts: tuple[Verdict, ...] = ()
 
 
-class Begun(Struct, frozen=True, array_like=True, tag="begun"):
+class Begun(Struct, frozen=True, gc=False, array_like=True, tag="begun"):
     """An attempt reached user code. Sent for attempts that last; quick ones may skip it."""
 
     run: str
@@ -101,7 +104,7 @@ class Begun(Struct, frozen=True, array_like=True, tag="begun"):
     log: LogSpan | None = None
 
 
-class Done(Struct, frozen=True, array_like=True, tag="done", omit_defaults=True):
+class Done(Struct, frozen=True, gc=False, array_like=True, tag="done", omit_defaults=True):
     """An attempt returned. An asset's outputs are staged; a task's value is inline (`value`) or stored (`kept`)."""
 
     run: str
@@ -116,7 +119,7 @@ class Done(Struct, frozen=True, array_like=True, tag="done", omit_defaults=True)
     """Versions that the outputs replace, in their order; filled in by the conductor, not by the worker."""
 
 
-class Raised(Struct, frozen=True, array_like=True, tag="raised", omit_defaults=True):
+class Raised(Struct, frozen=True, gc=False, array_like=True, tag="raised", omit_defaults=True):
     """An attempt failed in user code, or its value was refused. Nothing it staged will be published."""
 
     run: str
@@ -127,7 +130,7 @@ class Raised(Struct, frozen=True, array_like=True, tag="raised", omit_defaults=T
     log: LogSpan | None = None
 
 
-class Declined(Struct, frozen=True, array_like=True, tag="declined", omit_defaults=True):
+class Declined(Struct, frozen=True, gc=False, array_like=True, tag="declined", omit_defaults=True):
     """The step's `when=` said no: nothing ran."""
 
     run: str
@@ -136,7 +139,7 @@ class Declined(Struct, frozen=True, array_like=True, tag="declined", omit_defaul
     seconds: float = 0.0
 
 
-class Lost(Struct, frozen=True, array_like=True, tag="lost"):
+class Lost(Struct, frozen=True, gc=False, array_like=True, tag="lost"):
     """The worker that held the attempt is gone, with its whole process group. Made by the executor, never by a worker."""
 
     run: str
@@ -146,7 +149,7 @@ class Lost(Struct, frozen=True, array_like=True, tag="lost"):
     log: LogSpan | None = None
 
 
-class Returned(Struct, frozen=True, array_like=True, tag="returned"):
+class Returned(Struct, frozen=True, gc=False, array_like=True, tag="returned"):
     """The attempt had not begun and now never will: it may be handed out again at no cost."""
 
     run: str
@@ -154,7 +157,7 @@ class Returned(Struct, frozen=True, array_like=True, tag="returned"):
     token: int
 
 
-class Wait(Struct, frozen=True, array_like=True, omit_defaults=True):
+class Wait(Struct, frozen=True, gc=False, array_like=True, omit_defaults=True):
     """What a flow waits for without holding a worker: time (`seconds`), somebody's approval, or a signal.
 
     `name` is the question or the signal's name; `who` may approve (empty: anybody); `seconds` is the time limit of an
@@ -167,7 +170,7 @@ class Wait(Struct, frozen=True, array_like=True, omit_defaults=True):
     who: str = ""
 
 
-class Call(Struct, frozen=True, array_like=True, omit_defaults=True):
+class Call(Struct, frozen=True, gc=False, array_like=True, omit_defaults=True):
     """A call that a flow makes, or many that differ in one argument alone: of a task, another flow, an asset to materialize, or
     a wait (`node` is empty then).
 
@@ -204,7 +207,7 @@ class Call(Struct, frozen=True, array_like=True, omit_defaults=True):
         yield from (item for item in self.items if isinstance(item, Ref))
 
 
-class Called(Struct, frozen=True, array_like=True, tag="called"):
+class Called(Struct, frozen=True, gc=False, array_like=True, tag="called"):
     """A flow under way makes calls, and goes on. The answers come later, in any order; a call that was made before is answered
     from what is recorded."""
 
@@ -214,7 +217,7 @@ class Called(Struct, frozen=True, array_like=True, tag="called"):
     calls: tuple[Call, ...]
 
 
-class Parked(Struct, frozen=True, array_like=True, tag="parked", omit_defaults=True):
+class Parked(Struct, frozen=True, gc=False, array_like=True, tag="parked", omit_defaults=True):
     """A flow gave its process back; it is entered again once one of these calls has its outcome. Ends the attempt."""
 
     run: str
@@ -225,7 +228,7 @@ class Parked(Struct, frozen=True, array_like=True, tag="parked", omit_defaults=T
     log: LogSpan | None = None
 
 
-class Image(Struct, frozen=True, array_like=True, tag="image"):
+class Image(Struct, frozen=True, gc=False, array_like=True, tag="image"):
     """A picture that a step told, stored like a value."""
 
     name: str
@@ -236,7 +239,7 @@ class Image(Struct, frozen=True, array_like=True, tag="image"):
 Fact = Metric | Progress | Table | Markdown | Image
 
 
-class Noted(Struct, frozen=True, array_like=True, tag="noted", omit_defaults=True):
+class Noted(Struct, frozen=True, gc=False, array_like=True, tag="noted", omit_defaults=True):
     """An attempt under way told these facts, and goes on.
 
     A flow's body tells them again whenever it is entered again, so there each has its key (0: it may come again): what it says,
@@ -250,7 +253,7 @@ class Noted(Struct, frozen=True, array_like=True, tag="noted", omit_defaults=Tru
     keys: tuple[int, ...] = ()
 
 
-class Answer(Struct, frozen=True, array_like=True, omit_defaults=True):
+class Answer(Struct, frozen=True, gc=False, array_like=True, omit_defaults=True):
     """The outcome of the call with this key. A value is inline or kept, as in `Done`.
 
     `waiting` is no outcome: it says at once that a wait is not over, so that the flow need not keep its process to find out.
@@ -263,7 +266,7 @@ class Answer(Struct, frozen=True, array_like=True, omit_defaults=True):
     error: Error | None = None
 
 
-class Answers(Struct, frozen=True, array_like=True):
+class Answers(Struct, frozen=True, gc=False, array_like=True):
     """Outcomes of calls, for the attempt of the flow that made them."""
 
     run: str

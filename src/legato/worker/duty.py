@@ -94,8 +94,10 @@ class Duty:
     # -- the line of a flow --
 
     def call(self, called: Called) -> None:
-        """Send calls, behind the reports that came before them."""
+        """Send calls, behind the reports that came before them; many at once do not wait for others."""
         self._outbox.put(called)
+        if any(call.over for call in called.calls):
+            self._outbox.flush()
 
     def take(self, timeout_s: float) -> Taken | None:
         """What arrives for the flow; an order is made here first."""

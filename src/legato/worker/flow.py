@@ -195,6 +195,7 @@ class Flow:
         keys, calls = row.calls(items, self._numbers.keys)
         self._open.update(dict.fromkeys(keys, window))
         self._take_on(calls, len(keys))
+        self.send()
         return keys, sum(len(item) for call in calls for item in call.items if isinstance(item, bytes))
 
     def _take_on(self, calls: list[Call], count: int) -> None:

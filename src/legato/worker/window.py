@@ -17,7 +17,9 @@ WINDOW = 4_000
 WINDOW_BYTES = 16 * 2**20
 """How much all of them together may be called with; so there are fewer of them where items are large."""
 CHUNK = 500
-"""How many have to end before more are made: they travel together. A window has room for two."""
+"""How many have to end before more are made: they travel together. A window has room for two. The first ones are fewer, so that
+work on them begins while the others are made."""
+_FIRST = 50
 
 Begin = Callable[["Window", Sequence[Any]], tuple[list[bytes], int]]
 """Makes calls for these items, whose ends the window is to be told; their keys, in this order, and how many bytes they carry."""
@@ -36,7 +38,7 @@ class Window:
         self._errors: dict[int, Exception] = {}
         self._results: list[Any] = []
         self._has_more = True
-        self._size_bytes, self._most = 0, WINDOW
+        self._size_bytes, self._most, self._chunk = 0, WINDOW, _FIRST
         self.wakers: list[asyncio.Future[None]] = []
 
     def go_on(self) -> bool:
@@ -44,11 +46,12 @@ class Window:
         while self._has_more and not self._errors and self._has_room():
             items: list[Any] = []
             try:
-                for item in islice(self._items, CHUNK):
+                for item in islice(self._items, self._chunk):
                     items.append(item)  # noqa: PERF402 - what was drawn is called, also where the next one raises
-                self._has_more = len(items) == CHUNK
+                self._has_more = len(items) == self._chunk
             finally:
                 self._make(items)
+            self._chunk = min(CHUNK, 2 * self._chunk)
         return self.is_stuck()
 
     def _make(self, items: list[Any]) -> None:
