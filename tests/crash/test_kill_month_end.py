@@ -99,10 +99,12 @@ class Round:
             self._live(self._start())
         state = self._state()
         while state is None or state.ended is None:
-            process = self._start()
+            process, until = self._start(), time.monotonic() + 60
             while process.poll() is None:
                 self._answer()
                 time.sleep(0.01)
+                if time.monotonic() > until:
+                    kill_all(tree_of(process.pid))
             _, said = process.communicate()
             assert process.returncode in (0, 1), f"{self}: exit {process.returncode}: {said.decode()}"
             state = self._state()
@@ -168,7 +170,10 @@ class Round:
         for step, code in enumerate(state.status):
             if code == HELD:
                 inbox = Inbox(self.folder / ".legato" / "inbox")
-                inbox.leave(Resolution(state.run_id, step, pack(not self.refused), "ann", "as the seed says"), SystemClock())
+                said = Resolution(
+                    state.run_id, step, pack(not self.refused), "ann", SystemClock().now(), reason="as the seed says"
+                )
+                inbox.leave(said, SystemClock())
                 self.answered = True
 
     # -- what is on record --
