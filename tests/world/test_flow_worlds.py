@@ -38,6 +38,7 @@ CONSTRUCTS = {
     "sub-flow that leaves much": ["try", [["sub", [["loose", "make", ["a", "b", "c", "d", "e"]], ["call", "bad", "f"]]]], "g"],
     "gather": ["later", [["chain", "a", 3], ["chain", "b", 2], ["group", [["call", "flaky", "c"], ["while", "d", 3]]]]],
     "assets": ["tables"],
+    "a job elsewhere": ["sub", [["external", "a"], ["external", "b"]]],
     "sleep": ["sleep", 20.0],
     "sleeps beside each other": ["later", [["sleep", 3.0], ["chain", "a", 2], ["sleep", 5.0]]],
     "approval": ["sub", [["approval", "yes a"], ["approval", "no b"]]],
@@ -119,8 +120,11 @@ def test_a_seed_tells_the_same_story_twice():
 def test_flow_worlds_are_not_idle():
     """The faults do happen: flows lose their processes, park, are cancelled, rolled back, entered again and again."""
     seen, ends, lives, losses = Counter(), Counter(), 0, 0
-    for seed in range(60):
-        world = play_flows(seed)
+    ruinous = [
+        ("follow", [CONSTRUCTS[name]]) for name in ("rollback", "sub-flow that leaves much", "approval", "approval too late")
+    ]
+    for seed, *wanted in [*((seed,) for seed in range(60)), *((seed, each) for seed in range(5) for each in ruinous)]:
+        world = play_flows(seed, *wanted)
         lives += world.lives
         store = world.site.read()
         for run in store.runs():

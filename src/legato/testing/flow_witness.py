@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import count
 from random import Random
@@ -21,7 +22,23 @@ from legato.testing.witness import Key, Witness
 
 _SLACK_S = 1.0
 """How late a sleep may end while a conductor is there."""
-_PURE = frozenset(("make", "make_later", "narrow", "polite", "flaky", "slow", "weak", "balky", "book", "ruin", "stopper"))
+_PURE = frozenset(
+    (
+        "make",
+        "make_later",
+        "narrow",
+        "polite",
+        "flaky",
+        "slow",
+        "weak",
+        "balky",
+        "begin_job",
+        "look_at_job",
+        "book",
+        "ruin",
+        "stopper",
+    )
+)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -52,6 +69,7 @@ class FlowWitness(Witness):
         self.stopping: set[tuple[str, int, int | None]] = set()
         self.seated: set[Key] = set()
         self.kept: dict[tuple[str, str], Key] = {}
+        self.looks: Counter[str] = Counter()
         self.drawn: dict[str, int] = {}
         self.tickets: dict[Key, int] = {}
         self.began_at = Instant(0)
@@ -236,6 +254,11 @@ class FlowWitness(Witness):
         if sum(each == number for each in self.drawn.values()) > 1:
             self.refuse(f"{label} is {number}, as another call is")
 
+    def is_busy(self, handle: str) -> bool:
+        """Whether this job still goes on: it does when it is looked at for the first times."""
+        self.looks[handle] += 1
+        return self.looks[handle] < 3
+
     def undid(self, label: str) -> None:
         """What a task did is taken back: only what it did."""
         if ("book", label) not in self.kept:
@@ -286,6 +309,10 @@ class FlowWitness(Witness):
         token = self.now.get(key)
         if token is None or (*key, token) in self.over:
             self.refuse(f"{self._name(*key)} {does}, but no attempt of it is under way")
+
+    def _costs_a_try(self, key: Key, kind: str) -> bool:
+        """A look at a job that goes on does not."""
+        return kind != "pending" or key not in self.calls or self.calls[key].poll_s is None
 
     def _outcome(self, key: Key) -> str:
         return self.outcomes[key].outcome if key in self.outcomes else ""

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from legato.declare.calling import CALLER
 from legato.declare.draft import Site
+from legato.declare.elsewhere import external
 from legato.declare.faces import asset, flow, task
 from legato.declare.node import Retry
 from legato.declare.pool import Limit, Pool
@@ -42,6 +43,10 @@ class Watch(Protocol):
 
     def saw(self, label: str, number: int) -> None:
         """A body got this number for its call."""
+        ...
+
+    def is_busy(self, handle: str) -> bool:
+        """Whether this job still goes on."""
         ...
 
     def undid(self, label: str) -> None:
@@ -176,6 +181,20 @@ def ticket(what: str) -> int:
 async def ticket_later(what: str) -> int:
     """The same, from an async function."""
     return _watch.draw(what) if _watch is not None else 0
+
+
+@task
+def begin_job(x: str) -> str:
+    """Begins a job elsewhere; its handle."""
+    return _make("begin_job", x)
+
+
+@task
+def look_at_job(handle: str) -> str | None:
+    """What the job gives, once it is over."""
+    if _watch is not None and _watch.is_busy(handle):
+        return None
+    return _make("look_at_job", handle)
 
 
 def unbook(x: str, result: str) -> None:
@@ -374,6 +393,10 @@ def _turns(labels: list[str]) -> list[Any]:
     return [future.result() for future in [turn.submit(x, "odd" if place % 2 else "even") for place, x in enumerate(labels)]]
 
 
+def _external(x: str) -> str:
+    return str(external(begin_job, look_at_job, x, every=0.5, timeout=LONG_S))
+
+
 def _tables() -> None:
     if CALLER.get() is not None:
         table.materialize()
@@ -402,7 +425,7 @@ _DO: dict[str, Callable[..., Any]] = {
     "call": _call, "named": _named, "chain": _chain, "if": _branch, "while": _poll, "try": _attempt, "submit": _submit,
     "loose": _loose, "done": _ask_whether_done, "shuffled": _shuffled, "passed": _passed, "map": _map, "shared": _map_shared,
     "broken": _map_broken, "sub": _sub, "stubborn": _stubborn, "guarded": _guarded, "turns": _turns, "later": _sub_later,
-    "frail": _frail, "tables": _tables, "sleep": _sleep, "approval": _approval, "signal": _signal,
+    "frail": _frail, "external": _external, "tables": _tables, "sleep": _sleep, "approval": _approval, "signal": _signal,
 }  # fmt: skip
 
 

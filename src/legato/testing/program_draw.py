@@ -18,7 +18,8 @@ _MOST_DEATHS = 2
 
 KINDS = (
     "call", "call", "named", "chain", "if", "while", "try", "submit", "loose", "done", "shuffled", "passed", "map", "shared",
-    "broken", "sub", "stubborn", "guarded", "turns", "later", "frail", "tables", "sleep", "approval", "signal", "book",
+    "broken", "sub", "stubborn", "guarded", "turns", "later", "frail", "external", "tables", "sleep", "approval", "signal",
+    "book",
 )  # fmt: skip
 KINDS_LATER = ("call", "chain", "chain", "group", "then", "while", "passed", "map", "try", "sub", "sleep", "approval")
 _BLOCKS = frozenset(("if", "try", "sub", "stubborn", "guarded", "later", "frail"))
@@ -84,6 +85,8 @@ class Drawer:
                 return [kind, self._label(), self._label()]
             case "turns":
                 return [kind, self._several()]
+            case "external":
+                return [kind, self._label()]
             case "tables":
                 return [kind]
             case "sleep":

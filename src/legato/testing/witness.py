@@ -179,7 +179,7 @@ class Witness:
             self.stuck.add((run, event.step))
         key = run, event.step
         first = self.first.setdefault(key, self.started[run, event.step, event.token])
-        if event.then == "retry":
+        if event.then == "retry" and self._costs_a_try(key, event.error.kind):
             self.tries[key] += 1
             limit_s = self._handling(*key).retry.max_time_s
             if limit_s is not None and event.due > after(first, limit_s):
@@ -187,6 +187,9 @@ class Witness:
             times = self._handling(run, event.step).retry.times
             if times is not None and self.tries[key] > 2 * times:
                 self.refuse(f"{self._name(run, event.step)} is tried again and again")
+
+    def _costs_a_try(self, key: Key, kind: str) -> bool:
+        return True
 
     def _saw_end(self, run: str, event: ev.RunEnded) -> None:
         if run in self.ended:
