@@ -17,7 +17,7 @@ from legato.ports.storage import Storage
 from legato.terms.attempt import Answers, Argument, Call, Order, Ref
 from legato.terms.codec import unpack
 from legato.terms.instant import Instant, after
-from legato.testing.program import answer_to, tag
+from legato.testing.program_tasks import answer_to, tag
 from legato.testing.witness import Key, Witness
 
 _SLACK_S = 1.0
@@ -96,7 +96,7 @@ class FlowWitness(Witness):
         if act is not None:
             act(self, run, event)
 
-    def _saw_calls(self, run: str, event: ev.StepsCalled) -> None:
+    def _note_calls(self, run: str, event: ev.StepsCalled) -> None:
         parent = (run, event.parent)
         self._require_under_way(parent, "calls")
         plan, known = self.plans[run], self.children.setdefault(parent, {})
@@ -105,9 +105,9 @@ class FlowWitness(Witness):
             for place, key in enumerate(call.keys):
                 if key in known:
                     self.refuse(f"{self._name(*parent)} made the call {key!r} twice")
-                self._saw_call((run, len(plan.steps)), parent, call.one(place), event.at)
+                self._note_call((run, len(plan.steps)), parent, call.one(place), event.at)
 
-    def _saw_call(self, key: Key, parent: Key, call: Call, at: Instant) -> None:
+    def _note_call(self, key: Key, parent: Key, call: Call, at: Instant) -> None:
         known = self.children[parent]
         needs = tuple(bound for _, needed in call.inputs for bound in (known[needed], known[needed] + 1))
         node = call.node if call.wait is None else f"lg.{call.wait.kind}"
@@ -117,7 +117,7 @@ class FlowWitness(Witness):
         if call.wait is not None:
             self.waiting[key] = at
 
-    def _saw_revival(self, run: str, event: ev.StepsRevived) -> None:
+    def _note_revival(self, run: str, event: ev.StepsRevived) -> None:
         for step in event.steps:
             key = (run, step)
             if self._outcome(key) == "succeeded":
@@ -126,7 +126,7 @@ class FlowWitness(Witness):
             if self.calls[key].wait is not None:
                 self.waiting[key] = event.at
 
-    def _saw_started(self, run: str, event: ev.AttemptsStarted) -> None:
+    def _note_started(self, run: str, event: ev.AttemptsStarted) -> None:
         for token, step in enumerate(event.steps, event.token):
             key = (run, step)
             self.now[key] = token
@@ -134,7 +134,7 @@ class FlowWitness(Witness):
             if parent is not None and event.mode != "undo" and parent in self.outcomes:
                 self.refuse(f"{self._name(*key)} is started, but the flow that called it is {self._outcome(parent)}")
 
-    def _saw_result(self, run: str, event: ev.StepSucceeded) -> None:
+    def _note_result(self, run: str, event: ev.StepSucceeded) -> None:
         key = (run, event.step)
         self._end(key, Outcome("succeeded", event.value, event.kept))
         if (label := self._label(key)) is not None:
@@ -149,46 +149,46 @@ class FlowWitness(Witness):
             if (run, child) not in self.outcomes and (run, child, self.now.get((run, child))) not in self.stopping:
                 self.refuse(f"{self._name(*key)} is over, but {self._name(run, child)}, which it called, is not")
 
-    def _saw_failed(self, run: str, event: ev.AttemptFailed) -> None:
+    def _note_failed(self, run: str, event: ev.AttemptFailed) -> None:
         if event.then in ("fail", "cancel"):
             self._end((run, event.step), Outcome("failed" if event.then == "fail" else "cancelled"))
 
-    def _saw_closed(self, run: str, event: ev.StepsSkipped | ev.StepsCancelled) -> None:
+    def _note_closed(self, run: str, event: ev.StepsSkipped | ev.StepsCancelled) -> None:
         for step in event.steps:
             if (run, step) in self.outcomes:
                 self.refuse(f"{self._name(run, step)} is closed, but it is {self._outcome((run, step))}")
             self._end((run, step), Outcome("skipped" if isinstance(event, ev.StepsSkipped) else "cancelled"))
             self.waiting.pop((run, step), None)
 
-    def _saw_declined(self, run: str, event: ev.StepDeclined) -> None:
+    def _note_declined(self, run: str, event: ev.StepDeclined) -> None:
         self._end((run, event.step), Outcome("skipped"))
 
-    def _saw_undone(self, run: str, event: ev.StepUndone) -> None:
+    def _note_undone(self, run: str, event: ev.StepUndone) -> None:
         key = (run, event.step)
         self._end(key, Outcome("undone"))
         if (label := self._label(key)) is not None:
             self.kept.pop(label, None)
         self.tickets.pop(key, None)
 
-    def _saw_stopping(self, run: str, event: ev.AttemptStopping) -> None:
+    def _note_stopping(self, run: str, event: ev.AttemptStopping) -> None:
         self.stopping.add((run, event.step, event.token))
 
-    def _saw_resumed(self, run: str, event: ev.RunResumed) -> None:
+    def _note_resumed(self, run: str, event: ev.RunResumed) -> None:
         for step in event.steps:
             self.outcomes.pop((run, step), None)
 
-    def _saw_ended(self, run: str, event: ev.RunEnded) -> None:
+    def _note_ended(self, run: str, event: ev.RunEnded) -> None:
         if event.outcome != "succeeded" and run not in self.cancelled and not self.may_fail:
             self.refuse(f"run {run} is {event.outcome}, but nothing that went wrong was final")
 
-    def _saw_parked(self, run: str, event: ev.StepParked) -> None:
+    def _note_parked(self, run: str, event: ev.StepParked) -> None:
         self._saw_word(run, event.step, event.token)
         self.parkings += 1
         strange = set(event.on) - set(self.children.get((run, event.step), {}).values())
         if strange:
             self.refuse(f"{self._name(run, event.step)} waits for steps {strange}, which it did not call")
 
-    def _saw_wait_end(self, run: str, event: ev.WaitEnded) -> None:
+    def _note_wait_end(self, run: str, event: ev.WaitEnded) -> None:
         key = (run, event.step)
         if key not in self.waiting:
             self.refuse(f"{self._name(*key)} ends twice")
@@ -364,18 +364,18 @@ class FlowWitness(Witness):
 
 _CALLED = Reason("called")
 _SEEN: dict[type, Callable[[FlowWitness, str, Any], None]] = {
-    ev.StepsCalled: FlowWitness._saw_calls,
-    ev.StepsRevived: FlowWitness._saw_revival,
-    ev.AttemptsStarted: FlowWitness._saw_started,
-    ev.StepSucceeded: FlowWitness._saw_result,
-    ev.AttemptFailed: FlowWitness._saw_failed,
-    ev.StepsSkipped: FlowWitness._saw_closed,
-    ev.StepsCancelled: FlowWitness._saw_closed,
-    ev.AttemptStopping: FlowWitness._saw_stopping,
-    ev.StepDeclined: FlowWitness._saw_declined,
-    ev.StepUndone: FlowWitness._saw_undone,
-    ev.RunResumed: FlowWitness._saw_resumed,
-    ev.StepParked: FlowWitness._saw_parked,
-    ev.WaitEnded: FlowWitness._saw_wait_end,
-    ev.RunEnded: FlowWitness._saw_ended,
+    ev.StepsCalled: FlowWitness._note_calls,
+    ev.StepsRevived: FlowWitness._note_revival,
+    ev.AttemptsStarted: FlowWitness._note_started,
+    ev.StepSucceeded: FlowWitness._note_result,
+    ev.AttemptFailed: FlowWitness._note_failed,
+    ev.StepsSkipped: FlowWitness._note_closed,
+    ev.StepsCancelled: FlowWitness._note_closed,
+    ev.AttemptStopping: FlowWitness._note_stopping,
+    ev.StepDeclined: FlowWitness._note_declined,
+    ev.StepUndone: FlowWitness._note_undone,
+    ev.RunResumed: FlowWitness._note_resumed,
+    ev.StepParked: FlowWitness._note_parked,
+    ev.WaitEnded: FlowWitness._note_wait_end,
+    ev.RunEnded: FlowWitness._note_ended,
 }

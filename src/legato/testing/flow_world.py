@@ -18,11 +18,12 @@ from legato.runtime.conductor import Conductor
 from legato.terms.attempt import Argument, Wait
 from legato.terms.codec import pack, unpack
 from legato.terms.instant import Instant
-from legato.testing import program as programs
+from legato.testing import program_tasks as programs
 from legato.testing.crash import Fuse, RandomFuse
 from legato.testing.flow_witness import FlowWitness
-from legato.testing.program import Program, program_kit
+from legato.testing.program import follow, follow_later, program_kit
 from legato.testing.program_draw import Drawer, Luck
+from legato.testing.program_tasks import Program
 from legato.testing.witness import Violation, WitnessedStorage
 from legato.testing.work import RealWork
 from legato.testing.workers import SimulatedExecutor
@@ -141,7 +142,7 @@ class _ByRequest(dict[str, object]):
 
 def _plain(flow: str, program: Program) -> object:
     """What the flow gives as a plain function, as its bytes give it."""
-    face: Any = {"follow": programs.follow, "follow_later": programs.follow_later}[flow]
+    face: Any = {"follow": follow, "follow_later": follow_later}[flow]
     return unpack(pack(face.submit(program).result()), object)
 
 

@@ -7,235 +7,42 @@ of the program has, so whoever watches can tell all calls apart.
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from legato.declare.calling import CALLER
 from legato.declare.draft import Site
 from legato.declare.elsewhere import external
-from legato.declare.faces import asset, flow, task
+from legato.declare.faces import flow, task
 from legato.declare.node import Retry
-from legato.declare.pool import Limit, Pool
 from legato.declare.project import collect, freeze
 from legato.declare.waiting import approval, signal, sleep
+from legato.testing import program_tasks
+from legato.testing.program_tasks import (
+    LONG_S,
+    POOLS,
+    TASKS,
+    Program,
+    answer_to,
+    begin_job,
+    big,
+    flaky,
+    limit_s,
+    look_at_job,
+    make,
+    make_later,
+    pair,
+    report,
+    table,
+    tag,
+    ticket,
+    ticket_later,
+    turn,
+    watching,
+)
 from legato.worker.preload import Kit
-
-Program = list[Any]
-
-POOLS = {"single": Limit(1), "pair": Limit(2), "rated": Limit(None, 3, 1.0), "apart": Limit(1, 5, 2.0), "door": Limit(1)}
-LONG_S, SHORT_S = 30 * 86_400.0, 5.0
-"""Time limits of questions that somebody answers, and of those that nobody does."""
-
-
-class Watch(Protocol):
-    """The world outside, as tasks and bodies can reach it: what they do there is done, whatever is on record."""
-
-    def entered(self, node: str, label: str) -> None:
-        """The function of a task begins."""
-        ...
-
-    def draw(self, label: str) -> int:
-        """A number that nobody else gets."""
-        ...
-
-    def saw(self, label: str, number: int) -> None:
-        """A body got this number for its call."""
-        ...
-
-    def is_busy(self, handle: str) -> bool:
-        """Whether this job still goes on."""
-        ...
-
-    def undid(self, label: str) -> None:
-        """What a task did is taken back."""
-        ...
-
-    def shuffle(self, items: list[str]) -> list[str]:
-        """The items in an order that is another one each time."""
-        ...
-
-
-_watch: Watch | None = None
-
-
-def watch(watching: Watch | None) -> None:
-    """Let this one watch what programs do."""
-    global _watch
-    _watch = watching
-
-
-def tag(node: str, *given: Any) -> str:
-    """What a task makes of its inputs: other inputs give another value."""
-    return f"{node} {zlib.crc32(repr(given).encode()):08x}"
-
-
-def answer_to(question: str) -> Any:
-    """What people say to it, or what the flow makes of it that nobody does."""
-    return {"yes": True, "no": False, "just": True, "never": "nobody"}[question.partition(" ")[0]]
-
-
-def limit_s(question: str) -> float:
-    """How long somebody may answer it."""
-    return SHORT_S if question.startswith(("just", "never")) else LONG_S
-
-
-# Tasks ---------------------------------------------------------------------------------------------------
-
-
-def _make(node: str, x: str) -> str:
-    if _watch is not None:
-        _watch.entered(node, x)
-    return tag(node, x)
-
-
-@task
-def make(x: str) -> str:
-    """A value."""
-    return _make("make", x)
-
-
-@task
-async def make_later(x: str) -> str:
-    """A value, from an async function."""
-    await asyncio.sleep(0)
-    return _make("make_later", x)
-
-
-@task(pool="single")
-def narrow(x: str) -> str:
-    """A value, one at a time."""
-    return _make("narrow", x)
-
-
-@task(retries=Retry(3, delay_s=0.2, max_delay_s=2.0), pool="pair")
-def flaky(x: str) -> str:
-    """A value, after some tries."""
-    return _make("flaky", x)
-
-
-@task(pool="rated")
-def polite(x: str) -> str:
-    """A value, not too often."""
-    return _make("polite", x)
-
-
-@task(pool=Pool("apart", key="kind"))
-def turn(x: str, kind: str) -> str:
-    """A value, one at a time of each kind, and not too often."""
-    return _make("turn", f"{x} {kind}")
-
-
-@task(retries=Retry(2, delay_s=0.1, max_delay_s=2.0), timeout=1.0)
-def slow(x: str) -> str:
-    """A value, unless it takes too long."""
-    return _make("slow", x)
-
-
-@task
-def stand_in(x: str) -> str:
-    """What `weak` would have made."""
-    return _make("weak", x)
-
-
-@task(fallback=stand_in)
-def weak(x: str) -> str:
-    """A value, from somebody else."""
-    return _make("weak", x)
-
-
-@task
-def balky(x: str) -> str:
-    """A value, unless it fails at first, of which only a flow that is tried again gets over."""
-    return _make("balky", x)
-
-
-@task
-def big(x: str) -> list[str]:
-    """A value too large to travel inline."""
-    return [_make("big", x)] * 40
-
-
-@task
-def pair(a: Any, b: Any) -> str:
-    """A value of two others."""
-    return _make("pair", repr((a, b)))
-
-
-@task
-def bad(x: str) -> None:
-    """Always raises."""
-    _make("bad", x)
-    raise ValueError(f"bad {x}")
-
-
-@task
-def ticket(what: str) -> int:
-    """Another number each time it is made."""
-    return _watch.draw(what) if _watch is not None else 0
-
-
-@task
-async def ticket_later(what: str) -> int:
-    """The same, from an async function."""
-    return _watch.draw(what) if _watch is not None else 0
-
-
-@task
-def begin_job(x: str) -> str:
-    """Begins a job elsewhere; its handle."""
-    return _make("begin_job", x)
-
-
-@task
-def look_at_job(handle: str) -> str | None:
-    """What the job gives, once it is over."""
-    if _watch is not None and _watch.is_busy(handle):
-        return None
-    return _make("look_at_job", handle)
-
-
-def unbook(x: str, result: str) -> None:
-    """Takes a booking back; it has to be given what was booked."""
-    assert result == tag("book", x), result
-    if _watch is not None:
-        _watch.undid(x)
-
-
-@task(undo=unbook)
-def book(x: str) -> str:
-    """Does something that can be undone."""
-    return _make("book", x)
-
-
-@task(on_failure="rollback")
-def ruin(x: str) -> str:
-    """A value; where it fails, everything is undone."""
-    return _make("ruin", x)
-
-
-@task(on_failure="halt")
-def stopper(x: str) -> str:
-    """A value; where it fails, nothing new begins."""
-    return _make("stopper", x)
-
-
-@asset
-def table() -> str:
-    """An asset."""
-    return _make("table", "")
-
-
-@asset
-def report(table: str) -> str:
-    """An asset made of another."""
-    return _make("report", table)
-
-
-TASKS = {each.node.name: each for each in (make, narrow, polite, flaky, slow, weak, balky, big, bad, book, ruin, stopper)}
-
 
 # Flows ---------------------------------------------------------------------------------------------------
 
@@ -309,8 +116,8 @@ def _poll(what: str, times: int) -> str:
     seen: list[int] = []
     while len(seen) < times:
         seen.append(ticket(what))
-        if _watch is not None:
-            _watch.saw(f"{what} {len(seen)}", seen[-1])
+        if (watch := watching()) is not None:
+            watch.saw(f"{what} {len(seen)}", seen[-1])
     return tag("polls", len(seen))
 
 
@@ -340,7 +147,8 @@ def _ask_whether_done(node: str, labels: list[str]) -> list[Any]:
 
 
 def _shuffled(node: str, labels: list[str]) -> list[Any]:
-    order = labels if _watch is None else _watch.shuffle(labels)
+    watch = watching()
+    order = labels if watch is None else watch.shuffle(labels)
     futures = {x: TASKS[node].submit(x) for x in order}
     return [futures[x].result() for x in labels]
 
@@ -464,8 +272,8 @@ async def _chain_later(x: str, times: int) -> str:
 async def _poll_later(what: str, times: int) -> str:
     for number in range(times):
         drawn = await ticket_later(what)
-        if _watch is not None:
-            _watch.saw(f"{what} {number}", drawn)
+        if (watch := watching()) is not None:
+            watch.saw(f"{what} {number}", drawn)
     return tag("polls", times)
 
 
@@ -512,5 +320,7 @@ _DO_LATER: dict[str, Callable[..., Any]] = {
 @cache
 def program_kit() -> Kit:
     """The project of these tasks and flows; its storages are the world's, which puts them in."""
-    project, code = freeze(collect([globals()]), Site(name="programs", pools=POOLS), code_of=lambda fn: fn.__name__)
+    project, code = freeze(
+        collect([vars(program_tasks), globals()]), Site(name="programs", pools=POOLS), code_of=lambda fn: fn.__name__
+    )
     return Kit(project, code, dict, "memory", Path(__file__).parent)

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from legato.terms.attempt import Order
-from legato.testing.program import Program
+from legato.testing.program_tasks import Program
 from legato.testing.sample import Act, Script
 
 _SECONDS = (0.0005, 0.0005, 0.02, 0.3, 0.55)
