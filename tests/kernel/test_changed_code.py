@@ -75,7 +75,7 @@ def test_what_ran_with_the_new_code_is_not_run_again(stage: Edited) -> None:
     stage.call(stage.start_flow(), Call((b"a",), "task"))
     again = stage.edit("task")
     ((step, taken),) = stage.offer()
-    assert (step, stage.done(step, taken)) == (1, [Deliver(0, again, (1,))])
+    assert (step, stage.done(step, taken)) == (1, [])
     assert stage.call(again, Call((b"a",), "task")) == [Deliver(0, again, (1,))]
     assert stage.call(stage.edit("slow"), Call((b"a",), "task")) == [Deliver(0, 4, (1,))]
 
@@ -186,3 +186,15 @@ def test_a_resumed_flow_tries_what_failed_anew_as_the_same_step(stage: Edited) -
     stage.tell(Resume("ann"))
     stage.call(stage.start_flow(), Call((b"a",), "task"))
     assert [step for step, _ in stage.offer()] == [1]
+
+
+def test_a_flow_is_told_nothing_of_what_it_has_not_called_since(stage: Edited) -> None:
+    """What it calls later may be made anew: an outcome that came before would stand for it."""
+    calls = Call((b"a",), "task"), Call((b"b",), "slow", inputs=(("x", b"a"),))
+    stage.call(stage.start_flow(), *calls)
+    stage.done(*stage.offer()[0])
+    again = stage.edit("task")
+    assert stage.done(*stage.offer()[0], b"\x01") == []
+    assert stage.call(again, *calls) == []
+    assert [step for step, _ in stage.offer()] == [3]
+    assert stage.done(3, stage.state.running[3].token) == [Deliver(0, again, (3,))]

@@ -446,11 +446,14 @@ def test_a_flow_that_was_rolled_back_and_is_resumed_does_everything_anew(stage: 
     assert stage.answer(2, b"\xc3", "ann") == [Deliver(0, again, (2,))]
 
 
-def test_what_was_undone_holds_up_again_what_takes_its_result(stage: Stage) -> None:
+@pytest.mark.parametrize("when", ["at once", "once the result was there"])
+def test_what_was_undone_holds_up_again_what_takes_its_result(stage: Stage, when: str) -> None:
     calls = Call((b"a",), "task"), Call((b"b",), "task", inputs=(("x", b"a"),))
     token = stage.start_flow()
-    stage.call(token, *calls)
+    stage.call(token, *(calls if when == "at once" else calls[:1]))
     stage.done(*stage.offer()[0])
+    if when == "once the result was there":
+        stage.call(token, calls[1])
     stage.done(*stage.offer()[0])
     stage.call(token, Call((b"x",), "fatal"))
     stage.fail(*stage.offer()[0])

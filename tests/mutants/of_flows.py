@@ -283,3 +283,33 @@ def a_lost_flow_never_gets_its_budget_back(patch):
         state.losses[:] = losses
 
     patch.setattr(folding, "take_outcome", count_on)
+
+
+@caught_by("edited", "edits")
+def nobody_notices_changed_code(patch):
+    """A call is answered from what is recorded, of whatever code that was."""
+    patch.setattr("legato.kernel.state.RunState.has_old_code", lambda self, index: False)
+
+
+@caught_by("edited", "edits")
+def changed_results_are_not_passed_on(patch):
+    """A call whose input is made anew of changed code keeps its result."""
+    is_outdated = flow.is_outdated
+
+    def by_its_own_code(state, index, call, siblings):
+        return is_outdated(state, index, replace(call, inputs=()), siblings)
+
+    patch.setattr(flow, "is_outdated", by_its_own_code)
+
+
+@caught_by("edits")
+def tells_what_was_not_called_yet(patch):
+    """After a change of code a flow is told outcomes that came before it asked."""
+    tell_flows = flow.tell_flows
+
+    def tell_all(turn):
+        codes, turn.state.codes = turn.state.codes, []
+        tell_flows(turn)
+        turn.state.codes = codes
+
+    patch.setattr(deciding, "SETTLING", tuple(tell_all if rule is flow.tell_flows else rule for rule in deciding.SETTLING))

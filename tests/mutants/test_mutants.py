@@ -13,7 +13,7 @@ import test_reuse
 from marks import RINGS_OF, Mutant
 from scene import Scene
 from test_flow import Stage
-from test_flow_worlds import CONSTRUCTS, gather
+from test_flow_worlds import CONSTRUCTS, edit, gather
 from test_repeated_flows import repeat
 from test_writes import run_world
 
@@ -127,11 +127,17 @@ def _begin(made: list[Stage], *reused: Reused) -> Stage:
 
 def repeats() -> None:
     """Random programs, repeated from a random call."""
-    for seed in range(60):
+    for seed in range(120):
         repeat(seed)
 
 
-RINGS = {ring.__name__: ring for ring in (kernel, worlds, deaths, conductors, flows, gathers, edits, repeats)}
+def edited() -> None:
+    """Flows whose tasks are edited meanwhile, in a few worlds."""
+    for seed in range(60):
+        edit(seed)
+
+
+RINGS = {ring.__name__: ring for ring in (kernel, worlds, deaths, conductors, flows, gathers, edited, edits, repeats)}
 for _subject in SUBJECTS:
     importlib.import_module(_subject)
 

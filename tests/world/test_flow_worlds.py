@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from legato.kernel import events as ev
-from legato.testing.flow_world import play_flows
+from legato.testing.flow_world import draw, play_flows
 from legato.worker import window
 
 SHORT, LONG = 100, 1500
@@ -57,6 +57,7 @@ CONSTRUCTS = {
     "a full pool": ["sub", [["loose", "narrow", ["a", "b"]], ["call", "narrow", "c"]]],
     "large values": ["sub", [["submit", "big", ["a", "b"]], ["shared", "c", 3]]],
     "rollback": ["sub", [["call", "book", "a"], ["submit", "book", ["b", "c"]], ["approval", "yes d"], ["call", "ruin", "e"]]],
+    "rollback of what was passed on": ["sub", [["passed", "a", "b"], ["shared", "c", 3], ["call", "ruin", "d"]]],
     "halt": ["sub", [["loose", "make", ["a", "b"]], ["call", "stopper", "c"]]],
 }  # fmt: skip
 
@@ -90,6 +91,25 @@ def test_a_map_over_more_than_a_window(seed, monkeypatch):
     monkeypatch.setattr(window, "CHUNK", 100)
     for each in seed if isinstance(seed, range) else (seed,):
         play_flows(each, ("follow", [["map", "make", "a", 1100]]))
+
+
+EDITED = ("make", "make_later", "flaky", "weak", "narrow", "big", "pair")
+
+
+def edit(seed):
+    """A flow whose tasks are edited while no conductor is there."""
+    random = Random(f"edit {seed}")
+    name, program = draw(random, "p", flat=True)
+    return play_flows(seed, (name, [*program, ["passed", "q1", "q2"]] if name == "follow_later" else [
+        *program, ["chain", "q", 3], ["shared", "r", 2], ["call", "ruin", "s"]
+    ]), edited=EDITED)  # fmt: skip
+
+
+@pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.long) for first in range(50, 500, 50))])
+def test_edited_tasks_run_again_and_the_others_do_not(first):
+    """Their results are those of the code of then, whatever was made before."""
+    for seed in range(first, first + 50):
+        edit(seed)
 
 
 def gather(seed):

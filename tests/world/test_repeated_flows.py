@@ -33,8 +33,8 @@ class RepeatWitness(FlowWitness):
         self.reused = set()
         self._numbers = count(STRANGE)
 
-    def _saw_call(self, key, parent, call, at):
-        super()._saw_call(key, parent, call, at)
+    def _note_call(self, key, parent, call, at):
+        super()._note_call(key, parent, call, at)
         path, above = list(call.keys), parent
         while above in self.parents:
             path.append(self.calls[above].keys[0])

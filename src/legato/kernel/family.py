@@ -59,7 +59,7 @@ def add_calls(state: RunState, parent: int, call: Call, at: Instant) -> None:
             state.calls.adopt(former, index)
     made = steps if state.shelf is None else _reuse(state, state.shelf, parent, call, steps)
     for need in needs:
-        if state.status[need] not in (FRESH, SUCCEEDED):
+        if state.status[need] != FRESH:
             _wait_for(state, need, made)
     _begin(state, made, call, at)
 
@@ -80,10 +80,13 @@ def _reuse(state: RunState, shelf: Shelf, parent: int, call: Call, steps: range)
 
 
 def _wait_for(state: RunState, need: int, waiters: Sequence[int]) -> None:
-    joint = len(state.joint_left)
-    state.joint_left.append(1)
+    """Let steps wait for another one; where that has succeeded, once it is undone."""
+    joint, is_there = len(state.joint_left), state.status[need] == SUCCEEDED
+    state.joint_left.append(not is_there)
     state.joint_steps.append(array("I", waiters))
     state.joints_of[need] = (*state.joints(need), joint)
+    if is_there:
+        return
     for waiter in waiters:
         state.left[waiter] += 1
     if state.status[need] >= FRESH:  # it ended without success: what waits for it is decided like for all others

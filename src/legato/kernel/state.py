@@ -56,13 +56,14 @@ class Swap(NamedTuple):
 
 
 class Attempt:
-    """An attempt under way."""
+    """An attempt under way. `called` are the steps that a flow called in this one; only noted since code has changed."""
 
-    __slots__ = ("deadline", "lane", "log", "mode", "started", "stopping", "token")
+    __slots__ = ("called", "deadline", "lane", "log", "mode", "started", "stopping", "token")
 
     def __init__(self, token: int, mode: Mode, started: Instant, deadline: Instant | None, lane: Lane) -> None:
         self.token, self.mode, self.started, self.deadline, self.lane = token, mode, started, deadline, lane
         self.stopping = ""
+        self.called: set[int] | None = None
         self.log: LogSpan | None = None
 
 

@@ -52,13 +52,15 @@ class Outcome(msgspec.Struct, frozen=True):
 class FlowWitness(Witness):
     """Holds besides what it saw of flows against what they promise; watches what programs do to the world outside.
 
-    `expected` is what each run's flow gives when it is called as a plain function; `may_fail` says that some faults are final.
+    `plain` gives what a request's flow gives when it is called as a plain function; `may_fail` says that some faults are final.
     """
 
     def __init__(self, pools: dict[str, Limit], values: Storage, random: Random) -> None:
         super().__init__(pools, values)
         self.random = random
-        self.expected: dict[str, Any] = {}
+        self.plain: Callable[[str], Any] = lambda request: None
+        self.edited: dict[str, Counter[str]] = {}
+        self.made_with: dict[Key, int] = {}
         self.may_fail = False
         self.calls: dict[Key, Call] = {}
         self.parents: dict[Key, Key] = {}
@@ -103,9 +105,20 @@ class FlowWitness(Witness):
         plan.handling.update(event.handling)
         for call in event.calls:
             for place, key in enumerate(call.keys):
-                if key in known:
+                if key in known and not self._is_outdated((run, known[key]), call):
                     self.refuse(f"{self._name(*parent)} made the call {key!r} twice")
+                if key in known and (label := self._label((run, known[key]))) is not None:
+                    self.kept.pop(label, None)
                 self._note_call((run, len(plan.steps)), parent, call.one(place), event.at)
+
+    def _is_outdated(self, former: Key, call: Call) -> bool:
+        """Whether the code of a call that was made before was edited since it ended, or what it reads was made anew since."""
+        siblings, node = self.children[self.parents[former]], self._step(*former).node
+        remade = any(siblings[needed] > former[1] for _, needed in call.inputs)
+        return remade or self.made_with.get(former, 0) < self.edited.get(former[0], Counter())[node]
+
+    def _note_code(self, run: str, event: ev.CodeChanged) -> None:
+        self.edited.setdefault(run, Counter()).update(event.code.keys())
 
     def _note_call(self, key: Key, parent: Key, call: Call, at: Instant) -> None:
         known = self.children[parent]
@@ -143,8 +156,8 @@ class FlowWitness(Witness):
             self.tickets[key] = self._value(key)
         elif key in self.calls:
             self._check_value(key)
-        elif event.step == 0 and self._value(key) != self.expected[run]:
-            self.refuse(f"run {run} gives {self._value(key)}, but as a plain function {self.expected[run]}")
+        elif event.step == 0 and self._value(key) != (plain := self.plain(self.plans[run].request)):
+            self.refuse(f"run {run} gives {self._value(key)}, but as a plain function {plain}")
         for child in self.children.get(key, {}).values():
             if (run, child) not in self.outcomes and (run, child, self.now.get((run, child))) not in self.stopping:
                 self.refuse(f"{self._name(*key)} is over, but {self._name(run, child)}, which it called, is not")
@@ -295,6 +308,7 @@ class FlowWitness(Witness):
     def _end(self, key: Key, outcome: Outcome) -> None:
         """A step has its outcome."""
         self.outcomes[key] = outcome
+        self.made_with[key] = self.edited.get(key[0], Counter())[self._step(*key).node]
         if key in self.seated:
             self.seated.discard(key)
             super().saw_report(*key)
@@ -364,6 +378,7 @@ class FlowWitness(Witness):
 
 _CALLED = Reason("called")
 _SEEN: dict[type, Callable[[FlowWitness, str, Any], None]] = {
+    ev.CodeChanged: FlowWitness._note_code,
     ev.StepsCalled: FlowWitness._note_calls,
     ev.StepsRevived: FlowWitness._note_revival,
     ev.AttemptsStarted: FlowWitness._note_started,

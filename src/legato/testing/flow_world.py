@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from random import Random
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from legato.declare.region import WHOLE
 from legato.kernel.inputs import Input, Resolve, Signal
 from legato.kernel.invariants import violations
 from legato.plan.build import make_plan
+from legato.plan.graph import Graph
 from legato.plan.records import Plan
 from legato.plan.stale import Facts
 from legato.ports.storage import Storage
@@ -31,15 +35,20 @@ from legato.testing.world import Faults, Site, Wish, World
 
 
 class FlowWorld(World):
-    """Programs under faults, and people who answer what they ask: once, twice, late."""
+    """Programs under faults, and people who answer what they ask: once, twice, late.
+
+    With `edited` somebody edits the code of these tasks between one conductor and the next, now and then.
+    """
 
     witness: FlowWitness
     script: Luck
 
     def __init__(
-        self, seed: int, luck: Luck, *, site: Site | None = None, fuse: Fuse | None = None, faults: Faults | None = None
-    ) -> None:
+        self, seed: int, luck: Luck, *, site: Site | None = None, fuse: Fuse | None = None, faults: Faults | None = None,
+        edited: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         self.kit = program_kit()
+        self.edited, self.edits = edited, dict[str, int]()
         super().__init__(seed, sample=(self.kit.project, luck), site=site, fuse=fuse, faults=faults)
         self.witness = FlowWitness(self.project.pools, self.values, self.random)
         self.programs: dict[str, tuple[str, Program]] = {}
@@ -55,13 +64,23 @@ class FlowWorld(World):
 
     def play(self, wishes: Iterable[Wish]) -> None:
         """The story, watched."""
-        plain = {name: _plain(flow, program) for name, (flow, program) in self.programs.items()}
         programs.watch(self.witness)
         try:
-            self.witness.expected = _ByRequest(self, plain)
+            self.witness.plain = self._plain
             super().play(wishes)
         finally:
             programs.watch(None)
+            programs.edit({})
+
+    def _plain(self, request: str) -> Any:
+        """What the flow gives as a plain function of the code of now, as its bytes give it."""
+        flow, program = self.programs[request]
+        face: Any = {"follow": follow, "follow_later": follow_later}[flow]
+        programs.watch(None)
+        try:
+            return unpack(pack(face.submit(program).result()), Any)
+        finally:
+            programs.watch(self.witness)
 
     def plan(self, store: Store, wish: Wish) -> Plan:
         """The plan for one flow with its program."""
@@ -73,11 +92,22 @@ class FlowWorld(World):
 
     def open_executor(self, storage: Storage) -> SimulatedExecutor:
         """Workers that call the program's functions, and places for its flows."""
+        if self.edited and self.lives > 1 and self.random.random() < 0.4:
+            self._edit(self.random.choice(self.edited))
         work = RealWork(self.kit, cast(Storage, WitnessedStorage(self.values, self.witness)), self.script, self.random)
         return SimulatedExecutor(
             self.clock, work, self.witness, self.random, workers=self.random.randint(1, 3), flows=self.random.randint(1, 4),
             stutter=self.faults.stutter,
         )  # fmt: skip
+
+    def _edit(self, name: str) -> None:
+        """Somebody edits a task; who starts from now on has the new code."""
+        self.edits[name] = self.edits.get(name, 0) + 1
+        programs.edit(self.edits)
+        node = self.kit.project.nodes[name]
+        nodes = {**self.kit.project.nodes, name: replace(node, code=f"{name} {self.edits[name]}")}
+        self.kit = dataclasses.replace(self.kit, project=replace(self.kit.project, nodes=nodes))
+        self.graph = Graph(self.kit.project)
 
     def _requests(self, conductor: Conductor) -> Iterable[tuple[str, Input]]:
         asked = [*super()._requests(conductor), *self._answered(conductor), *self._untimely(conductor)]
@@ -129,26 +159,9 @@ def _signals_in(program: Program) -> Iterator[str]:
             yield from [op[1]] if op[:1] == ["signal"] else _signals_in(op)
 
 
-class _ByRequest(dict[str, object]):
-    """What each run is to give, by its id."""
-
-    def __init__(self, world: FlowWorld, plain: dict[str, object]) -> None:
-        super().__init__()
-        self._world, self._plain = world, plain
-
-    def __missing__(self, run: str) -> object:
-        return self._plain[self._world.witness.plans[run].request]
-
-
-def _plain(flow: str, program: Program) -> object:
-    """What the flow gives as a plain function, as its bytes give it."""
-    face: Any = {"follow": follow, "follow_later": follow_later}[flow]
-    return unpack(pack(face.submit(program).result()), object)
-
-
-def play_flows(seed: int, *wanted: tuple[str, Program]) -> FlowWorld:
+def play_flows(seed: int, *wanted: tuple[str, Program], edited: tuple[str, ...] = ()) -> FlowWorld:
     """A world of this seed, of random programs or of these (each with the flow that follows it): whatever happens meanwhile, its
-    flows give in the end what they give as plain functions."""
+    flows give in the end what they give as plain functions; of the code of then, where tasks are edited meanwhile."""
     random = Random(f"flows {seed}")
     faults = Faults(
         stutter=random.choice((0.0, 0.2, 0.5)), cancel=random.choice((0.0, 0.0, 0.5)), drain=random.choice((0.0, 0.0, 0.01)),
@@ -158,7 +171,7 @@ def play_flows(seed: int, *wanted: tuple[str, Program]) -> FlowWorld:
         Random(random.random()), deaths=random.choice((0.0, 0.0, 0.05, 0.2)), hard=random.random() < 0.2,
         undo_fails=frozenset(("book",) if random.random() < 0.3 else ()),
     )  # fmt: skip
-    world = FlowWorld(seed, luck, faults=faults)
+    world = FlowWorld(seed, luck, faults=faults, edited=edited)
     world.fuse = RandomFuse(random, random.choice((0.0, 0.01, 0.05)), most=8)
     drawn = wanted or [draw(random, name) for name in "pq"[: random.choice((1, 1, 1, 2))]]
     world.witness.may_fail = luck.hard
@@ -169,9 +182,9 @@ def play_flows(seed: int, *wanted: tuple[str, Program]) -> FlowWorld:
     return world
 
 
-def draw(random: Random, name: str) -> tuple[str, Program]:
-    """A random program, with the flow that follows it."""
-    drawer = Drawer(random, name)
+def draw(random: Random, name: str, *, flat: bool = False) -> tuple[str, Program]:
+    """A random program, with the flow that follows it; a `flat` one calls no other flows."""
+    drawer = Drawer(random, name, flat=flat)
     if random.random() < 0.3:
         return "follow_later", drawer.beside(random.randint(1, 6))
     return "follow", drawer.program(random.randint(1, 5), ruins=random.random() < 0.2)

@@ -22,15 +22,18 @@ KINDS = (
     "book",
 )  # fmt: skip
 KINDS_LATER = ("call", "chain", "chain", "group", "then", "while", "passed", "map", "try", "sub", "sleep", "approval")
+_FLOWS = frozenset(("try", "sub", "stubborn", "guarded", "later", "frail"))
 _BLOCKS = frozenset(("if", "try", "sub", "stubborn", "guarded", "later", "frail"))
 _PLAIN = ("make", "make", "narrow", "polite", "flaky", "slow", "weak", "big", "book")
 
 
 class Drawer:
-    """Draws one program; no two of its calls are alike, unless they are meant to be."""
+    """Draws one program; no two of its calls are alike, unless they are meant to be. A `flat` one calls no flows."""
 
-    def __init__(self, random: Random, name: str) -> None:
+    def __init__(self, random: Random, name: str, *, flat: bool = False) -> None:
         self._random = random
+        self._kinds = [kind for kind in KINDS if kind not in _FLOWS] if flat else KINDS
+        self._kinds_later = [kind for kind in KINDS_LATER if kind != "sub"] if flat else KINDS_LATER
         self._labels: Iterator[str] = (f"{name}{number}" for number in count())
 
     def program(self, size: int, depth: int = 2, *, ruins: bool = False) -> Program:
@@ -52,7 +55,7 @@ class Drawer:
         return f"{self._random.choice(('yes', 'no', 'just', 'never'))} {self._label()}"
 
     def _op(self, depth: int) -> list[Any]:
-        kind = self._random.choice(KINDS)
+        kind = self._random.choice(self._kinds)
         return self._block(kind, depth) if kind in _BLOCKS else self._plain(kind)
 
     def _block(self, kind: str, depth: int) -> list[Any]:
@@ -108,7 +111,7 @@ class Drawer:
         return [*program[: random.randint(0, len(program))], bad, *program]
 
     def _op_later(self, depth: int) -> list[Any]:
-        random, kind = self._random, self._random.choice(KINDS_LATER)
+        random, kind = self._random, self._random.choice(self._kinds_later)
         match kind:
             case "chain" | "while":
                 return [kind, self._label(), random.randint(1, 4)]

@@ -51,6 +51,8 @@ def take_called(turn: Turn, called: Called) -> None:
     if state.signals:
         begun = [known[key] for call in new if call.wait is not None for key in call.keys]
         end_with_kept(turn, [*begun, *asleep])
+    if state.codes:
+        attempt.called = {*(attempt.called or ()), *(known[key] for call in called.calls for key in call.keys)}
     quick = [known[key] for call in new if call.wait is not None or state.shelf is not None for key in call.keys]
     if told := tuple(step for step in (*again, *quick) if _has_news(state, step)):
         turn.ask(Deliver(called.step, called.token, told))
@@ -154,7 +156,10 @@ def tell_flows(turn: Turn) -> None:
         attempt = state.running.get(flow)
         if attempt is None or attempt.mode != "run" or attempt.stopping:
             continue
-        if steps := tuple(filterfalse(state.calls.replaced.__contains__, ended)):
+        steps = tuple(filterfalse(state.calls.replaced.__contains__, ended))
+        if state.codes:  # of what it has not called yet, the code or an input may be another one by then
+            steps = tuple(filter((attempt.called or set()).__contains__, steps))
+        if steps:
             turn.ask(Deliver(flow, attempt.token, steps))
 
 
