@@ -26,11 +26,11 @@ from legato.testing.program_tasks import (
     TASKS,
     Program,
     answer_to,
-    begin_job,
+    begin_elsewhere,
     big,
     flaky,
     limit_s,
-    look_at_job,
+    look_elsewhere,
     make,
     make_later,
     pair,
@@ -202,7 +202,7 @@ def _turns(labels: list[str]) -> list[Any]:
 
 
 def _external(x: str) -> str:
-    return str(external(begin_job, look_at_job, x, every=0.5, timeout=LONG_S))
+    return str(external(begin_elsewhere, look_elsewhere, x, every=0.5, timeout=LONG_S))
 
 
 def _tables() -> None:

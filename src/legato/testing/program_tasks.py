@@ -185,17 +185,17 @@ async def ticket_later(what: str) -> int:
 
 
 @task
-def begin_job(x: str) -> str:
+def begin_elsewhere(x: str) -> str:
     """Begins a job elsewhere; its handle."""
-    return _make("begin_job", x)
+    return _make("begin_elsewhere", x)
 
 
 @task
-def look_at_job(handle: str) -> str | None:
+def look_elsewhere(handle: str) -> str | None:
     """What the job gives, once it is over."""
     if _watch is not None and _watch.is_busy(handle):
         return None
-    return _make("look_at_job", handle)
+    return _make("look_elsewhere", handle)
 
 
 def unbook(x: str, result: str) -> None:
