@@ -125,3 +125,31 @@ def _with(module, name, value, act):
             setattr(module, name, former)
 
     return acting
+
+
+@caught_by("jobs")
+def looks_that_find_nothing_cost_tries(patch):
+    """A look at a job that goes on is charged like a failure."""
+
+    def charge(state, index, kind):
+        state.fails[index] += 1
+
+    patch.setattr(folding, "charge", charge)
+
+
+@caught_by("jobs")
+def looks_for_ever(patch):
+    """How long a job may take is not looked at."""
+    patch.setattr(failure, "left_s", lambda state, index, now: None)
+
+
+@caught_by("jobs")
+def looks_no_more_at_the_end_of_its_time(patch):
+    """The last look is the last one that the pace allows."""
+    left_s = failure.left_s
+
+    def whole_paces(state, index, now):
+        left, every = left_s(state, index, now), failure.poll_s(state, index)
+        return left if left is None or every is None or left >= every else 0.0
+
+    patch.setattr(failure, "left_s", whole_paces)

@@ -9,6 +9,7 @@ from functools import cache, partial
 
 import pytest
 import test_changed_code
+import test_jobs
 import test_reuse
 from marks import RINGS_OF, Mutant
 from scene import Scene
@@ -33,8 +34,9 @@ KERNEL = (
     "test_joints",
     "test_facts",
     "test_flow",
+    "test_recall",
 )
-SUBJECTS = ("of_records", "of_tries", "of_pools", "of_control", "of_flows", "of_answers", "of_reuse")
+SUBJECTS = ("of_records", "of_tries", "of_pools", "of_control", "of_flows", "of_answers", "of_reuse", "of_cache")
 SEEDS = range(150)
 DEATHS = [(seed, point) for seed in range(6) for point in range(0, 60, 4)]
 
@@ -83,6 +85,22 @@ def deaths() -> None:
 def conductors() -> None:
     """The conductor's cases."""
     for name, case in vars(importlib.import_module("test_conductor")).items():
+        if name.startswith("test_"):
+            case()
+
+
+def jobs() -> None:
+    """The kernel's cases of jobs elsewhere."""
+    for name, case in vars(test_jobs).items():
+        if name.startswith("test_"):
+            stage = test_jobs.Waiting()
+            case(stage)
+            stage.replay()
+
+
+def caches() -> None:
+    """The cache's cases."""
+    for name, case in vars(importlib.import_module("test_cache")).items():
         if name.startswith("test_"):
             case()
 
@@ -137,7 +155,9 @@ def edited() -> None:
         edit(seed)
 
 
-RINGS = {ring.__name__: ring for ring in (kernel, worlds, deaths, conductors, flows, gathers, edited, edits, repeats)}
+RINGS = {
+    ring.__name__: ring for ring in (kernel, worlds, deaths, conductors, jobs, caches, flows, gathers, edited, edits, repeats)
+}
 for _subject in SUBJECTS:
     importlib.import_module(_subject)
 

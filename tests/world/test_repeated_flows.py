@@ -46,18 +46,13 @@ class RepeatWitness(FlowWitness):
     def _take(self, key, reused):
         self.reused.add(key)
         self.waiting.pop(key, None)
-        self.done[key[0]][key[1]] = None
+        steps = self.plans[key[0]].steps  # another run did it: this one does not take it back
+        steps[key[1]] = replace(steps[key[1]], run=False)
         self.outcomes[key] = Outcome("succeeded", reused.value, reused.kept)
-        if (label := self._label(key)) is not None:
+        if (label := self._label(key)) is not None and reused.node not in self.ttls:  # an equal call may find no result here
             self.kept[label] = key
         if reused.node.startswith("ticket"):
             self.tickets[key] = self._value(key)
-
-    def _saw_end(self, run, event):
-        """What is reused was done by another run: this one does not take it back."""
-        mine, self.done[run] = self.done[run], {step: None for step in self.done[run] if (run, step) not in self.reused}
-        super()._saw_end(run, event)
-        self.done[run] = mine
 
     def _saw_event(self, run, event):
         super()._saw_event(run, event)
@@ -72,7 +67,7 @@ class RepeatedWorld(FlowWorld):
     def __init__(self, seed, luck, first, run, faults):
         super().__init__(seed + STRANGE, luck, faults=faults)  # its runs have other names
         self.values = first.values
-        self.witness = RepeatWitness(self.project.pools, self.values, self.random)
+        self.witness = RepeatWitness(self.project, self.values, self.random)
         record = Record(self.project.nodes, first.site.read(), run)
         state = record.state
         calls = range(state.planned, len(state.status))

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from legato.declare.pool import Limit
+from legato.declare.node import Project
 from legato.kernel import events as ev
 from legato.plan.records import Reason, Step
 from legato.ports.storage import Storage
@@ -32,6 +32,9 @@ _PURE = frozenset(
         "slow",
         "weak",
         "balky",
+        "patient",
+        "thrifty",
+        "thriftier",
         "begin_elsewhere",
         "look_elsewhere",
         "book",
@@ -55,8 +58,8 @@ class FlowWitness(Witness):
     `plain` gives what a request's flow gives when it is called as a plain function; `may_fail` says that some faults are final.
     """
 
-    def __init__(self, pools: dict[str, Limit], values: Storage, random: Random) -> None:
-        super().__init__(pools, values)
+    def __init__(self, project: Project, values: Storage, random: Random) -> None:
+        super().__init__(project, values)
         self.random = random
         self.plain: Callable[[str], Any] = lambda request: None
         self.edited: dict[str, Counter[str]] = {}

@@ -50,7 +50,7 @@ class FlowWorld(World):
         self.kit = program_kit()
         self.edited, self.edits = edited, dict[str, int]()
         super().__init__(seed, sample=(self.kit.project, luck), site=site, fuse=fuse, faults=faults)
-        self.witness = FlowWitness(self.project.pools, self.values, self.random)
+        self.witness = FlowWitness(self.project, self.values, self.random)
         self.programs: dict[str, tuple[str, Program]] = {}
         self._signals: dict[str, list[str]] = {}
         self._answers: dict[tuple[str, int, Instant], float] = {}

@@ -153,6 +153,10 @@ def _shuffled(node: str, labels: list[str]) -> list[Any]:
     return [futures[x].result() for x in labels]
 
 
+def _twice(node: str, x: str) -> list[Any]:
+    return [TASKS[node](x), make(f"{x} between"), TASKS[node](x)]
+
+
 def _passed(x: str, y: str) -> str:
     return pair(make.submit(x), pair.submit(flaky.submit(y), x))
 
@@ -234,6 +238,7 @@ _DO: dict[str, Callable[..., Any]] = {
     "loose": _loose, "done": _ask_whether_done, "shuffled": _shuffled, "passed": _passed, "map": _map, "shared": _map_shared,
     "broken": _map_broken, "sub": _sub, "stubborn": _stubborn, "guarded": _guarded, "turns": _turns, "later": _sub_later,
     "frail": _frail, "external": _external, "tables": _tables, "sleep": _sleep, "approval": _approval, "signal": _signal,
+    "twice": _twice,
 }  # fmt: skip
 
 
@@ -296,6 +301,10 @@ async def _sub_from_loop(program: Program) -> list[Any]:
     return await follow.submit(program)
 
 
+async def _external_later(x: str) -> Any:
+    return await external(begin_elsewhere, look_elsewhere, x, every=7.0)
+
+
 async def _sleep_later(seconds: float) -> None:
     if CALLER.get() is not None:
         await sleep(seconds)
@@ -313,7 +322,7 @@ async def _approval_later(question: str) -> Any:
 _DO_LATER: dict[str, Callable[..., Any]] = {
     "gather": _gather, "group": _group, "then": _one_by_one, "call": _call_later, "chain": _chain_later, "while": _poll_later,
     "passed": _passed_later, "map": _map_later, "try": _attempt_later, "sub": _sub_from_loop, "sleep": _sleep_later,
-    "approval": _approval_later,
+    "approval": _approval_later, "external": _external_later,
 }  # fmt: skip
 
 

@@ -19,12 +19,12 @@ _MOST_DEATHS = 2
 KINDS = (
     "call", "call", "named", "chain", "if", "while", "try", "submit", "loose", "done", "shuffled", "passed", "map", "shared",
     "broken", "sub", "stubborn", "guarded", "turns", "later", "frail", "external", "tables", "sleep", "approval", "signal",
-    "book",
+    "book", "twice",
 )  # fmt: skip
-KINDS_LATER = ("call", "chain", "chain", "group", "then", "while", "passed", "map", "try", "sub", "sleep", "approval")
+KINDS_LATER = ("call", "chain", "chain", "group", "then", "while", "passed", "map", "try", "sub", "sleep", "approval", "external")
 _FLOWS = frozenset(("try", "sub", "stubborn", "guarded", "later", "frail"))
 _BLOCKS = frozenset(("if", "try", "sub", "stubborn", "guarded", "later", "frail"))
-_PLAIN = ("make", "make", "narrow", "polite", "flaky", "slow", "weak", "big", "book")
+_PLAIN = ("make", "make", "narrow", "polite", "flaky", "slow", "weak", "patient", "thrifty", "big", "book")
 
 
 class Drawer:
@@ -90,6 +90,8 @@ class Drawer:
                 return [kind, self._several()]
             case "external":
                 return [kind, self._label()]
+            case "twice":
+                return [kind, random.choice(("thrifty", "thriftier")), self._label()]
             case "tables":
                 return [kind]
             case "sleep":
@@ -119,6 +121,8 @@ class Drawer:
                 return [kind, self.beside(random.randint(0, 3), depth - 1) if depth else []]
             case "passed":
                 return [kind, self._label(), self._label()]
+            case "external":
+                return [kind, self._label()]
             case "map":
                 return [kind, self._label(), random.randint(0, 5)]
             case "try":

@@ -7,7 +7,7 @@ import zlib
 from typing import Any, Protocol
 
 from legato.declare.faces import asset, task
-from legato.declare.node import Retry
+from legato.declare.node import Cache, Retry
 from legato.declare.pool import Limit, Pool
 
 Program = list[Any]
@@ -33,7 +33,7 @@ class Watch(Protocol):
         ...
 
     def is_busy(self, handle: str) -> bool:
-        """Whether this job still goes on."""
+        """Whether this job, or what somebody else waits for, still goes on."""
         ...
 
     def undid(self, label: str) -> None:
@@ -153,6 +153,24 @@ def balky(x: str) -> str:
     return _make("balky", x)
 
 
+@task(retries=Retry(10, delay_s=0.2, max_delay_s=2.0, until=lambda result: result != ""))
+def patient(x: str) -> str:
+    """A value, once it is there."""
+    return "" if _watch is not None and _watch.is_busy(x) else _make("patient", x)
+
+
+@task(cache=Cache())
+def thrifty(x: str) -> str:
+    """A value, made once."""
+    return _make("thrifty", x)
+
+
+@task(cache=Cache(key=lambda x: x), pool="pair")
+def thriftier(x: str) -> str:
+    """A value, made once, as its own key says."""
+    return _make("thriftier", x)
+
+
 @task
 def big(x: str) -> list[str]:
     """A value too large to travel inline."""
@@ -235,4 +253,7 @@ def report(table: str) -> str:
     return _make("report", table)
 
 
-TASKS = {each.node.name: each for each in (make, narrow, polite, flaky, slow, weak, balky, big, bad, book, ruin, stopper)}
+TASKS = {
+    each.node.name: each
+    for each in (make, narrow, polite, flaky, slow, weak, balky, patient, thrifty, thriftier, big, bad, book, ruin, stopper)
+}

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from legato.declare.node import Project
 from legato.declare.pool import Limit
 from legato.kernel import events as ev
 from legato.plan.records import Plan, Step
@@ -31,8 +32,8 @@ class Witness:
     `values` is where stored values lie: nothing that is on record may be missing there.
     """
 
-    def __init__(self, pools: dict[str, Limit], values: Storage) -> None:
-        self.pools, self.values = pools, values
+    def __init__(self, project: Project, values: Storage) -> None:
+        self.pools, self.values = project.pools, values
         self.broken: list[str] = []
         self.plans: dict[str, Plan] = {}
         self.ended: dict[str, str] = {}
@@ -52,7 +53,7 @@ class Witness:
         self.starts: dict[tuple[str, str], list[Instant]] = {}
         self.began: dict[tuple[str, int, int], Instant] = {}
         self.made = self.recalled = 0
-        self.ttls: dict[str, float | None] = {}
+        self.ttls = {node.name: node.cache.ttl_s for node in project.nodes.values() if node.cache is not None}
         """By node: how old its results may be that are taken from the cache."""
         self.cached: dict[tuple[str, bytes | None, Ref | None], Instant] = {}
         self.keyed: set[Key] = set()

@@ -106,8 +106,7 @@ class World:
         self.graph, self.extents = Graph(self.project), Extents({}, self.clock.now())
         self.site = site or MemorySite()
         self.values: Storage = MemoryStorage()
-        self.witness = Witness(self.project.pools, self.values)
-        self.witness.ttls = {node.name: node.cache.ttl_s for node in self.project.nodes.values() if node.cache is not None}
+        self.witness = Witness(self.project, self.values)
         self.fuse: Fuse = fuse or NoFuse()
         self.faults = faults or Faults()
         self.workers = workers
