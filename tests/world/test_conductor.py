@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from legato.declare.node import Dep, Node, Project, Retry
+from legato.declare.node import Cache, Dep, Node, Project, Retry
 from legato.declare.pool import Use
 from legato.kernel import events as ev
 from legato.kernel.inputs import Resume
@@ -162,6 +162,22 @@ def test_what_waits_behind_a_slow_step_goes_to_an_idle_worker():
     events = [ev.decode(body) for _, body in world.site.read().events(state.run_id)]
     ended = {state.plan.steps[event.step].node: event.at for event in events if isinstance(event, ev.StepSucceeded)}
     assert max(ended[name] for name in "bcd") < begun + 500_000
+
+
+def test_the_cache_is_asked_with_what_was_published_in_the_same_turn():
+    """The task becomes ready when its input is decided to be published: the version before that is not its input."""
+    source, task = (
+        Node(name="s", kind="source", outputs=("s",)),
+        Node(name="t", kind="task", deps=(Dep("x", "x"),), cache=Cache()),
+    )
+    world = open_world(source, node("x", "s"), task, node("y", "t"))
+    made = []
+    for generation in (0, 1):
+        world.generation = generation
+        plan = Wish(f"run {generation}", frozenset("sxty"), force=False)
+        accept(world, plan)
+        made.append(world.published()["y", ""])
+    assert made[0] != made[1]
 
 
 def test_a_graceful_stop_lets_attempts_end_and_keeps_the_run_open():

@@ -55,7 +55,15 @@ class RepeatWitness(FlowWitness):
             self.tickets[key] = self._value(key)
 
     def _saw_event(self, run, event):
-        super()._saw_event(run, event)
+        """What is reused was done by another run: this one does not take it back."""
+        if isinstance(event, ev.StepUndone | ev.RunEnded):
+            mine = {step: None for step in self.done[run] if (run, step) not in self.reused}
+            others = {step: None for step in self.done[run] if step not in mine}
+            self.done[run] = mine
+            super()._saw_event(run, event)
+            self.done[run] = {**others, **self.done[run]}
+        else:
+            super()._saw_event(run, event)
         steps = event.steps if isinstance(event, ev.AttemptsStarted) else [event.step] if isinstance(event, ev.StepUndone) else []
         if taken := [step for step in steps if (run, step) in self.reused]:
             self.refuse(f"steps {taken} of run {run} are to be reused, but {type(event).__name__}")

@@ -281,8 +281,15 @@ class Conductor:
         for live in list(self._changed.values()):
             while asked := live.state.asked:
                 live.state.asked = []
+                if self._moves_heads():  # else what was published a moment ago would be found under its former version
+                    self._commit()
                 if found := live.cache.find(live.state, asked, now):
                     self._tell(live, Recall(found), now)
+
+    def _moves_heads(self) -> bool:
+        """Whether something is decided, but not committed yet, that changes what readers see."""
+        events = (event for live in self._changed.values() for event in live.events)
+        return any(type(each) is ev.StepUndone or (type(each) is ev.StepSucceeded and each.outputs) for each in events)
 
     def _pass_time(self, now: Instant) -> None:
         """Do what is due in each run; what the heap says is only where to look."""
