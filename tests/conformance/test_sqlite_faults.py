@@ -219,10 +219,10 @@ def test_a_store_that_was_removed_under_the_writer_is_not_acknowledged(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 256 KiB, where the system lets us mount one."""
+    """A real file system of 512 KiB, where the system lets us mount one."""
     point = tmp_path / "disk"
     point.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(point)], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(point)], capture_output=True)
     if mounted.returncode:
         pytest.skip("needs the right to mount a tmpfs")
     yield point
