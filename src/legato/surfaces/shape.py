@@ -47,7 +47,7 @@ def error_record(error: LegatoError) -> dict[str, Any]:
 
 
 def plan_record(plan: Plan, timings: Timings) -> dict[str, Any]:
-    """A plan: how much runs and how long it may take, and every step with its reason."""
+    """A plan: how much runs and how long it may take, every step with its reason, and what is reused of earlier runs."""
     from legato.service.estimating import estimate
 
     steps = [
@@ -56,7 +56,13 @@ def plan_record(plan: Plan, timings: Timings) -> dict[str, Any]:
         for step in plan.steps
     ]  # fmt: skip
     work = estimate(plan, timings)
+    reused = [
+        {"step": each.name, "node": each.node, "partition": each.partition, "run": each.run, "pinned": each.pinned,
+         "answered_by": each.actor, "changed": each.changed}
+        for each in plan.reused
+    ]  # fmt: skip
     return {
         "request": plan.request, "run": plan.size, "skip": len(plan.steps) - plan.size,
         "estimate": {"work_seconds": work.seconds, "steps_known": work.known, "steps_unknown": work.unknown}, "steps": steps,
+        "reused": reused, "notes": plan.notes,
     }  # fmt: skip
