@@ -19,7 +19,7 @@ from legato.runtime import performing
 from legato.runtime.conductor import Conductor
 from legato.runtime.dispatch import Dispatch
 from legato.terms.instant import after
-from legato.worker.flow import Flow
+from legato.worker.numbers import Numbers
 from legato.worker.window import Window
 
 
@@ -27,23 +27,23 @@ from legato.worker.window import Window
 def calls_are_known_by_their_order(patch):
     """A call's key is its number among all calls of the flow."""
 
-    def numbered(self, digest):
-        return b"%d" % next(self.__dict__.setdefault("_numbers", count()))
+    def keys(self, digests):
+        return [b"%d" % next(self.__dict__.setdefault("_calls", count())) for _ in digests]
 
-    patch.setattr(Flow, "_numbered", numbered)
+    patch.setattr(Numbers, "keys", keys)
 
 
 @caught_by("flows", "gathers")
 def equal_calls_are_one(patch):
     """The number among equal calls is forgotten."""
-    patch.setattr(Flow, "_numbered", lambda self, digest: digest)
+    patch.setattr(Numbers, "keys", lambda self, digests: list(digests))
 
 
 @caught_by("flows")
 def all_calls_of_a_node_are_equal(patch):
     """Inputs do not tell calls apart, but their number does."""
-    numbered = Flow._numbered
-    patch.setattr(Flow, "_numbered", lambda self, digest: numbered(self, bytes(16)))
+    keys = Numbers.keys
+    patch.setattr(Numbers, "keys", lambda self, digests: keys(self, [bytes(16)] * len(digests)))
 
 
 @caught_by("flows")
@@ -227,8 +227,8 @@ def futures_are_mixed_up(patch):
     """A call gets the results of others in the wrong parameters."""
     called = Dispatch._called
 
-    def turned(self, state, index):
-        found = called(self, state, index)
+    def turned(self, state, group, index):
+        found = called(self, state, group, index)
         names = [argument.param for argument in found]
         return tuple(replace(argument, param=name) for argument, name in zip(found, reversed(names), strict=True))
 

@@ -39,7 +39,7 @@ def stale_success_publishes(patch):
 
     def current(turn, step, token):
         found = turn.state.running.get(step)
-        return found if found is not None and found.token == token else Attempt(token, "run", turn.now, None)
+        return found if found is not None and found.token == token else Attempt(token, "run", turn.now, None, ())
 
     patch.setitem(deciding._BY_INPUT, Done, _with(Turn, "attempt", current, report.take_done))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import traceback
 from collections.abc import Callable
 from functools import cache, partial
 
@@ -178,8 +179,21 @@ def test_a_mutant_is_caught(mutant: Mutant, ring: str, monkeypatch: pytest.Monke
     """The ring passes on the product, and fails on the mutant."""
     assert passes(ring)
     mutant(monkeypatch)
-    with pytest.raises(Exception):  # noqa: B017  (whatever a broken product raises, it is caught)
+    with pytest.raises(Exception) as caught:
         RINGS[ring]()
+    assert not is_stale(mutant, caught.value), "the mutant no longer fits the code that it breaks"
+
+
+def is_stale(mutant: Mutant, error: BaseException | None) -> bool:
+    """Whether the mutant's own code broke, or could not be called: it says nothing of the ring then."""
+    while error is not None:
+        raised = traceback.extract_tb(error.__traceback__)[-1]
+        if isinstance(error, (TypeError, AttributeError, NameError)) and (
+            raised.filename == inspect.getfile(mutant) or f"{mutant.__name__}.<locals>" in str(error)
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def test_there_are_enough_mutants() -> None:
