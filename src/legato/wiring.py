@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from legato.service.mirror import Mirror
     from legato.service.premises import Premises
     from legato.service.reloading import Reloader
+    from legato.service.serving import Service, Tell
 
 
 def open_workspace(folder: Path | None = None, *, executor: str | None = None, workers: int | None = None) -> Workspace:
@@ -50,7 +51,7 @@ def open_workspace(folder: Path | None = None, *, executor: str | None = None, w
         open_writer=lambda holder: _open_writer(config, holder),
         open_executor=lambda session: _executor(config, kit, executor or config.executor, count, session),
         observe=_observer(kit),
-        find_holder=lambda: _find_holder(config),
+        find_holder=lambda: find_holder(config),
     )
 
 
@@ -63,14 +64,27 @@ def _take_snapshot(loaded: Loaded) -> Snapshot:
 @contextmanager
 def open_published(folder: Path) -> Iterator[tuple[Store, Mapping[str, Storage]]]:
     """The store and the storages of the project that `folder` is in, for reading; nothing of its code is imported."""
-    config, faults_found = read_config(folder)
-    if faults_found:
-        raise InvalidProject(faults_found)
+    config = require_config(folder)
     store = _open_reader(config)
     try:
         yield store, _storages(config, unpickle=False)
     finally:
         store.close()
+
+
+def require_config(folder: Path) -> Config:
+    """The configuration of the project that a folder is in; `InvalidProject` has all that is wrong with it."""
+    config, faults_found = read_config(folder)
+    if faults_found:
+        raise InvalidProject(faults_found)
+    return config
+
+
+def find_holder(config: Config) -> Holder | None:
+    """Who has the project's store open for writing, if anybody."""
+    from legato.stores.lock import find_holder as find
+
+    return find(config.home / "state.db")
 
 
 def open_mirror(folder: Path) -> Mirror:
@@ -81,7 +95,9 @@ def open_mirror(folder: Path) -> Mirror:
     return Mirror(config.home, SystemClock(), lambda: _open_reader(config), lambda snapshot: _without_code(config, snapshot))
 
 
-def open_reloader(folder: Path, *, workers: int | None = None, load_limit_s: float | None = None) -> Reloader:
+def open_reloader(
+    folder: Path, *, workers: int | None = None, load_limit_s: float | None = None, settling_s: float = 0.0
+) -> Reloader:
     """The newest code of the project that a folder is in, loaded by code hosts and loaded again when its files change.
 
     Takes the project's workers' lock; `Unreachable` (`workers-left`) if workers of an earlier conductor stay.
@@ -97,7 +113,7 @@ def open_reloader(folder: Path, *, workers: int | None = None, load_limit_s: flo
     limit_threads(count)
     own = Own(config.root)
     own.name(config.modules)
-    watch = SourceWatch(own.folders, (config.file,))
+    watch = SourceWatch(own.folders, (config.file,), settling_s)
     logs, preload = _log_folder(config, ""), Preload(None, "legato.wiring:load_kit", (str(config.root),))
     lock = WorkersLock(str(config.home / "workers.lock"))
     lock.wait()
@@ -109,6 +125,29 @@ def open_reloader(folder: Path, *, workers: int | None = None, load_limit_s: flo
     return Reloader(open_host, lambda snapshot: _without_code(config, snapshot), watch, release=lock.release)
 
 
+@contextmanager
+def open_service(
+    folder: Path, command: str, tell: Tell, *, workers: int | None = None, settling_s: float = 0.0
+) -> Iterator[Service]:
+    """The conductor's part of a project's service; nothing of its code is imported.
+
+    Files that changed are loaded again when they have stayed as they are for `settling_s`.
+    """
+    from legato.service.serving import Service
+
+    config = require_config(folder)
+    reloader = open_reloader(config.root, workers=workers, settling_s=settling_s)
+    try:
+        store = _open_writer(config, command)
+    except BaseException:
+        reloader.close()
+        raise
+    try:
+        yield Service(reloader, store, config.home, SystemClock(), tell)
+    finally:
+        store.close()
+
+
 def _without_code(config: Config, snapshot: Snapshot) -> Workspace:
     """The workspace of a snapshot; its code is in other processes."""
     with suppress(LegatoError):  # the settings are broken by now: then those stay that it was loaded with
@@ -117,7 +156,7 @@ def _without_code(config: Config, snapshot: Snapshot) -> Workspace:
         root=config.root, state=config.home, project=snapshot.project, take_snapshot=lambda: snapshot,
         graph=Graph(snapshot.project), clock=SystemClock(), storages=_storages(config, unpickle=False),
         open_reader=lambda: _open_reader(config), open_writer=lambda holder: _open_writer(config, holder),
-        open_executor=_no_code, observe=None, find_holder=lambda: _find_holder(config),
+        open_executor=_no_code, observe=None, find_holder=lambda: find_holder(config),
     )  # fmt: skip
 
 
@@ -148,7 +187,7 @@ def open_premises(folder: Path) -> Premises:
     return Premises(
         root=config.root, state=config.home, storages=_storages(config, unpickle=False), project=project, fault=fault,
         open_reader=lambda: _open_reader(config), open_writer=lambda holder: _open_writer(config, holder),
-        find_holder=lambda: _find_holder(config),
+        find_holder=lambda: find_holder(config),
     )  # fmt: skip
 
 
@@ -186,12 +225,6 @@ def _open_reader(config: Config) -> Store:
         store.close()
         raise
     return store
-
-
-def _find_holder(config: Config) -> Holder | None:
-    from legato.stores.lock import find_holder
-
-    return find_holder(config.home / "state.db")
 
 
 def _open_writer(config: Config, holder: str) -> Store:

@@ -98,7 +98,7 @@ class Site:
             raise error
 
         plan_when_answered(
-            self.reloader.workspace, self.store, Request(words, params=params), conductor.ask,
+            self.reloader.workspace, self.store, lambda planner: planner.plan(Request(words, params=params)), conductor.ask,
             lambda planner, plan: runs.append(conductor.accept(plan, actor="ann", extents=planner.extents)), refuse,
         )  # fmt: skip
         self.turn_until(lambda: bool(runs))

@@ -133,3 +133,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     def size(self) -> int:
         """How many steps run."""
         return sum(step.run for step in self.steps)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether it makes a run: something is to be done, or stands still for a reason that has to be told."""
+        return any(step.run or step.reason.kind == "blocked" for step in self.steps)

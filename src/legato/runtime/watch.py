@@ -20,19 +20,30 @@ _Mark = tuple[int, int, int]
 
 
 class SourceWatch:
-    """Watches the Python files below folders, and single files. `has_changed` says so once for each change."""
+    """Watches the Python files below folders, and single files. `has_changed` says so once for each change.
 
-    def __init__(self, folders: Sequence[Path], files: Sequence[Path] = ()) -> None:
+    With `settling_s` it says so when they have stayed as they are for so long: files that are copied one after the other make one
+    change.
+    """
+
+    def __init__(self, folders: Sequence[Path], files: Sequence[Path] = (), settling_s: float = 0.0) -> None:
         self._roots = [str(folder) for folder in folders]
         self._single = [str(file) for file in files]
         self._folders: dict[str, tuple[int, tuple[str, ...], tuple[str, ...]]] = {}
         self._marks = self._look()
         self._due = time.monotonic() + LOOK_EVERY_S
+        self._settling_s = settling_s
+        self._since: float | None = None
 
     def has_changed(self) -> bool:
-        """Whether any file was written, added or removed since the last look; looks when it is time."""
+        """Whether any file was written, added or removed, and has settled since; looks when it is time."""
         now = time.monotonic()
-        return now >= self._due and self.look()
+        if now >= self._due and self.look():
+            self._since = now
+        if self._since is None or now < self._since + self._settling_s:
+            return False
+        self._since = None
+        return True
 
     def look(self) -> bool:
         """Look now."""

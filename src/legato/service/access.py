@@ -180,6 +180,16 @@ def change_access(store: Store, ask: ChangeAccess, now: Instant) -> int:
     return len(told)
 
 
+def first_link(store: Store, now: Instant) -> str:
+    """Where nobody can come in yet: the secret of a link that logs in whoever runs this process, once; else empty."""
+    if store.users():
+        return ""
+    me = local_actor()
+    secret, link = new_token("link", me.name, now)
+    change_access(store, ChangeAccess(actor=me.name, users=(new_user(me.name, me.roles, now),), tokens=(link,)), now)
+    return secret
+
+
 def new_user(name: str, roles: Mapping[str, str], now: Instant) -> User:
     """A user of this name with these roles; `UsageError` if the name or a role is none."""
     if not is_name(name):

@@ -48,6 +48,8 @@ class SubmitRun(Ask, frozen=True, kw_only=True, tag="submit"):
     selection: str = ""
     force: bool = False
     params: dict[str, Any] = {}
+    start: tuple[str, str] | None = None
+    pins: tuple[str, ...] = ()
     key: str = ""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from legato.kernel.inputs import Cancel, Input, Resolve, Signal
 from legato.kernel.inputs import Resume as GoOn
 from legato.kernel.state import RunState
+from legato.plan.records import Plan
 from legato.ports.access import Audit
 from legato.ports.store import Run, Store
 from legato.runtime.conductor import Conductor
@@ -20,14 +21,49 @@ from legato.service.keys import add_keys, judge_keys
 from legato.service.planning import Planner, Request
 from legato.service.publishing import moves_back, rollback
 from legato.service.running import find_run
+from legato.service.sources import plan_when_answered
 from legato.service.waiting import require_answerer, require_size, run_of
 from legato.service.workspace import Workspace
 from legato.terms.errors import LegatoError, NotFound, UsageError
 from legato.terms.key import show
 
 Act = Callable[["Attendant", Any], object]
-"""Does what was asked. What it returns is the answer, if it is recorded already; else a function that is called when the
-conductor's turn is committed, and gives the answer."""
+"""Does what was asked. What it returns is the answer, if it is recorded already; a function that is called when the conductor's
+turn is committed, and gives the answer; or `Later`, an answer that takes several turns."""
+
+
+class Later:
+    """An answer to come: given, or refused, in a turn to come."""
+
+    def __init__(self) -> None:
+        self._asked: Asked | None = None
+        self._outcome: Callable[[Asked], None] | None = None
+
+    def give(self, act: Callable[[], object]) -> None:
+        """Do it, and answer with what it gives."""
+        try:
+            value = act()
+        except LegatoError as error:
+            self.refuse(error)
+        else:
+            self._end(lambda asked: asked.answer(value))
+
+    def refuse(self, error: LegatoError) -> None:
+        """There will be none, for this reason."""
+        if error.code in _FATAL:
+            raise error
+        self._end(lambda asked: asked.refuse(error))
+
+    def tell(self, asked: Asked) -> None:
+        """Whom to tell."""
+        self._asked = asked
+        if self._outcome is not None:
+            self._outcome(asked)
+
+    def _end(self, outcome: Callable[[Asked], None]) -> None:
+        self._outcome = outcome
+        if self._asked is not None:
+            outcome(self._asked)
 
 
 class Attendant:
@@ -73,7 +109,9 @@ class Attendant:
                     raise
                 asked.refuse(error)
             else:
-                if callable(value):
+                if isinstance(value, Later):
+                    value.tell(asked)
+                elif callable(value):
                     self._done.append((asked, value))
                 else:
                     asked.answer(value)
@@ -105,17 +143,32 @@ def _give_snapshot(at: Attendant, ask: asks.GetSnapshot) -> asks.SnapshotGiven:
     return asks.SnapshotGiven(source=name, body=b"" if ask.known == name else encode(snapshot))
 
 
-def _submit(at: Attendant, ask: asks.SubmitRun) -> asks.Submitted:
-    former = at.store.run_by_key(ask.key) if ask.key else None
-    if former is not None:
-        return asks.Submitted(run=former.id, new=False, request=former.request, steps=former.steps, skipped=0)
-    plan = Planner(at.workspace, at.store).plan(Request(ask.selection, ask.force, ask.params))
+def _submit(at: Attendant, ask: asks.SubmitRun) -> object:
+    if (former := _former(at, ask)) is not None:
+        return former
+    later, request = Later(), Request(ask.selection, ask.force, ask.params, ask.start, ask.pins)
+
+    def planned(planner: Planner, plan: Plan) -> None:
+        later.give(lambda: _former(at, ask) or _accept(at, ask, planner, plan))
+
+    plan_when_answered(at.workspace, at.store, lambda planner: planner.plan(request), at.conductor.ask, planned, later.refuse)
+    return later
+
+
+def _former(at: Attendant, ask: asks.SubmitRun) -> asks.Submitted | None:
+    """What became of the same question before."""
+    run = at.store.run_by_key(ask.key) if ask.key else None
+    return None if run is None else asks.Submitted(run=run.id, new=False, request=run.request, steps=run.steps, skipped=0)
+
+
+def _accept(at: Attendant, ask: asks.SubmitRun, planner: Planner, plan: Plan) -> asks.Submitted:
     reasons: dict[str, int] = {}
     for step in plan.steps:
         reasons[step.reason.kind] = reasons.get(step.reason.kind, 0) + 1
     run = ""
-    if plan.size or "blocked" in reasons:
-        run = at.conductor.accept(plan, actor=ask.actor, key=ask.key, audit=[at.note(ask, "submit", plan.request)])
+    if plan.has_work:
+        audit = [at.note(ask, "submit", plan.request)]
+        run = at.conductor.accept(plan, actor=ask.actor, key=ask.key, audit=audit, extents=planner.extents)
     return asks.Submitted(
         run=run, new=bool(run), request=plan.request, steps=plan.size, skipped=len(plan.steps) - plan.size, reasons=reasons
     )

@@ -79,7 +79,7 @@ def run(opened: Session, request: Request, started: Started) -> tuple[Plan, RunS
     """Plan a request and, if there is something to do, run it to its end; no state if there was nothing."""
     planner = Planner(opened.workspace, opened.store)
     plan = planner.plan(request)
-    if not plan.size and not any(step.reason.kind == "blocked" for step in plan.steps):
+    if not plan.has_work:
         return plan, None
     conductor = opened.conductor(planner)
     run_id = conductor.accept(plan, actor=actor())

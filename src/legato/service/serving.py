@@ -1,21 +1,31 @@
-"""The service's conductor: takes up open runs, lets triggers fire, and answers what others ask, until it is told to end."""
+"""The service's conductor: loads the project elsewhere, takes up open runs, lets triggers fire, and answers what others ask."""
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from legato.kernel import events as ev
 from legato.kernel.state import RunState
+from legato.plan.diff import compare
+from legato.plan.records import Plan
+from legato.ports.clock import Clock
+from legato.ports.store import Store
 from legato.runtime.conductor import Conductor
 from legato.runtime.replay import read_state
 from legato.service.arrivals import Watch, patterns_of
-from legato.service.asks import ASKS
+from legato.service.asks import ASKS, Ping, Pong
 from legato.service.attending import Attendant
 from legato.service.desk import Desk
+from legato.service.inbox import Inbox
 from legato.service.planning import Planner
-from legato.service.running import Session
-from legato.service.ticker import Ticker, add_keys, plan_request
+from legato.service.reloading import Reloader
+from legato.service.sources import plan_when_answered
+from legato.service.ticker import Ticker, add_keys, plan_fired
+from legato.service.workspace import Workspace
+from legato.terms.errors import Fault, InvalidProject, LegatoError
 from legato.terms.instant import Instant
 from legato.triggers.events import Fired
 
@@ -25,74 +35,175 @@ Tell = Callable[[str], None]
 PAYLOADS = "payloads"
 """The folder of what webhooks and messages brought, below the project's state."""
 _PAGE = 500
+_MOST_NAMED = 4
 
 
 class Service:
-    """One project's conductor for as long as it takes. It has the writer's place; whoever dies before it loses nothing."""
+    """One project's conductor for as long as it takes. It has the writer's place; whoever dies before it loses nothing.
 
-    def __init__(self, opened: Session, tell: Tell) -> None:
-        self._opened, self._tell, self.workspace = opened, tell, opened.workspace
-        self.store, self.clock = opened.store, opened.workspace.clock
-        self.conductor: Conductor = opened.conductor(Planner(self.workspace, self.store))
-        self.conductor.listener = self._hear
-        self.conductor.keeps_ended = False
-        self.ticker = Ticker(self.store, self.workspace.project, self.clock.now())
-        self._patterns = patterns_of(self.workspace.project)
-        self._watch = Watch(self.workspace.root, self._patterns)
-        self.desk = Desk(self.workspace.state, self.conductor.wake, ASKS)
-        self.conductor.on_turn = Attendant(self.desk, self.conductor, lambda: self.workspace).attend
+    Before the first sound version of the project there is nothing to conduct: who asks hears what is wrong with it.
+    """
+
+    def __init__(self, reloader: Reloader, store: Store, state: Path, clock: Clock, tell: Tell) -> None:
+        self.reloader, self.store, self.clock = reloader, store, clock
+        self._state, self._tell = state, tell
+        self._bell = threading.Event()
+        self._told: list[Fault] = []
+        self._planning: set[tuple[str, str]] = set()
+        self._inbox = Inbox(state / "inbox")
+        self._conductor: Conductor | None = None
+        self.desk = Desk(state, self.wake, ASKS)
+
+    @property
+    def workspace(self) -> Workspace:
+        """The project in force."""
+        assert self.reloader.workspace is not None
+        return self.reloader.workspace
+
+    @property
+    def conductor(self) -> Conductor:
+        """The conductor, once there is a sound project."""
+        assert self._conductor is not None
+        return self._conductor
+
+    def wake(self) -> None:
+        """Make a turn that waits go on; may be called from anywhere."""
+        self._bell.set()
+        if self._conductor is not None:
+            self._conductor.wake()
 
     def run(self, is_over: Callable[[], bool]) -> None:
         """Work until told to end; then let what runs end, and leave the rest to the next service."""
         try:
-            self._take_up()
-            while not is_over():
-                self.conductor.turn()
-                self._tick(self.clock.now())
-            self.desk.close()
-            self.conductor.on_turn = lambda: None
-            self.conductor.drain()
-            self.conductor.drive()
-            self._opened.inbox.settle()
+            while self.reloader.workspace is None and not is_over():
+                self._wait_for_code()
+            if not is_over():
+                self._begin()
+                self._conduct(is_over)
         finally:
             self.desk.close()
+            self.reloader.close(self._conductor)
 
-    def _take_up(self) -> None:
+    # -- before there is a project --
+
+    def _wait_for_code(self) -> None:
+        self._bell.wait(self.reloader.patience_s)
+        self._bell.clear()
+        self.reloader.step()
+        self._tell_faults()
+        for asked in self.desk.waiting() if self.reloader.faults else ():
+            if isinstance(asked.ask, Ping):
+                asked.answer(Pong(pid=os.getpid(), since=self.clock.now(), open_runs=0))
+            else:
+                asked.refuse(InvalidProject(self.reloader.faults))
+
+    def _begin(self) -> None:
         """Own every open run: those that another service left, or that somebody interrupted."""
+        conductor = self._conductor = self.reloader.conductor(self.store, self._hear)
+        conductor.requests = lambda: self._inbox.read(conductor.runs)
+        conductor.on_turn = Attendant(self.desk, conductor, lambda: self.workspace).attend
+        self._watch, self._patterns = Watch(self.workspace.root, ()), frozenset[str]()
+        self._follow(self.workspace)
+        self.reloader.on_change = self._change
         count, before = 0, None
         while page := self.store.runs(limit=_PAGE, before=before, state="open"):
             for run in page:
-                self.conductor.adopt(run.id)
+                conductor.adopt(run.id)
             count, before = count + len(page), page[-1].id
         if count:
             self._tell(f"{count} open run{'' if count == 1 else 's'} taken up")
 
+    # -- from then on --
+
+    def _conduct(self, is_over: Callable[[], bool]) -> None:
+        while not is_over():
+            self.conductor.turn(self.reloader.patience_s)
+            self.reloader.step(self.conductor)
+            self._tell_faults()
+            self._tick(self.clock.now())
+        self.desk.close()
+        self.conductor.on_turn = lambda: None
+        self.conductor.drain()
+        self.conductor.drive()
+        self._inbox.settle()
+
+    def _change(self, workspace: Workspace) -> None:
+        """Another version of the project is in force."""
+        changes = compare(self._former, workspace.snapshot).changes
+        named = [f"{each.name} {each.what}" for each in changes[:_MOST_NAMED]]
+        more = [f"{len(changes) - _MOST_NAMED} more"] if len(changes) > _MOST_NAMED else []
+        self._tell(f"version {workspace.project.fingerprint[:12]} is in force: {', '.join([*named, *more]) or 'nothing changed'}")
+        self._follow(workspace)
+
+    def _follow(self, workspace: Workspace) -> None:
+        """Tick by the triggers of this version; files that were told stay told, where it looks for the same ones."""
+        self._former = workspace.snapshot
+        self.ticker = Ticker(self.store, workspace.project, self.clock.now())
+        if (patterns := frozenset(patterns_of(workspace.project))) != self._patterns:
+            self._watch, self._patterns = Watch(workspace.root, sorted(patterns)), patterns
+
+    def _tell_faults(self) -> None:
+        faults = self.reloader.faults
+        if faults == self._told:
+            return
+        self._told = faults
+        if not faults:
+            return
+        stays = "the version before stays in force" if self._conductor is not None else "nothing runs until it is mended"
+        self._tell(f"the project has {len(faults)} fault{'' if len(faults) == 1 else 's'}; {stays}")
+        for fault in faults:
+            self._tell(f"  {fault}")
+
     def _tick(self, now: Instant) -> None:
         """What the triggers are about, once a turn."""
-        for asked in self._opened.inbox.read_pausings():
+        for asked in self._inbox.read_pausings():
             self.ticker.tell(asked, now)
-        self._opened.inbox.settle_pausings()
+        self._inbox.settle_pausings()
         for arrived in self._watch.look(now) if self._patterns else ():
             self.ticker.tell(arrived, now)
         self.ticker.look_for_keys(now)
         self.ticker.hear(now, self._state_of)
         self.ticker.pass_time(now)
         for fired in self.ticker.waiting():
-            self._submit(fired, now)
+            if (fired.trigger, fired.key) not in self._planning:
+                self._plan(fired, now)
 
-    def _submit(self, fired: Fired, now: Instant) -> None:
-        """Make the run that a trigger asks for, or record why there is none."""
+    def _plan(self, fired: Fired, now: Instant) -> None:
+        """Make the run that a trigger asks for, or record why there is none; what it has to ask sources is awaited."""
+        tick = fired.trigger, fired.key
+        self._planning.add(tick)
         add_keys(self.store, fired.request)
         self.ticker.look_for_keys(now)
-        planner = Planner(self.workspace, self.store)
-        planned = plan_request(planner, fired, Path(self.workspace.state) / PAYLOADS)
-        if planned.asked is None:
-            self.ticker.give_up(fired, planned.why, now)
-            self._tell(f"trigger {fired.trigger} fired, and there is no run: {planned.why.partition(chr(10))[0]}")
-            return
-        asked = planned.asked
-        run = self.conductor.accept(asked.plan, actor=asked.actor, key=asked.key, extents=planner.extents)
-        self._tell(f"trigger {fired.trigger} fired: run {run}, {asked.plan.request}")
+
+        def planned(planner: Planner, plan: Plan) -> None:
+            self._planning.discard(tick)
+            if plan.has_work:
+                self._accept(fired, planner, plan)
+            else:
+                self._give_up(fired, "nothing to run: what it asks for is fresh")
+
+        def refused(error: LegatoError) -> None:
+            self._planning.discard(tick)
+            self._give_up(fired, str(error))
+
+        payloads = self._state / PAYLOADS
+        plan_when_answered(
+            self.workspace, self.store, lambda planner: plan_fired(planner, fired, payloads), self.conductor.ask, planned, refused
+        )
+
+    def _accept(self, fired: Fired, planner: Planner, plan: Plan) -> None:
+        actor, key = f"trigger {fired.trigger}", fired.request.key
+        try:
+            run = self.conductor.accept(plan, actor=actor, key=key, extents=planner.extents)
+        except LegatoError as error:
+            if error.code != "project-changed":
+                raise
+            return  # it still waits, and is planned again with the version of now
+        self._tell(f"trigger {fired.trigger} fired: run {run}, {plan.request}")
+
+    def _give_up(self, fired: Fired, why: str) -> None:
+        self.ticker.give_up(fired, why, self.clock.now())
+        self._tell(f"trigger {fired.trigger} fired, and there is no run: {why.partition(chr(10))[0]}")
 
     def _state_of(self, run: str) -> RunState:
         live = self.conductor.runs.get(run)

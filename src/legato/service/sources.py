@@ -9,20 +9,21 @@ from legato.plan.records import Plan
 from legato.ports.store import Store
 from legato.runtime.dispatch import Question
 from legato.runtime.inquiry import Then
-from legato.service.planning import Planner, Request
+from legato.service.planning import Planner
 from legato.service.workspace import Workspace
 from legato.terms.errors import LegatoError
 
 Ask = Callable[[Iterable[Question], Then], None]
 """Asks sources through workers (`Conductor.ask`)."""
 
+Make = Callable[[Planner], Plan]
 Planned = Callable[[Planner, Plan], None]
 
 
 def plan_when_answered(
-    workspace: Workspace, store: Store, request: Request, ask: Ask, planned: Planned, refused: Callable[[LegatoError], None]
+    workspace: Workspace, store: Store, make: Make, ask: Ask, planned: Planned, refused: Callable[[LegatoError], None]
 ) -> None:
-    """Plan a request: at once where no source is read, else when all that are read have answered. Then call one of the two."""
+    """Make a plan: at once where no source is read, else when all that are read have answered. Then call one of the two."""
     answers: dict[Question, str | None] = {}
 
     def attempt() -> None:
@@ -35,7 +36,7 @@ def plan_when_answered(
 
         try:
             planner = Planner(workspace if workspace.observe is not None else replace(workspace, observe=observe), store)
-            plan = planner.plan(request)
+            plan = make(planner)
         except LegatoError as error:
             if not unknown:  # with answers it may be no error
                 refused(error)

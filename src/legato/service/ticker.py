@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, overload
 
 import msgspec
-from msgspec import Struct
 
 from legato.declare.node import Node, Project
 from legato.declare.partitions import coord_of, of_coords
@@ -37,14 +36,6 @@ MOST_PARTITIONS_NAMED = 3
 
 Read = Callable[[str], RunState]
 """The state of a run, by its id."""
-
-
-class Asked(Struct, frozen=True, kw_only=True):
-    """What is to become a run: the plan, who asks (`trigger daily_sales`), and the key under which it becomes one run only."""
-
-    plan: Plan
-    actor: str
-    key: str
 
 
 class Ticker:
@@ -159,28 +150,15 @@ class Ticker:
             self._store.tick(Ticking(decided=decided or [], kept=kept, heard=self._heard))
 
 
-class Planned(Struct, frozen=True, kw_only=True):
-    """What became of a request: what is to be a run, or why there is none."""
-
-    asked: Asked | None = None
-    why: str = ""
-
-
-def plan_request(planner: Planner, fired: Fired, payloads: Path) -> Planned:
+def plan_fired(planner: Planner, fired: Fired, payloads: Path) -> Plan:
     """The plan that a fired trigger asks for. Its keys of dynamic sets must be there already (`add_keys`)."""
     request = fired.request
-    try:
-        selection = _selection(planner, request)
-        params = dict(request.params)
-        if request.payload_to:
-            params[request.payload_to] = _payload(payloads, request.payload)
-        arguments = arguments_of(planner.workspace, selection, params)
-        plan = planner.make(selection, _words(request), True, arguments)  # it is its time, whether it is stale or not
-    except LegatoError as error:
-        return Planned(why=str(error))
-    if not plan.size and not any(step.reason.kind == "blocked" for step in plan.steps):
-        return Planned(why="nothing to run: what it asks for is fresh")
-    return Planned(asked=Asked(plan=plan, actor=f"trigger {fired.trigger}", key=request.key))
+    selection = _selection(planner, request)
+    params = dict(request.params)
+    if request.payload_to:
+        params[request.payload_to] = _payload(payloads, request.payload)
+    arguments = arguments_of(planner.workspace, selection, params)
+    return planner.make(selection, _words(request), True, arguments)  # it is its time, whether it is stale or not
 
 
 def add_keys(store: Store, request: RunRequest) -> None:

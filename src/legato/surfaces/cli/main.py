@@ -49,6 +49,7 @@ COMMANDS: dict[str, Entry] = {
     "pause": Entry("pausing:pause", "Let a trigger stand still.", ALONE),
     "unpause": Entry("pausing:unpause", "Let a paused trigger go on.", ALONE),
     "up": Entry("up:up", "Run what runs by itself, and answer what is asked.", ALONE),
+    "dev": Entry("up:dev", "The same, with each saved file taken over at once.", ALONE),
     "versions": Entry("versions:versions", "List the versions of an asset.", DATA),
     "rollback": Entry("versions:rollback", "Publish an older version again.", DATA),
     "keys": Entry("keys:keys", "List the keys of dynamic partitions, or add some.", DATA),

@@ -1,4 +1,4 @@
-"""`legato up`: the service of a project, in the foreground."""
+"""`legato up` and `legato dev`: the service of a project, in the foreground."""
 
 from __future__ import annotations
 
@@ -7,80 +7,118 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
-from legato.service.running import session
 from legato.service.supervisor import Part, Supervisor, end_with_supervisor
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import Screen
 from legato.terms.errors import EXIT_OK, Unreachable
 
 PORT = 4747
+SETTLING_S = 2.0
+"""How long files stay as they are before `legato up` takes them for a new version: a deployment copies them one by one."""
+
+_shared: list[Callable[..., Any]] = [
+    click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on."),
+    click.option("--port", default=PORT, show_default=True, help="The port of the HTTP API."),
+    click.option("--no-api", is_flag=True, help="Run triggers and take requests of this machine, without the HTTP API."),
+    click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="How many worker processes."),
+    click.option("--part", hidden=True, type=click.Choice(["conductor"]), help="Be one process of the service."),
+    click.option("--url", hidden=True, default="", help="Where that one's API is."),
+]
+
+
+def _options(function: Any) -> Any:
+    for option in reversed(_shared):
+        function = option(function)
+    return function
 
 
 @command
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=PORT, show_default=True, help="The port of the HTTP API.")
-@click.option("--no-api", is_flag=True, help="Run triggers and take requests of this machine, without the HTTP API.")
-@click.option("--part", hidden=True, type=click.Choice(["conductor"]), help="Be one process of the service.")
-def up(call: Call, host: str, port: int, no_api: bool, part: str | None) -> int:
+@_options
+def up(call: Call, **options: Any) -> int:
     """Run what runs by itself, and answer what is asked, until Ctrl-C.
 
-    Triggers fire, waits wake, interrupted runs go on. What dies is started again. Ctrl-C lets what runs end; twice stops at once.
+    Triggers fire, waits wake, interrupted runs go on. What dies is started again. New code takes over when its files have stayed
+    as they are for two seconds; broken code leaves the version before in force. Ctrl-C lets what runs end; twice stops at once.
     """
-    if part == "conductor":
-        return _conduct(call)
-    return _supervise(call, host, port, api=not no_api)
+    return _serve(call, "up", Options(**options))
 
 
-def _supervise(call: Call, host: str, port: int, *, api: bool) -> int:
-    from legato.wiring import open_keyring
+@command
+@_options
+def dev(call: Call, **options: Any) -> int:
+    """Do what `legato up` does, and take over each saved file at once."""
+    return _serve(call, "dev", Options(**options))
 
-    workspace = call.workspace()
-    if (holder := workspace.find_holder()) is not None:
+
+class Options(NamedTuple):
+    """What was asked for. `part` is the one process to be, if it is not all of them; `url` is where the API of all is."""
+
+    host: str
+    port: int
+    no_api: bool
+    workers: int | None
+    part: str | None
+    url: str
+
+
+def _serve(call: Call, name: str, options: Options) -> int:
+    folder = call.folder or Path.cwd()
+    return (_conduct if options.part == "conductor" else _supervise)(call, name, folder, options)
+
+
+def _supervise(call: Call, name: str, folder: Path, wanted: Options) -> int:
+    import msgspec
+
+    from legato.wiring import find_holder, require_config
+
+    address = None if wanted.no_api else _address(wanted.host, wanted.port)
+    config = require_config(folder)
+    if (holder := find_holder(config)) is not None:
         raise Unreachable(
             "store-locked", f"process {holder.pid} works on this project already (`{holder.command}`, since {holder.since})",
             next=f"kill -INT {holder.pid}",
         )  # fmt: skip
-    root, tell = str(workspace.root), _teller(call.screen)
-    parts = [Part("conductor", (sys.executable, "-m", "legato", "-C", root, "up", "--part", "conductor"))]
-    if api:
-        parts.append(_web(call, Path(root), host, port))
-        with open_keyring(workspace.root).reading() as store:
-            if store is None or not store.users():
-                tell("nobody has logged in yet: legato login-link makes a link, once the service is up")
-    tell(f"{workspace.project.name} is up; Ctrl-C ends it")
+    root, tell = str(config.root), _teller(call.screen)
+    options = [*(("--workers", str(wanted.workers)) if wanted.workers else ()), *(("--url", address.url) if address else ())]
+    parts = [Part("conductor", (sys.executable, "-m", "legato", "-C", root, name, "--part", "conductor", *options))]
+    if address is not None:
+        said = msgspec.json.encode(address).decode()
+        parts.append(Part("web", (sys.executable, "-m", "legato.surfaces.http", root, said), 5.0))
+    tell(f"{config.name} is up" + (f", its API at {address.url}" if address else "") + "; Ctrl-C ends it")
     Supervisor(parts, tell).run()
     tell("stopped")
     return EXIT_OK
 
 
-def _web(call: Call, root: Path, host: str, port: int) -> Part:
-    import msgspec
-
+def _address(host: str, port: int) -> Any:
     from legato.surfaces.http.serving import Address, require_protected
 
     address = Address(host=host, port=port)
     require_protected(address)
-    _teller(call.screen)(f"the API listens on {address.url}")
-    return Part("web", (sys.executable, "-m", "legato.surfaces.http", str(root), msgspec.json.encode(address).decode()), 5.0)
+    return address
 
 
-def _conduct(call: Call) -> int:
-    from legato.service.serving import Service
+def _conduct(call: Call, name: str, folder: Path, wanted: Options) -> int:
+    from legato.service.access import first_link
+    from legato.wiring import open_service
 
     end_with_supervisor()
-    asked: list[int] = []
-    with session(call.workspace(), "legato up") as opened:
-        service = Service(opened, _teller(call.screen))
+    tell, asked = _teller(call.screen), list[int]()
+    settling_s = SETTLING_S if name == "up" else 0.0
+    with open_service(folder, f"legato {name}", tell, workers=wanted.workers, settling_s=settling_s) as service:
 
         def take(number: int, frame: object) -> None:
             asked.append(number)
-            service.conductor.wake()
+            service.wake()
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, take)
+        if wanted.url and (secret := first_link(service.store, service.clock.now())):
+            tell(f"nobody has logged in yet; this does, once: {wanted.url}/login#{secret}")
         service.run(lambda: bool(asked))
     return EXIT_OK
 
