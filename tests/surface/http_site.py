@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from cli_site import PIPELINE
 from service_site import Service, serving
 
 from legato.service import asks
@@ -108,9 +109,9 @@ def schema() -> dict[str, Any]:
 
 
 @contextmanager
-def open_door(folder: Path) -> Iterator[Door]:
-    """The API of the shop's project in a folder."""
-    with serving(folder) as service:
+def open_door(folder: Path, pipeline: str = PIPELINE, kind: type[Service] = Service) -> Iterator[Door]:
+    """The API of the shop's project in a folder, or of another."""
+    with serving(folder, pipeline, kind) as service:
         door = Door(service)
         try:
             yield door

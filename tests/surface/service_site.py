@@ -15,7 +15,7 @@ from legato.service.desk import Desk
 from legato.service.planning import Planner
 from legato.service.running import session
 from legato.service.workspace import Workspace
-from legato.wiring import open_workspace
+from legato.wiring import open_service, open_workspace
 
 
 class Service:
@@ -60,10 +60,24 @@ class Service:
             self._ready.set()
 
 
+class Triggered(Service):
+    """A running service as `legato up` has it: triggers fire too."""
+
+    def _conduct(self) -> None:
+        try:
+            with open_service(self.workspace.root, "a test", lambda words: None, workers=1) as service:
+                self._ready.set()
+                service.run(self._stop.is_set)
+        except BaseException as error:
+            self._fault = error
+        finally:
+            self._ready.set()
+
+
 @contextmanager
-def serving(folder: Path, pipeline: str = PIPELINE) -> Iterator[Service]:
+def serving(folder: Path, pipeline: str = PIPELINE, kind: type[Service] = Service) -> Iterator[Service]:
     """The service of the shop's project in a folder."""
-    service = Service(open_workspace(make_project(folder, pipeline)))
+    service = kind(open_workspace(make_project(folder, pipeline)))
     service.start()
     try:
         yield service

@@ -18,7 +18,7 @@ from legato.surfaces.http.gate import API, OPEN_ROUTES
 MATRIX = {
     role: rows["routes"] for role, rows in tomllib.loads((Path(__file__).parent / "routes.toml").read_text()).items()
 }  # fmt: skip
-ROWS = [(route, role) for role, routes in MATRIX.items() for route in routes]
+ROWS = [(route, role) for role, routes in MATRIX.items() for route in routes if role != "hook"]
 SAMPLES = {"{run}": "5w2k8m-4zq1", "{step}": "0", "{token}": "abc123"}
 """What stands for the parts of a path: nothing has these names."""
 
@@ -39,7 +39,7 @@ def sampled(route: str) -> tuple[str, str]:
 
 
 def test_every_route_has_its_row_and_every_row_its_route() -> None:
-    listed = [route for route, _ in ROWS]
+    listed = [route for each in MATRIX.values() for route in each]
     assert sorted(listed) == sorted(routes())
     assert len(HANDLERS) == len(listed)
     assert VERSION == "1"

@@ -222,6 +222,7 @@ def test_sources_and_tasks_take_no_trigger() -> None:
         (lg.file("../inbox/*.csv"), "file-pattern", "escapes its folder"),
         (lg.webhook("two words"), "trigger", "cannot name a webhook"),
         (lg.webhook("orders", secret=5), "trigger", "secret=5 is no secret"),
+        (lg.webhook("orders", signed="md5"), "trigger", "signed='md5' is unknown"),  # type: ignore[arg-type]
         (lg.webhook("orders", key="a..b"), "trigger", "leads nowhere in a payload"),
         (lg.message("two words"), "trigger", "cannot be a topic"),
         (lg.trigger.stale("never"), "trigger", "'never' is not a duration"),
@@ -298,3 +299,14 @@ def test_triggers_that_start_each_other_for_ever_are_a_fault() -> None:
     assert "for ever" in fault.what
     quiet = lg.asset(name="c", on=cron & ~lg.updated("a"))(lambda: 1)
     assert frozen(a, b, quiet).nodes["c"].trigger is not None
+
+
+@pytest.mark.parametrize(
+    "other", [lg.webhook("orders"), lg.webhook("orders", secret="B"), ~lg.webhook("orders", secret="A", signed="github") & cron]
+)
+def test_a_webhook_is_declared_one_way(other: Any) -> None:
+    mine = lg.flow(name="mine", on=lg.webhook("orders", secret="A") | lg.webhook("others", secret="C"))(lambda: 1)
+    [fault] = faults(mine, lg.flow(name="other", on=other)(lambda: 1))
+    assert fault.code == "trigger-webhook"
+    assert fault.what.startswith("other: another declares the webhook `orders`")
+    assert frozen(mine, lg.asset(name="also", on=lg.webhook("orders", secret="A", key="x"))(lambda: 1))

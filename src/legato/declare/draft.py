@@ -227,7 +227,7 @@ class Draft:
         """The nodes' triggers in their one spelling, and that none of them starts itself for ever."""
         if not nodes:
             return
-        from legato.declare.on import Subject, settle, started_by
+        from legato.declare.on import Subject, odd_hooks, settle, started_by
 
         for node in nodes:
             bindings = self._bodies[node.name].bindings if node.kind == "flow" else ()
@@ -236,6 +236,9 @@ class Draft:
             self._nodes[node.name] = replace(self._nodes[node.name], trigger=settled)
             for code, what, hint in found:
                 self._fault(code, f"{node.name}: {what}", node.place, hint)
+        for node, hook in odd_hooks(self._nodes[node.name] for node in nodes):
+            what = f"{node.name}: another declares the webhook `{hook}` with another secret or signature"
+            self._fault("trigger-webhook", what, node.place, "declare it once, and use it twice: orders = lg.webhook(...)")
         starts = {node.name: [self._names.makers[name] for name in started_by(self._nodes[node.name])] for node in nodes}
         for cycle in order.cycles({**dict.fromkeys(self._nodes, ()), **starts}):
             path = " -> ".join((*cycle, cycle[0]))

@@ -15,6 +15,8 @@ from msgspec.structs import replace
 
 CatchUp = Literal["latest", "all", "none"]
 Aspect = Literal["code", "contract"]
+Signing = Literal["standard", "github", "stripe"]
+"""How calls of a webhook are signed: as Standard Webhooks says, or as these senders do."""
 
 
 class Trigger(Struct, frozen=True):
@@ -97,12 +99,13 @@ class File(Moment, frozen=True, kw_only=True, tag="file"):
 
 
 class Webhook(Moment, frozen=True, kw_only=True, tag="webhook"):
-    """Somebody calls the service under this name. `secret` is the reference of what signs calls; `key` where the payload
-    holds a partition's key: `order.id`."""
+    """Somebody calls the service under this name. `secret` is the reference of what signs calls, `signed` how; `key` where the
+    payload holds a partition's key: `order.id`."""
 
     name: str
     secret: str = ""
     key: str = ""
+    signed: Signing = "standard"
 
 
 class Message(Moment, frozen=True, kw_only=True, tag="message"):

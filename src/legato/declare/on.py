@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar, get_args
 
@@ -28,6 +28,7 @@ from legato.declare.moment import (
     Metric,
     Missing,
     Moment,
+    Signing,
     Stale,
     Timed,
     Trigger,
@@ -84,6 +85,20 @@ def started_by(node: Node) -> list[str]:
     trigger: Any = node.trigger
     found = moments(trigger, negated=False) if trigger is not None else ()
     return [each.asset for each in found if isinstance(each, Updated)]
+
+
+def odd_hooks(nodes: Iterable[Node]) -> Iterator[tuple[Node, str]]:
+    """Nodes that declare a webhook otherwise than another node did before, and its name: which calls of it are let in must be one
+    thing."""
+    first: dict[str, tuple[str, str]] = {}
+    for node in nodes:
+        trigger: Any = node.trigger
+        for each in moments(trigger) if trigger is not None else ():
+            if isinstance(each, Webhook) and first.setdefault(each.name, (each.secret, each.signed)) != (
+                each.secret,
+                each.signed,
+            ):
+                yield node, each.name
 
 
 class _Settler:
@@ -261,6 +276,9 @@ class _Settler:
             self.complain("trigger", f"{webhook.name!r} cannot name a webhook", NAME_HINT)
         if not isinstance(webhook.secret, str):
             self.complain("trigger", f"secret={webhook.secret!r} is no secret", 'write secret=lg.secret("ORDERS_SECRET")')
+        known = get_args(Signing)
+        if webhook.signed not in known:
+            self.complain("trigger", f"signed={webhook.signed!r} is unknown", f"write one of {', '.join(known)}")
         self._key(webhook.key)
         return webhook
 

@@ -26,6 +26,7 @@ from legato.declare.moment import (
     Message,
     Metric,
     Missing,
+    Signing,
     Stale,
     Trigger,
     Updated,
@@ -82,12 +83,13 @@ def file(pattern: str) -> Trigger:
     return File(pattern=pattern)
 
 
-def webhook(name: str, *, secret: Any = "", key: str = "") -> Trigger:
-    """Somebody calls the service under this name, each call once; `secret` signs calls.
+def webhook(name: str, *, secret: Any = "", key: str = "", signed: Signing = "standard") -> Trigger:
+    """Somebody calls the service under this name, each call once. `secret` signs calls; without one they need a token.
 
-    `key` is where the payload holds the partition's key: `"order.id"`. A flow takes what it wants of `payload`, `key` and `id`.
+    `signed` says how: `"standard"` (standardwebhooks.com), or as `"github"` or `"stripe"` do. `key` is where the payload
+    holds the partition's key: `"order.id"`. A flow takes what it wants of `payload`, `key` and `id`.
     """
-    return Webhook(name=name, secret=getattr(secret, "reference", secret), key=key)
+    return Webhook(name=name, secret=getattr(secret, "reference", secret), key=key, signed=signed)
 
 
 def message(topic: str, *, key: str = "") -> Trigger:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -151,3 +151,60 @@ ASKS: tuple[type[Ask], ...] = (
     Ping, GetSnapshot, SubmitRun, CancelRun, ResumeRun, AnswerWait, SendSignal, RollBack, AddKeys, LogIn, ChangeAccess,
 )  # fmt: skip
 """What every service takes. Others are handed to `Desk` and `Attendant` beside these."""
+
+
+# -- what comes in from outside --
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """A call of a webhook, or a message on a topic (`name`). Under the same `id` it is the same one; `key` is a message's own."""
+
+    name: str
+    id: str
+    body: bytes
+    key: str = ""
+
+
+class Deliver(Ask, frozen=True, kw_only=True, tag="deliver"):
+    """Tell the triggers of calls or messages that came. Answered when what they make of them is recorded."""
+
+    kind: Literal["webhook", "message"]
+    items: tuple[Delivery, ...]
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What a trigger made of a tick: it fired or was skipped, and why."""
+
+    trigger: str
+    outcome: Literal["fired", "skipped"]
+    why: str = ""
+
+
+class Taken(Struct, frozen=True, kw_only=True):
+    """What became of one delivery: the tick that it is, and what was decided of it; `new` is False if it came before.
+
+    `heard` is False if nobody listens: then nothing is recorded of it.
+    """
+
+    tick: str
+    heard: bool
+    new: bool
+    decided: tuple[Verdict, ...]
+
+
+class ObjectSeen(Struct, frozen=True, kw_only=True):
+    """An object in a store: its path as patterns are written, what tells its bytes from others, and its size."""
+
+    path: str
+    digest: str
+    size: int
+
+
+class TellObjects(Ask, frozen=True, kw_only=True, tag="objects"):
+    """Tell the triggers of objects that are there. One that they know is nothing new to them."""
+
+    objects: tuple[ObjectSeen, ...]
+
+
+ARRIVALS: tuple[type[Ask], ...] = (Deliver, TellObjects)
+"""What a service takes beside these, which has triggers."""

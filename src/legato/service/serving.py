@@ -16,8 +16,9 @@ from legato.ports.store import Store
 from legato.runtime.conductor import Conductor
 from legato.runtime.replay import read_state
 from legato.service.arrivals import Watch, patterns_of
-from legato.service.asks import ASKS, Ping, Pong
+from legato.service.asks import ARRIVALS, ASKS, Ping, Pong
 from legato.service.attending import Attendant
+from legato.service.deliveries import Deliveries
 from legato.service.desk import Desk
 from legato.service.inbox import Inbox
 from legato.service.planning import Planner
@@ -52,7 +53,8 @@ class Service:
         self._planning: set[tuple[str, str]] = set()
         self._inbox = Inbox(state / "inbox")
         self._conductor: Conductor | None = None
-        self.desk = Desk(state, self.wake, ASKS)
+        self._deliveries = Deliveries(state / PAYLOADS, store, lambda: self.ticker, clock.now)
+        self.desk = Desk(state, self.wake, (*ASKS, *ARRIVALS))
 
     @property
     def workspace(self) -> Workspace:
@@ -101,9 +103,10 @@ class Service:
         """Own every open run: those that another service left, or that somebody interrupted."""
         conductor = self._conductor = self.reloader.conductor(self.store, self._hear)
         conductor.requests = lambda: self._inbox.read(conductor.runs)
-        conductor.on_turn = Attendant(self.desk, conductor, lambda: self.workspace).attend
+        conductor.on_turn = Attendant(self.desk, conductor, lambda: self.workspace, self._deliveries.acts).attend
         self._watch, self._patterns = Watch(self.workspace.root, ()), frozenset[str]()
         self._follow(self.workspace)
+        self._deliveries.sweep()
         self.reloader.on_change = self._change
         count, before = 0, None
         while page := self.store.runs(limit=_PAGE, before=before, state="open"):
@@ -199,10 +202,12 @@ class Service:
             if error.code != "project-changed":
                 raise
             return  # it still waits, and is planned again with the version of now
+        self._deliveries.release(fired)
         self._tell(f"trigger {fired.trigger} fired: run {run}, {plan.request}")
 
     def _give_up(self, fired: Fired, why: str) -> None:
         self.ticker.give_up(fired, why, self.clock.now())
+        self._deliveries.release(fired)
         self._tell(f"trigger {fired.trigger} fired, and there is no run: {why.partition(chr(10))[0]}")
 
     def _state_of(self, run: str) -> RunState:

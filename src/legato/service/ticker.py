@@ -73,13 +73,21 @@ class Ticker:
         while page := self._store.changes(self._heard, _PAGE):
             inputs = [each for number, run, body in page for each in self._inputs(number, run, ev.decode(body), read)]
             self._heard = page[-1][0]
-            self._tell_all(inputs, now)
+            self.tell_all(inputs, now)
             if len(page) < _PAGE:
                 return
 
     def tell(self, input: Input, now: Instant) -> None:
         """Tell the triggers one thing, and keep what they decide."""
-        self._tell_all([input], now)
+        self.tell_all([input], now)
+
+    def tell_all(self, inputs: Iterable[Input], now: Instant) -> None:
+        """Tell the triggers several things, and keep what they decide by one commit."""
+        events = [event for each in inputs for event in decide(self.state, each, now)]
+        if not events:
+            return
+        decided = [_decided(event) for event in events if isinstance(event, Fired | Skipped)]
+        self._keep({event.trigger for event in events}, decided)
 
     def look_for_keys(self, now: Instant) -> None:
         """Tell the triggers of keys that dynamic sets have since the last time."""
@@ -136,13 +144,6 @@ class Ticker:
         for name, trigger in self.state.triggers.items() if row is not None and row.key else ():
             if row is not None and trigger.open and row.key in trigger.open:
                 yield RunEnded(name, row.key)
-
-    def _tell_all(self, inputs: Iterable[Input], now: Instant) -> None:
-        events = [event for each in inputs for event in decide(self.state, each, now)]
-        if not events:
-            return
-        decided = [_decided(event) for event in events if isinstance(event, Fired | Skipped)]
-        self._keep({event.trigger for event in events}, decided)
 
     def _keep(self, names: Iterable[str], decided: list[Decided] | None = None) -> None:
         kept = {name: pack(keep(self.state.triggers[name])) for name in names}
@@ -201,10 +202,14 @@ def _words(request: RunRequest) -> str:
 
 def _payload(folder: Path, name: str) -> Any:
     """What a webhook or message brought: as JSON where it is some, else as text."""
-    body = (folder / name).read_bytes()
+    try:
+        body = (folder / name).read_bytes()
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise LegatoError("payload-gone", "what came with it is no longer kept", why=why, next="have it sent again") from error
     try:
         return msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return body.decode(errors="replace")
 
 

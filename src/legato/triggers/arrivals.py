@@ -85,7 +85,7 @@ def take_delivered(turn: Turn, delivered: Delivered) -> None:
         return delivered.keys.get(leaf.key, "")
 
     tick = TickAt(
-        key=f"{delivered.kind}:{delivered.name}:{delivered.id}", at=turn.now, numbers={"id": delivered.id},
+        key=delivered.tick, at=turn.now, numbers={"id": delivered.id},
         gives={"id": delivered.id}, payload=delivered.payload,
     )  # fmt: skip
     _tell_keyed(turn, [(delivered.kind, delivered.name)], key_of, tick)

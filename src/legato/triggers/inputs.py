@@ -51,6 +51,11 @@ class Delivered(Struct, frozen=True):
     payload: str = ""
     keys: Mapping[str, str] = {}
 
+    @property
+    def tick(self) -> str:
+        """The key of its tick."""
+        return f"{self.kind}:{self.name}:{self.id}"
+
 
 class MetricSeen(Struct, frozen=True):
     """A metric of an asset or task was told."""

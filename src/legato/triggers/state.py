@@ -176,6 +176,12 @@ def paths_asked(state: State, kind: str, name: str) -> list[str]:
     return sorted(set(found))
 
 
+def wants_payload(state: State, kind: str, name: str) -> bool:
+    """Whether a flow takes the payload of this webhook or topic: else nobody has to keep it."""
+    listeners = state.listeners.get((kind, name), ())
+    return any("payload" in state.triggers[each].form.leaves[number].gives for each, number in listeners)
+
+
 def changes(before: Project, after: Project) -> Iterator[Changes]:
     """What `lg.trigger.changed` asks about, between two versions of a project."""
 

@@ -64,10 +64,11 @@ def _request(turn: Turn, trigger: TriggerState, hits: Sequence[Hit], tick: TickA
     params.update({name: value for name, value in tick.gives.items() if name in gives and name not in params})
     named = _named(turn, node, fired) if fired.rest and fired.named else fired.named
     everything = fired.rest and not fired.named
+    takes = bool(tick.payload) and "payload" in gives and "payload" not in params
     return RunRequest(
         key=f"{node.name}/{tick.key}", node=node.name, partitions=() if everything else tuple(sorted(named)),
         everything=everything, adds=new_keys(node.partitions, named, turn.state.dynamic), params=params,
-        payload_to="payload" if tick.payload and "payload" in gives and "payload" not in params else "", payload=tick.payload,
+        payload_to="payload" if takes else "", payload=tick.payload if takes else "",
     )  # fmt: skip
 
 

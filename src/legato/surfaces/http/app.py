@@ -13,7 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 
 from legato.service.access import NEEDED, ROLES, Action, Actor
-from legato.surfaces.http import changing, entering, looking, runs, streaming
+from legato.surfaces.http import changing, entering, hooks, looking, runs, streaming
 from legato.surfaces.http.gate import API, MOST_BODY, Gate
 from legato.surfaces.http.problems import answer_problem
 from legato.surfaces.http.site import ACTOR, Site
@@ -21,7 +21,9 @@ from legato.surfaces.shape import encode, instants_of
 from legato.terms.errors import Forbidden
 
 VERSION = "1"
-HANDLERS: list[Any] = [*entering.ROUTES, *looking.ROUTES, *runs.ROUTES, *changing.ROUTES, *streaming.ROUTES]
+BELOW_API: list[Any] = [*entering.ROUTES, *looking.ROUTES, *runs.ROUTES, *changing.ROUTES, *streaming.ROUTES]
+BESIDE_API: list[Any] = [*hooks.ROUTES]
+HANDLERS = [*BELOW_API, *BESIDE_API]
 
 log = logging.getLogger("legato.http")
 
@@ -41,9 +43,13 @@ def build_app(site: Site) -> Gate:
 
 def build_routes(site: Site | None) -> Litestar:
     """The app alone: its routes and its schema."""
-    router = Router(API, route_handlers=HANDLERS, guards=[require_role], response_class=Shaped)
+    below, beside = (
+        Router(path, route_handlers=handlers, guards=[require_role], response_class=Shaped)
+        for path, handlers in ((API, BELOW_API), ("/", BESIDE_API))
+    )
     return Litestar(
-        [router], state=State({"site": site}), openapi_config=OpenAPIConfig("Legato", VERSION, render_plugins=[], path="/-"),
+        [below, beside], state=State({"site": site}),
+        openapi_config=OpenAPIConfig("Legato", VERSION, render_plugins=[], path="/-"),
         exception_handlers={Exception: _answer}, request_max_body_size=MOST_BODY, logging_config=None, debug=False,
     )  # fmt: skip
 

@@ -25,6 +25,10 @@ LOGIN = f"{API}/login"
 OPEN_ROUTES = frozenset({("GET", f"{API}/health"), ("GET", f"{API}/ready"), ("POST", LOGIN)})
 """What is answered without login: these methods on exactly these paths."""
 
+HOOKS = "/hooks"
+"""Below it stand the webhooks, by name. Their route lets in who signs; a session counts for nothing there, only a token does, so
+no page can make a browser call one."""
+
 COOKIE = "legato_session"
 OWN_HEADER = b"x-legato"
 """A header that no form and no foreign page can send without being asked for by CORS, which nobody here answers."""
@@ -46,7 +50,7 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
 )  # fmt: skip
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "DELETE"})
-_PATH = re.compile(r"/[A-Za-z0-9._~/-]*\Z")
+_PATH = re.compile(r"/\Z|(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+\Z")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.S)
 _BRACKET = re.compile(rb"[\[\]{}]")
 
@@ -85,10 +89,10 @@ class Gate:
             raise UsageError("request-large", f"an address has {MOST_URL:,} bytes at most")
         if method not in _METHODS:
             raise UsageError("method", f"{method} is not what can be done here", next="legato api")
-        if raw != path.encode() or not _PATH.match(path) or "//" in path or "/." in path:
+        if raw != path.encode() or not _PATH.match(path):
             raise NotFound("route", "there is nothing here", why="the path is not written as paths here are", next="legato api")
         self._judge_origin(headers)
-        if method not in ("GET", "HEAD") and OWN_HEADER not in headers:
+        if method not in ("GET", "HEAD") and OWN_HEADER not in headers and not _is_hook(method, path):
             raise Forbidden("request-foreign", "a request that changes something has the header X-Legato", next="legato api")
 
     def _judge_origin(self, headers: dict[bytes, bytes]) -> None:
@@ -108,9 +112,10 @@ class Gate:
             self._count_login()
         if asked in OPEN_ROUTES:
             return
-        secret = _secret(headers)
+        hook = _is_hook(*asked)
+        secret = _token(headers) if hook else _token(headers) or _session(headers)
         actor = await anyio.to_thread.run_sync(self._identify, secret) if secret else None
-        if actor is None:
+        if actor is None and not hook:
             raise Forbidden(
                 "login-needed", "nobody is logged in", why="no valid session or token came along", next="legato login-link"
             )
@@ -148,11 +153,18 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
     return found
 
 
-def _secret(headers: dict[bytes, bytes]) -> str:
-    """The token of a program, or the session of a browser."""
+def _is_hook(method: str, path: str) -> bool:
+    return method == "POST" and path.startswith(f"{HOOKS}/")
+
+
+def _token(headers: dict[bytes, bytes]) -> str:
+    """The token of a program."""
     kind, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    if kind.lower() == "bearer":
-        return token.strip()
+    return token.strip() if kind.lower() == "bearer" else ""
+
+
+def _session(headers: dict[bytes, bytes]) -> str:
+    """The session of a browser."""
     try:
         found = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(COOKIE)
     except CookieError:

@@ -16,8 +16,8 @@ _OF_CLASS: tuple[tuple[type[LegatoError], int], ...] = (
     (NotFound, 404), (InvalidProject, 422), (UsageError, 400), (Forbidden, 403), (Unreachable, 503),
 )  # fmt: skip
 _OF_CODE = {
-    "login-needed": 401, "login": 401, "too-many": 429, "request-large": 413, "request-type": 415, "method": 405, "internal": 500,
-    "service-silent": 504,
+    "login-needed": 401, "webhook-signature": 401, "login": 401, "too-many": 429, "request-large": 413,
+    "request-type": 415, "method": 405, "internal": 500, "service-silent": 504,
 }  # fmt: skip
 
 

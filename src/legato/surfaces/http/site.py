@@ -15,6 +15,7 @@ from legato.ports.store import Run, Store
 from legato.service.access import Action, Actor, Thing, can, require
 from legato.service.asks import Ask
 from legato.service.desk import ask
+from legato.service.hooks import Hook
 from legato.service.workspace import Workspace
 from legato.terms.errors import NotFound
 
@@ -40,6 +41,8 @@ class Site:
     scheme: str = "http"
     streams: dict[str, int] = field(default_factory=dict)
     """How many streams each actor has open."""
+    hooks: tuple[Workspace, dict[str, Hook]] | None = None
+    """The webhooks of the project that was looked at last."""
 
     def ask(self, question: Ask, kind: type[T], timeout_s: float = 30.0) -> T:
         """Ask the conductor."""
