@@ -219,7 +219,7 @@ def test_a_flood_of_output_costs_little_disk(ran: tuple[Workspace, RunState]) ->
     assert stored < 20 * 2**20
     store = workspace.open_reader()
     logbook = Logbook(store, state.run_id)
-    (attempt,) = [each for each in logbook.read() if each.node == "prints_much"]
+    (attempt,) = [each for each in logbook.read(store) if each.node == "prints_much"]
     assert attempt.log is not None
     text = b"".join(read_log(workspace, attempt.log))
     assert b"left out" in text

@@ -208,6 +208,29 @@ def test_what_a_step_waits_for_has_a_name(play):
     assert (blocked.kind, blocked.on, blocked.holders) == ("partition", "x", (("r", scene.names.index("d")),))
 
 
+def test_a_board_shows_what_runs_hold_now_and_not_what_they_held(play):
+    """Runs are read one by one, each on a board of its own: then one sees who holds what, whatever was free or taken before."""
+    board = Board({"db": Limit(1), "api": Limit(None, 2, 60.0)})
+    first = play("a, b, c", a=asset("x", pool="db"), b=how(**API), board=board, run_id="first")
+    assert first.start() == ["a", "b", "c"]
+    first.done("a", "b")
+    second = play("a, b", a=asset("x", pool="db"), b=how(**API), board=board, run_id="second")
+    assert second.start() == ["a", "b"]
+    waits = play("a, c, d", a=asset("x"), c=how(pool="db"), d=how(**API), board=board, run_id="waits")
+    assert waits.start() == []
+    states = [scene.replay() for scene in (second, first, waits)]
+    shown = Board(board.limits, [(("api", ""), MORNING), (("api", ""), MORNING)])
+    for state in states:
+        shown.behold(state)
+    asked = [blocked_by(states[-1], step, MORNING, shown) for step in range(3)]
+    assert [each.holders for each in asked[:2]] == [(("second", 0),), (("second", 0),)]
+    assert (asked[2].kind, asked[2].until) == ("rate", after(MORNING, 60.0))
+    shown = Board(board.limits, [(("api", ""), MORNING)])
+    for state in states:
+        shown.behold(state)
+    assert blocked_by(states[-1], 2, MORNING, shown).kind == "turn", "a start is counted once"
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_random_pools_never_overflow_and_never_idle(seed):
     """Whatever ends when: no pool holds more than it has, and no step waits while all its pools have room."""

@@ -531,7 +531,7 @@ def test_a_log_of_any_size_streams_in_small_pieces(interrupted: tuple[Path, str]
         log.truncate(50_000_000)
     workspace = open_workspace(site)
     store = workspace.open_reader()
-    sizes = [len(chunk) for _, chunk in Tail(workspace, Logbook(store, run), lambda _: True).read()]
+    sizes = [len(chunk) for _, chunk in Tail(workspace, store, Logbook(store, run), lambda _: True).read()]
     store.close()
     assert (sum(sizes), max(sizes)) == (50_000_000 - 6, 65_536)
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from legato.kernel.board import Owner
+from legato.kernel.board import Board, Owner
 from legato.kernel.budget import poll_s
 from legato.kernel.lanes import Share
 from legato.kernel.state import BACKOFF, FRESH, HELD, PARKED, READY, SUCCEEDED, WAITING, RunState
@@ -28,13 +28,13 @@ class Blocked(Struct, frozen=True, omit_defaults=True):
     until: Instant | None = None
 
 
-def blocked_by(state: RunState, index: int, now: Instant) -> Blocked | None:
-    """What the step waits for; None if it runs, or has its outcome."""
+def blocked_by(state: RunState, index: int, now: Instant, board: Board | None = None) -> Blocked | None:
+    """What the step waits for; None if it runs, or has its outcome. `board` is the one to look at, if not the run's own."""
     code = state.status[index]
     if code == WAITING:
         return Blocked("step", _names(state, _needs(state, index)))
     if code == READY:
-        return _ready(state, index, now)
+        return _ready(state, index, now, board or state.board)
     if code == BACKOFF:
         polls = poll_s(state, index) is not None
         return Blocked("poll" if polls else "retry", begun_by(state, index) if polls else "", until=state.backoff.get(index))
@@ -54,23 +54,22 @@ def begun_by(state: RunState, index: int) -> str:
     return _names(state, tuple(siblings[key] for _, key in call.inputs)) if call is not None else ""
 
 
-def _ready(state: RunState, index: int, now: Instant) -> Blocked:
-    board = state.board
+def _ready(state: RunState, index: int, now: Instant, board: Board) -> Blocked:
     share = board.shut(state.lane(index), now=now)
     if share is not None:
         pool, key = share
         until = board.reopens(share, now)
-        return Blocked("slot" if until is None else "rate", f"{pool}[{key}]" if key else pool, _users(state, share), until)
+        return Blocked("slot" if until is None else "rate", f"{pool}[{key}]" if key else pool, _users(board, share), until)
     held = board.holder(state.claims(index), (state.run_id, index))
     if held is not None:
         return Blocked("partition", show(*held[0]), (held[1],))
     return Blocked("turn")
 
 
-def _users(state: RunState, share: Share) -> tuple[Owner, ...]:
+def _users(board: Board, share: Share) -> tuple[Owner, ...]:
     return tuple(
         (run.run_id, step)
-        for run in state.board.runs()
+        for run in board.runs()
         for step in (*(step for step, attempt in run.running.items() if share in attempt.lane),
                      *(step for step, lane in run.seats.items() if share in lane))
     )  # fmt: skip

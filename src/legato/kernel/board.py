@@ -85,6 +85,14 @@ class Board:
         """A run has ended: what is left of it in the lanes stands for nothing."""
         self._runs.pop(number, None)
 
+    def behold(self, state: RunState) -> None:
+        """Count what a run holds as it stands, so that one can see who waits for whom; nothing of it starts from here."""
+        self.enter(state)
+        for lane in (*(attempt.lane for attempt in state.running.values()), *state.seats.values()):
+            self.used.update(lane)
+        for index in state.running:
+            self.take(state.claims(index), (state.run_id, index))
+
     def runs(self) -> Iterable[RunState]:
         """The runs that are here and have not ended."""
         return self._runs.values()

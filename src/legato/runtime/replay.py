@@ -31,16 +31,24 @@ def read_state(
 
     `hear` is told of each event, after it was folded.
     """
-    plan = unpack(store.plan(run_id), Plan)
-    state = RunState(run_id, plan, board)
-    for number, event in read_events(store, run_id):
+    state = RunState(run_id, unpack(store.plan(run_id), Plan), board)
+    follow(store, state, hear=hear)
+    return state
+
+
+def follow(
+    store: Store, state: RunState, after: int = 0, *, hear: Callable[[ev.AnyEvent], None] | None = None
+) -> int:  # fmt: skip
+    """Fold what was committed after the event of this number into a state that had got so far; the number of the last event."""
+    for number, event in read_events(store, state.run_id, after):
         try:
             fold(state, event)
         except Exception as error:
-            raise _damaged(run_id, number, error) from error
+            raise _damaged(state.run_id, number, error) from error
         if hear is not None:
             hear(event)
-    return state
+        after = number
+    return after
 
 
 def _damaged(run_id: str, number: int, error: Exception) -> LegatoError:

@@ -24,7 +24,7 @@ def cache_use(store: Store, node: str) -> CacheUse | None:
     """What the newest run of this node took over; None if there was none lately."""
     for run in store.runs(limit=_RUNS):
         book = Logbook(store, run.id)
-        book.read()
+        book.read(store)
         mine = {step for step, planned in enumerate(book.plan.steps) if planned.node == node}
         by_run = book.cached_by(frozenset(mine))
         begun = mine & {*(attempt.step for attempt in book.attempts.values()), *book.cached}

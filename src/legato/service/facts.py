@@ -12,6 +12,7 @@ from msgspec import Struct
 from legato.kernel import events as ev
 from legato.ports.store import Store
 from legato.service.logbook import Logbook
+from legato.service.readings import Readings
 from legato.service.workspace import Workspace
 from legato.terms.attempt import Fact, Image
 from legato.terms.fact import Markdown, Metric, Progress, Table
@@ -83,18 +84,20 @@ class RunFacts(Struct, frozen=True, kw_only=True):
     steps: tuple[StepFacts, ...]
 
 
-def read_facts(workspace: Workspace, store: Store, run_id: str, step: str = "", attempt: int = 0) -> RunFacts:
+def read_facts(
+    workspace: Workspace, store: Store, run_id: str, step: str = "", attempt: int = 0, readings: Readings | None = None
+) -> RunFacts:  # fmt: skip
     """What the steps of a run told; of those that a text names alone, and of one try of each where it has a number."""
-    book = _Factbook(store, run_id)
-    book.read()
-    wanted = book.steps_of(step) if step else None
-    told = {
-        index: facts for index in sorted(book.told) if (wanted is None or index in wanted) and (facts := book.of(index, attempt))
-    }
-    return RunFacts(run=run_id, steps=tuple(_shown(workspace, book, index, *found) for index, found in told.items()))
+    with (readings or Readings()).of(store, Factbook, run_id) as (book,):
+        wanted = book.steps_of(step) if step else None
+        told = {
+            index: facts
+            for index in sorted(book.told) if (wanted is None or index in wanted) and (facts := book.of(index, attempt))
+        }  # fmt: skip
+        return RunFacts(run=run_id, steps=tuple(_shown(workspace, book, index, *found) for index, found in told.items()))
 
 
-class _Factbook(Logbook):
+class Factbook(Logbook):
     """The attempts of a run, with the facts that they told: step -> token -> facts."""
 
     def __init__(self, store: Store, run_id: str) -> None:
@@ -123,7 +126,7 @@ class _Factbook(Logbook):
         return record.number if record is not None else 1
 
 
-def _shown(workspace: Workspace, book: _Factbook, index: int, attempt: int, facts: list[Fact]) -> StepFacts:
+def _shown(workspace: Workspace, book: Factbook, index: int, attempt: int, facts: list[Fact]) -> StepFacts:
     tables = {fact.name: fact for fact in facts if isinstance(fact, Table)}
     images = {fact.name: fact for fact in facts if isinstance(fact, Image)}
     return StepFacts(

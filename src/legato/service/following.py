@@ -16,8 +16,10 @@ POLL_S = 0.2
 class Tail:
     """What the attempts of a run write, in pieces of at most 64 kB: memory does not grow with the output."""
 
-    def __init__(self, workspace: Workspace, book: Logbook, wanted: Callable[[AttemptRecord], bool]) -> None:
-        self._workspace, self._wanted = workspace, wanted
+    def __init__(
+        self, workspace: Workspace, store: Store, book: Logbook, wanted: Callable[[AttemptRecord], bool]
+    ) -> None:  # fmt: skip
+        self._workspace, self._store, self._wanted = workspace, store, wanted
         self.book = book
         self._places: dict[int, int] = {}
         self._growing: set[int] = set()
@@ -25,7 +27,7 @@ class Tail:
 
     def read(self) -> Iterator[tuple[AttemptRecord, bytes]]:
         """What was written since the last call, attempt by attempt; an attempt that has ended gives an empty piece last."""
-        found = self.book.read()
+        found = self.book.read(self._store)
         if not self._begun:
             self._begun, found = True, list(self.book.attempts.values())
         changed = {each.token for each in found if self._wanted(each)}

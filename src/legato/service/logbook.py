@@ -60,7 +60,7 @@ class Logbook:
     """
 
     def __init__(self, store: Store, run_id: str) -> None:
-        self._store, self.run_id = store, run_id
+        self.run_id = run_id
         self.plan = unpack(store.plan(run_id), Plan)
         self.attempts: dict[int, AttemptRecord] = {}
         self.causes: dict[int, int] = {}
@@ -72,10 +72,15 @@ class Logbook:
         self._shelf = Shelf(self.plan.reused)
         self._after = 0
 
-    def read(self) -> list[AttemptRecord]:
+    @property
+    def size(self) -> int:
+        """How many steps the run has."""
+        return len(self.plan.steps)
+
+    def read(self, store: Store) -> list[AttemptRecord]:
         """Attempts that are new or changed since the last call, in order of their tokens."""
         touched: set[int] = set()
-        for number, event in read_events(self._store, self.run_id, self._after):
+        for number, event in read_events(store, self.run_id, self._after):
             self._after = number
             touched.update(self._take(event))
         return [self.attempts[token] for token in sorted(touched) if token in self.attempts]

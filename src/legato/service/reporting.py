@@ -6,23 +6,18 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from legato.kernel import events as ev
 from legato.kernel.events import SkipKind
 from legato.kernel.state import FAILED, SKIPPED, RunState
 from legato.ports.store import Holder, Run, Store
-from legato.runtime.replay import read_events, read_state
-from legato.service.blocking import Waiting, read_among_others, waiting_steps
+from legato.service.blocking import Waiting, board_of, others_of, waiting_steps
 from legato.service.folding import MOST_RANGES, Folder
 from legato.service.naming import Names, names_of
+from legato.service.readings import Reading, Readings, Warned
 from legato.service.tally import Tally
 from legato.service.workspace import Workspace
-from legato.terms.attempt import Ref
-from legato.terms.fact import Error, Progress, Verdict
+from legato.terms.fact import Error, Progress
 from legato.terms.instant import Instant
 from legato.terms.key import show
-
-Warned = tuple[Ref, Verdict]
-"""A published version, and a check that it did not pass."""
 
 MOST_METRICS = 20
 """How many metrics a report has."""
@@ -152,31 +147,23 @@ def list_runs(
     return [line for line in lines if state in (None, "open", line.state)]
 
 
-def report_run(workspace: Workspace, store: Store, run: Run) -> RunReport:
+def report_run(workspace: Workspace, store: Store, run: Run, readings: Readings | None = None) -> RunReport:
     """How a run is, from its recorded events."""
     newest = next((each.id for each in store.runs(limit=1)), "")
     words = state_in_words(run, workspace.find_holder(), newest)
-    warned: list[Warned] = []
-    tally = Tally()
-    for _, event in read_events(store, run.id):
-        warned += warned_in(event)
-        tally.hear(event)
-    folder = Folder(workspace.project, workspace.extents(store))
-    state = read_among_others(workspace, store, run) if run.state == "open" else read_state(store, run.id)
-    return report_state(folder, run, state, words, warned, tally, workspace.clock.now())
-
-
-def warned_in(event: ev.AnyEvent) -> list[Warned]:
-    """What checks that do not block had to say, if this event published something."""
-    if type(event) is not ev.StepSucceeded:
-        return []
-    return [(output.ref, verdict) for output in event.outputs for verdict in output.verdicts if not verdict.passed]
+    folder, is_open = Folder(workspace.project, workspace.extents(store)), run.state == "open"
+    others = others_of(store, run) if is_open else []
+    with (readings or Readings()).of(store, Reading, run.id, *others) as found:
+        board = board_of(workspace, store, [each.state for each in found]) if is_open else None
+        waiting = () if board is None else waiting_steps(found[0].state, board, workspace.clock.now())
+        return report_state(folder, run, found[0].state, words, found[0].warned, found[0].tally, waiting)
 
 
 def report_state(
-    folder: Folder, run: Run, state: RunState, words: str, warned: Sequence[Warned], tally: Tally, now: Instant | None = None
+    folder: Folder, run: Run, state: RunState, words: str, warned: Sequence[Warned], tally: Tally,
+    waiting: tuple[Waiting, ...] = (),
 ) -> RunReport:  # fmt: skip
-    """How a run is, from its state; `words` say how it is as a whole. With `now` also what its open steps wait for."""
+    """How a run is, from its state; `words` say how it is as a whole, `waiting` what its open steps wait for."""
     line, names = _line(run, words), names_of(state)
     held_up, skips = _skips(folder, state)
     return RunReport(
@@ -194,7 +181,7 @@ def report_state(
             Measured(step=index, name=names.of(index), metric=each.name, value=each.value, unit=each.unit, at=each.at)
             for (index, _), each in list(tally.metrics.items())[-MOST_METRICS:]
         ), facts=tally.count,
-        waiting=waiting_steps(state, now) if run.state == "open" and now is not None else (),
+        waiting=waiting,
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -15,9 +15,9 @@ from legato.kernel.family import dues_of_waits
 from legato.kernel.state import BACKOFF, READY, RUNNING
 from legato.plan.records import Plan
 from legato.ports.store import Run, Store
-from legato.runtime.replay import read_events, read_state
+from legato.runtime.replay import read_events
 from legato.service.inbox import Inbox, Resolution, Signalling
-from legato.service.naming import names_of
+from legato.service.readings import Reading, Readings
 from legato.service.reporting import list_runs
 from legato.service.running import actor, find_run
 from legato.service.shell import command
@@ -65,14 +65,16 @@ class Answered(Struct, frozen=True, kw_only=True):
     requests: tuple[tuple[str, str], ...] = ()
 
 
-def list_waits(workspace: Workspace, store: Store, run: Run | None = None) -> list[Waiting]:
+def list_waits(
+    workspace: Workspace, store: Store, run: Run | None = None, readings: Readings | None = None
+) -> list[Waiting]:  # fmt: skip
     """All that the flows of open runs wait for, or those of one run, as recorded; the oldest run first."""
     words = {line.id: line.state for line in list_runs(workspace, store, limit=_MOST_RUNS, state="open")}
     runs = [run] if run is not None else store.runs(limit=_MOST_RUNS, state="open")
-    answered = Inbox(workspace.inbox).answered()
+    answered, readings = Inbox(workspace.inbox).answered(), readings or Readings()
     return [
         msgspec.structs.replace(wait, answered=answered.get((wait.run, wait.name if wait.kind == "signal" else wait.step), ""))
-        for each in reversed(runs) for wait in _waits(store, each, words.get(each.id, each.state))
+        for each in reversed(runs) for wait in _waits(store, readings, each, words.get(each.id, each.state))
     ]  # fmt: skip
 
 
@@ -136,11 +138,18 @@ def run_of(store: Store, text: str) -> Run:
     return run
 
 
-def _waits(store: Store, run: Run, words: str) -> Iterator[Waiting]:
-    if run.state != "open" or not _has_flows(store, run):
+def _waits(store: Store, readings: Readings, run: Run, words: str) -> Iterable[Waiting]:
+    if run.state != "open":
+        return ()
+    with readings.of(store, Reading, run.id) as (found,):
+        return list(_waits_of(found, run, words))
+
+
+def _waits_of(found: Reading, run: Run, words: str) -> Iterator[Waiting]:
+    state, names = found.state, found.names
+    if not any(each.flow for each in state.plan.handling.values()):
         return
-    state = read_state(store, run.id)
-    dues, names = dues_of_waits(state), names_of(state)
+    dues = dues_of_waits(state)
     for step, wait in state.held().items():
         yield Waiting(
             run=run.id, step=step, flow=names.of(state.calls.parent(step)), kind=wait.kind, name=wait.name, who=wait.who,

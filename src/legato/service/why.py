@@ -218,7 +218,7 @@ class _Case:
         assert self.store is not None  # there is a trouble, so something ran
         if run not in self._books:
             self._books[run] = Logbook(self.store, run)
-            self._books[run].read()
+            self._books[run].read(self.store)
         return self._books[run]
 
     def _failure(self, trouble: Trouble) -> Failure:

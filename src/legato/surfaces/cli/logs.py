@@ -36,7 +36,7 @@ def logs(call: Call, run: str, step: str | None, follow: bool, number: int | Non
     workspace = call.workspace()
     store = call.history(workspace)
     book = Logbook(store, find_run(store, run).id)
-    book.read()
+    book.read(store)
     steps = book.steps_of(step) if step else None
 
     def wanted(attempt: AttemptRecord) -> bool:
@@ -45,7 +45,7 @@ def logs(call: Call, run: str, step: str | None, follow: bool, number: int | Non
     def is_alive() -> bool:
         return works_on(workspace, store, book.run_id)
 
-    tail = Tail(workspace, book, wanted)
+    tail = Tail(workspace, store, book, wanted)
     pieces = tail.follow(is_alive) if follow else tail.read()
     if call.json:
         _stream(call, tail, pieces, steps)

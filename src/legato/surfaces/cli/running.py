@@ -17,7 +17,8 @@ from legato.plan.records import Plan
 from legato.runtime.conductor import Conductor
 from legato.runtime.runs import Live
 from legato.service.folding import Folder
-from legato.service.reporting import RunReport, Warned, report_state, warned_in
+from legato.service.readings import Warned, warned_in
+from legato.service.reporting import RunReport, report_state
 from legato.service.running import Session, run
 from legato.service.tally import Tally
 from legato.service.workspace import Workspace

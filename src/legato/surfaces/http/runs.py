@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from litestar import post
@@ -19,7 +21,7 @@ from legato.service.resuming import Resumption, plan_resumption
 from legato.service.steps import StepPage, list_steps
 from legato.service.waiting import Waiting, list_waits
 from legato.surfaces.http.looking import Asking, Limit, Number, Words, looking
-from legato.surfaces.http.site import entered
+from legato.surfaces.http.site import Inside, entered
 from legato.terms.codec import pack
 
 RunId = Annotated[str, PathParameter(max_length=64, pattern=r"^[0-9a-z-]+$")]
@@ -88,7 +90,7 @@ def runs(
 def run(request: Asking, run: RunId) -> RunReport:
     """How a run is, or how it ended."""
     with entered(request) as inside:
-        return report_run(inside.workspace, inside.store, inside.run(run))
+        return report_run(inside.workspace, inside.store, inside.run(run), inside.readings)
 
 
 @looking("/runs/{run:str}/steps")
@@ -98,15 +100,22 @@ def steps(
 ) -> StepPage:  # fmt: skip
     """The steps of a run, in order: of one status or node, or of all."""
     with entered(request) as inside:
-        return list_steps(inside.store, inside.run(run), after=after, limit=limit, status=status, node=of)
+        found = inside.run(run)
+        return list_steps(
+            inside.store, found, after=after, limit=limit, status=status, node=of, readings=inside.readings
+        )  # fmt: skip
+
+
+@contextmanager
+def _logbook(inside: Inside, run: str) -> Iterator[Logbook]:
+    with inside.readings.of(inside.store, Logbook, inside.run(run).id) as (book,):
+        yield book
 
 
 @looking("/runs/{run:str}/attempts")
 def attempts(request: Asking, run: RunId, limit: Limit = 200, after: Number = 0) -> list[AttemptRecord]:
     """The attempts of a run, by their tokens; `after` is the last token of the page before."""
-    with entered(request) as inside:
-        book = Logbook(inside.store, inside.run(run).id)
-        book.read()
+    with entered(request) as inside, _logbook(inside, run) as book:
         return [each for token, each in sorted(book.attempts.items()) if token > after][:limit]
 
 
@@ -116,18 +125,14 @@ def log(
     most: Most = 1 << 16,
 ) -> Excerpt:  # fmt: skip
     """What an attempt wrote, from a byte or a line on. To follow it, ask again from `end` until it has `ended`."""
-    with entered(request) as inside:
-        book = Logbook(inside.store, inside.run(run).id)
-        book.read()
+    with entered(request) as inside, _logbook(inside, run) as book:
         return read_excerpt(inside.workspace, book, attempt, start=start, line=line, most=most)
 
 
 @looking("/runs/{run:str}/log/search")
 def log_search(request: Asking, run: RunId, words: Words, limit: Limit = 100) -> Matches:
     """The lines of a run's output that have these words."""
-    with entered(request) as inside:
-        book = Logbook(inside.store, inside.run(run).id)
-        book.read()
+    with entered(request) as inside, _logbook(inside, run) as book:
         return search(inside.workspace, book, words, limit=limit)
 
 
@@ -135,7 +140,7 @@ def log_search(request: Asking, run: RunId, words: Words, limit: Limit = 100) ->
 def facts(request: Asking, run: RunId, step: Words = "", attempt: Number = 0) -> RunFacts:
     """What the steps of a run told: metrics, tables, texts, images."""
     with entered(request) as inside:
-        return read_facts(inside.workspace, inside.store, inside.run(run).id, step, attempt)
+        return read_facts(inside.workspace, inside.store, inside.run(run).id, step, attempt, inside.readings)
 
 
 @looking("/runs/{run:str}/resumption")
@@ -150,9 +155,10 @@ def waits(request: Asking, of: Words = "") -> list[Waiting]:
     """What the flows of open runs wait for; or those of one run."""
     with entered(request) as inside:
         if of:
-            return list_waits(inside.workspace, inside.store, inside.run(of))
+            return list_waits(inside.workspace, inside.store, inside.run(of), inside.readings)
         known = {each.id: each.domains for each in inside.store.runs(limit=1_000, state="open")}
-        return [each for each in list_waits(inside.workspace, inside.store) if inside.may_read(*known.get(each.run, ()))]
+        found = list_waits(inside.workspace, inside.store, readings=inside.readings)
+        return [each for each in found if inside.may_read(*known.get(each.run, ()))]
 
 
 # -- changes --

@@ -16,6 +16,7 @@ from legato.service.access import Action, Actor, Thing, can, require
 from legato.service.asks import Ask
 from legato.service.desk import ask
 from legato.service.hooks import Hook
+from legato.service.readings import Readings
 from legato.service.workspace import Workspace
 from legato.terms.errors import NotFound
 
@@ -43,6 +44,8 @@ class Site:
     """How many streams each actor has open."""
     hooks: tuple[Workspace, dict[str, Hook]] | None = None
     """The webhooks of the project that was looked at last."""
+    readings: Readings = field(default_factory=Readings)
+    """What was read of runs."""
 
     def ask(self, question: Ask, kind: type[T], timeout_s: float = 30.0) -> T:
         """Ask the conductor."""
@@ -63,6 +66,11 @@ class Inside:
 
     def __init__(self, site: Site, actor: Actor, workspace: Workspace, store: Store) -> None:
         self.site, self.actor, self.workspace, self.store = site, actor, workspace, store
+
+    @property
+    def readings(self) -> Readings:
+        """What was read of runs."""
+        return self.site.readings
 
     def ask(self, question: Ask, kind: type[T]) -> T:
         """Ask the conductor."""
