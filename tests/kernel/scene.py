@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from legato.declare import order
 from legato.declare.pool import Use
 from legato.kernel import commands as cmd
@@ -11,10 +13,11 @@ from legato.kernel import events as ev
 from legato.kernel.board import Board
 from legato.kernel.decide import Decision, decide
 from legato.kernel.fold import fold
-from legato.kernel.inputs import Cancel, Found, Input, Offer, Recall, Resume, TakeOver, Tick
+from legato.kernel.inputs import Cancel, Found, Input, Offer, Pause, Recall, Resume, TakeOver, Tick
 from legato.kernel.invariants import violations
+from legato.kernel.standing import standing_of
 from legato.kernel.state import READY, RunState, Status
-from legato.plan.records import Handling, Plan, Reason, ReasonKind, Step
+from legato.plan.records import Backfill, Handling, Plan, Reason, ReasonKind, Step
 from legato.terms.attempt import Begun, Declined, Done, Fact, Lost, Noted, Output, Raised, Ref, Returned
 from legato.terms.fact import TIMEOUT_TYPES, Error, Metric, Verdict
 from legato.terms.instant import Instant, after
@@ -39,7 +42,9 @@ def asset(*names: str, **options: Any) -> Handling:
     return Handling(outputs=names, **_with_pools(options))
 
 
-def make_plan(text: str, *, fresh: str = "", blocked: str = "", force: bool = False, **handling: Handling) -> Plan:
+def make_plan(
+    text: str, *, fresh: str = "", blocked: str = "", force: bool = False, backfill: Backfill | None = None, **handling: Handling
+) -> Plan:
     """The plan of `a -> b -> c, a*3 -> d`: names with how many partitions they have; each waits for all of what is left of it."""
     sizes: dict[str, int] = {}
     needs: dict[str, list[str]] = {}
@@ -61,7 +66,10 @@ def make_plan(text: str, *, fresh: str = "", blocked: str = "", force: bool = Fa
         deps = tuple(bound for up in needs[name] for bound in (starts[up], starts[up] + sizes[up]))
         keys = [str(number) for number in range(size)] if size > 1 else [""]
         steps += [Step(name, key, kind == "requested", Reason(kind), deps) for key in keys]
-    return Plan(request=text, project="p", steps=steps, handling={name: handling.get(name, how()) for name in sizes}, force=force)
+    treated = {name: handling.get(name, how()) for name in sizes}
+    if backfill is not None and backfill.at_once is not None:
+        treated = {name: replace(each, pools=(*each.pools, Use(""))) for name, each in treated.items()}
+    return Plan(request=text, project="p", steps=steps, handling=treated, force=force, backfill=backfill)
 
 
 class Scene:
@@ -180,9 +188,13 @@ class Scene:
         """Ann wants the run stopped."""
         return self.tell(Cancel("ann"))
 
-    def resume(self) -> Decision:
+    def pause(self) -> Decision:
+        """Ann wants the run to stand still."""
+        return self.tell(Pause("ann"))
+
+    def resume(self, *, failed_only: bool = False) -> Decision:
         """Ann wants the run to go on."""
-        return self.tell(Resume("ann"))
+        return self.tell(Resume("ann", failed_only))
 
     def die(self) -> Decision:
         """The conductor dies, and another one reads the events and takes over."""
@@ -214,6 +226,11 @@ class Scene:
     def where(self, status: str) -> list[str]:
         """The steps that stand there."""
         return [name for name, code in zip(self.names, self.state.status, strict=True) if Status(code).name.lower() == status]
+
+    def stands(self) -> tuple[int, int, int, int, int]:
+        """Requested, done, failed, cancelled, pending."""
+        found = standing_of(self.state)
+        return found.requested, found.done, found.failed, found.cancelled, found.pending
 
     @property
     def outcome(self) -> str | None:
@@ -258,6 +275,10 @@ class Scene:
                 return f"note {len(event.facts)} of {self.names[event.step]}"
             case ev.CancelRequested():
                 return f"{event.actor} cancels"
+            case ev.RunPaused():
+                return f"{event.actor} pauses"
+            case ev.RunUnpaused():
+                return f"{event.actor} lets it go on"
 
     # -- replay --
 
@@ -281,6 +302,7 @@ def picture(state: RunState, now: Instant) -> dict[str, Any]:
     plain = (
         "status left joint_left attempts fails losses values kept errors causes swaps fallback_due done_order undo_queue stuck"
         " recorded undone signals heard backoff since cached keys next_token halted rolling cancelling ended counts noted"
+        " paused spared"
     )
     seen = {name: getattr(state, name) for name in plain.split()}
     seen["decided"] = decided

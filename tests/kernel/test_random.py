@@ -38,7 +38,7 @@ handlings = st.builds(
 )
 links = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=6)
 sizes = st.lists(st.integers(1, 3), min_size=5, max_size=5)
-WORDS = "offer offer offer done done done raises lost declines returns tells recall gate nonsense wait cancel resume die"
+WORDS = "offer offer offer done done done raises lost declines returns tells recall gate nonsense wait cancel pause resume die"
 acts = st.lists(st.tuples(st.sampled_from(WORDS.split()), st.integers(0, 20), st.booleans()), max_size=60)
 
 
@@ -59,7 +59,7 @@ def act(scene, what, number):
         scene.offer(1.0, 1 + number % 4, **dict.fromkeys(NAMES[: number % 6], 0.1))
     elif what == "wait":
         scene.wait(number)
-    elif what in ("cancel", "resume", "die"):
+    elif what in ("cancel", "pause", "resume", "die"):
         getattr(scene, what)()
     elif what == "recall":
         recall(scene, number)
@@ -105,6 +105,8 @@ def finish(*scenes):
             while scene.state.running:
                 scene.done(scene.names[min(scene.state.running)])
             scene.wait(10)
+            if scene.state.paused:
+                scene.resume()
         if all(scene.outcome for scene in scenes):
             return
     raise AssertionError([scene.told()[-5:] for scene in scenes])
@@ -189,6 +191,8 @@ any_event = st.one_of(
     st.builds(ev.StepsCancelled, instants, many),
     st.builds(ev.RunHalted, instants, steps, st.booleans()),
     st.builds(ev.CancelRequested, instants, st.just("ann")),
+    st.builds(ev.RunPaused, instants, st.just("ann")),
+    st.builds(ev.RunUnpaused, instants, st.just("ann")),
     st.builds(ev.StepUndone, instants, steps, tokens),
     st.builds(ev.SignalCame, instants, st.text(max_size=1), st.just("go"), st.just(b"\x01"), st.just("ann"), st.booleans()),
     st.builds(ev.FactsNoted, instants, steps, tokens, st.just((Metric("rows", 1),)), st.sampled_from([(), (0,), (7,)])),

@@ -60,7 +60,9 @@ def a_waiting_flow_gives_its_slot_back(patch):
 def priority_is_absolute(patch):
     """A more urgent step always goes first, however long others have waited."""
     key = Board.key
-    patch.setattr(Board, "key", staticmethod(lambda ready, priority, *rest: key(ready, priority * 100_000, *rest)))
+    patch.setattr(
+        Board, "key", staticmethod(lambda ready, priority, *rest, **more: key(ready, priority * 100_000, *rest, **more))
+    )
 
 
 @caught_by("kernel", "worlds")

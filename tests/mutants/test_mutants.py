@@ -36,8 +36,10 @@ KERNEL = (
     "test_facts",
     "test_flow",
     "test_recall",
+    "test_pause",
+    "test_backfill",
 )
-SUBJECTS = ("of_records", "of_tries", "of_pools", "of_control", "of_flows", "of_answers", "of_reuse", "of_cache")
+SUBJECTS = ("of_records", "of_tries", "of_pools", "of_control", "of_flows", "of_answers", "of_reuse", "of_cache", "of_backfills")
 SEEDS = range(150)
 DEATHS = [(seed, point) for seed in range(6) for point in range(0, 60, 4)]
 

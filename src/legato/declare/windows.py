@@ -141,11 +141,26 @@ class Windows(Struct, frozen=True, tag="windows", dict=True):
             return 0, 0
         if begin.year not in _YEARS:
             return 0, 0
-        end = begin + timedelta(days=1)
-        if len(text) < 10:
-            end = date(begin.year + 1, 1, 1) if len(text) == 4 else (begin + timedelta(days=31)).replace(day=1)
-        low, high = self._from(begin), self._from(end)
+        low, high = self._from(begin), self._from(_day_after(text, begin))
         return max(0, low), high if self.bound is None else min(high, self.bound)
+
+    def between(self, begin: str, end: str, count: int) -> Range:
+        """Of the first `count` windows those of which any part lies between two moments, or periods, both included (empty: no
+        bound). Moments are written like keys of any cut: `2013`, `2013-01`, `2013-01-05`, `2013-01-05T07`."""
+        opening = from_datetime(read_moment(begin, self.zone)) if begin else None
+        closing = self._closing(end) if end else None
+        if opening is not None and closing is not None and opening >= closing:
+            raise NotFound("partition-key", f"{begin} to {end} ends before it starts", next=f"write {end} to {begin}")
+        low = 0 if opening is None else max(0, self.index_at(opening))
+        high = count if closing is None else min(count, self.index_at(Instant(closing - 1)) + 1)
+        return (low, high) if low < high else (0, 0)
+
+    def _closing(self, text: str) -> Instant:
+        """The first instant after a period or hour; of any other text, after the very moment."""
+        begin = read_moment(text, self.zone)
+        if not _PERIOD.match(text):
+            return Instant(from_datetime(begin) + (_HOUR if len(text) == len(EXAMPLE["hourly"]) else 1))
+        return self._midnight(_day_after(text, begin.date()))
 
     def window(self, index: int) -> tuple[datetime, datetime]:
         """Start and end of a window as aware datetimes in the zone."""
@@ -264,6 +279,13 @@ def _moment(text: str, zone: tzinfo) -> datetime:
     if moment.year not in _YEARS:
         raise ValueError(text)
     return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
+
+
+def _day_after(period: str, first: date) -> date:
+    """The day after the last of a year, month or date that begins on the first one."""
+    if len(period) == 10:
+        return first + timedelta(days=1)
+    return date(first.year + 1, 1, 1) if len(period) == 4 else (first + timedelta(days=31)).replace(day=1)
 
 
 def _pad(period: str) -> str:

@@ -27,7 +27,9 @@ Start = tuple[Share, Instant]
 """When an attempt started that a rate counts."""
 
 STEP_BITS, RUN_BITS = 32, 24
-_RUN_MASK = (1 << RUN_BITS) - 1
+_RUN_MASK, _TURN_MASK = (1 << RUN_BITS) - 1, (1 << STEP_BITS) - 1
+YIELDING = 1 << 88
+"""Above every minute there is: keys from here on are of runs that yield to all others."""
 _MINUTE_US = 60_000_000
 NOTHING: Mapping[Share, int] = {}
 
@@ -66,6 +68,8 @@ class Board:
         self._leaving: list[tuple[Instant, Share]] = []
         self._runs: dict[int, RunState] = {}
         self._next_run = 0
+        self.yielding = 0
+        """How many of the runs yield to all others."""
         for share, at in starts:
             self._count(share, at)
         self._keep = keep
@@ -73,17 +77,26 @@ class Board:
     # -- runs and their steps --
 
     def enter(self, state: RunState) -> int:
-        """A run joins; its number here. Of steps that became ready in the same minute those of the older run go first."""
+        """A run joins, with a pool of its own if its plan wants one; its number here.
+
+        Of steps that became ready in the same minute those of the older run go first.
+        """
         while self._next_run in self._runs:
             self._next_run = (self._next_run + 1) & _RUN_MASK
         number = self._next_run
         self._next_run = (number + 1) & _RUN_MASK
         self._runs[number] = state
+        if (backfill := state.plan.backfill) is not None and backfill.at_once is not None:
+            self.limits[state.own_pool] = Limit(backfill.at_once)
+        self.yielding += state.yields
         return number
 
     def leave(self, number: int) -> None:
         """A run has ended: what is left of it in the lanes stands for nothing."""
-        self._runs.pop(number, None)
+        state = self._runs.pop(number, None)
+        if state is not None:
+            self.limits.pop(state.own_pool, None)
+            self.yielding -= state.yields
 
     def behold(self, state: RunState) -> None:
         """Count what a run holds as it stands, so that one can see who waits for whom; nothing of it starts from here."""
@@ -98,9 +111,13 @@ class Board:
         return self._runs.values()
 
     @staticmethod
-    def key(ready: Instant, priority: int, run: int, index: int) -> int:
-        """A number that sorts ready steps: a level of priority is worth a minute of waiting; then run by run, in plan order."""
-        return ((ready // _MINUTE_US - priority) << RUN_BITS | run) << STEP_BITS | index
+    def key(ready: Instant, priority: int, run: int, turn: int, *, yields: bool = False) -> int:
+        """A number that sorts ready steps: a level of priority is worth a minute of waiting; then run by run, each in its order.
+
+        Steps of a run that `yields` come after all others, however long they have waited.
+        """
+        sorted_by = ((ready // _MINUTE_US - priority) << RUN_BITS | run) << STEP_BITS | turn
+        return sorted_by + YIELDING if yields else sorted_by
 
     def first(self, lanes: Lanes, now: Instant, taken: Mapping[Share, int] = NOTHING) -> tuple[RunState, int, int] | None:
         """The run and the step that is to start first of those that may, and its key."""
@@ -108,12 +125,13 @@ class Board:
         key = lanes.first(taken)
         if key is None:
             return None
-        return self._runs[(key >> STEP_BITS) & _RUN_MASK], key & ((1 << STEP_BITS) - 1), key
+        state = self._runs[(key >> STEP_BITS) & _RUN_MASK]
+        return state, state.step_in(key & _TURN_MASK), key
 
     def is_ready(self, key: int) -> bool:
         """Whether the entry still stands for a step that is ready, of a run that takes steps."""
         state = self._runs.get((key >> STEP_BITS) & _RUN_MASK)
-        return state is not None and state.takes(key & ((1 << STEP_BITS) - 1))
+        return state is not None and state.takes(state.step_in(key & _TURN_MASK))
 
     # -- tracks --
 

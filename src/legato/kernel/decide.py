@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from legato.kernel.commands import Command
 from legato.kernel.events import AnyEvent
-from legato.kernel.inputs import Cancel, Input, Offer, Recall, Reports, Resolve, Resume, Signal, TakeOver, Tick
+from legato.kernel.inputs import Cancel, Input, Offer, Pause, Recall, Reports, Resolve, Resume, Signal, TakeOver, Tick
 from legato.kernel.rules.answer import take_resolved, take_signal
-from legato.kernel.rules.control import cancel, resume, take_over
+from legato.kernel.rules.control import cancel, pause, resume, take_over
 from legato.kernel.rules.failure import settle_failures
 from legato.kernel.rules.finish import close_waiting, finish
 from legato.kernel.rules.flow import close_orphans, take_called, take_parked, tell_flows
@@ -54,6 +54,7 @@ RULES: tuple[Rule, ...] = (
     Rule(Offer, grant),
     Rule(Tick, do_what_is_due),
     Rule(Cancel, cancel),
+    Rule(Pause, pause),
     Rule(Resume, resume),
     Rule(TakeOver, take_over),
     Rule(Recall, take_recalled),

@@ -196,6 +196,19 @@ class CancelRequested(Event, frozen=True):
     reason: str = ""
 
 
+class RunPaused(Event, frozen=True):
+    """Somebody asked that the run stand still: no new attempt starts, what is under way ends."""
+
+    actor: str
+    reason: str = ""
+
+
+class RunUnpaused(Event, frozen=True):
+    """The run goes on where it stood still."""
+
+    actor: str
+
+
 class StepUndone(Event, frozen=True):
     """What the step did is undone: by its own undo, and by publishing again what its outputs had replaced."""
 
@@ -220,7 +233,7 @@ class RunEnded(Event, frozen=True):
 AnyEvent = (
     AttemptsStarted | AttemptBegun | StepSucceeded | StepKeyed | AttemptFailed | AttemptStopping | AttemptsReturned
     | StepDeclined | CodeChanged | StepsCalled | StepsRevived | StepParked | FactsNoted | WaitEnded | SignalCame | StepsSkipped
-    | StepsCancelled | RunHalted | CancelRequested | StepUndone | RunResumed | RunEnded
+    | StepsCancelled | RunHalted | CancelRequested | RunPaused | RunUnpaused | StepUndone | RunResumed | RunEnded
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

@@ -142,6 +142,7 @@ def revive(state: RunState, index: int, call: Call, at: Instant) -> None:
     if state.status[index] == UNDONE:
         state.unrelease(index)
     state.causes.pop(index, None)
+    state.spared.discard(index)
     state.errors.pop(index, None)
     state.fallback_due.discard(index)
     begin_anew(state, index)

@@ -275,6 +275,7 @@ def _declined(state: RunState, event: ev.StepDeclined) -> None:
     if _end_attempt(state, event.step, event.token):
         state.set_status(event.step, SKIPPED)
         state.causes[event.step] = ("condition", event.step)
+        state.spared.add(event.step)
         state.errors.pop(event.step, None)
         state.fallen.append(event.step)
         _close(state, event.step, event.at)
@@ -285,6 +286,8 @@ def _skipped(state: RunState, event: ev.StepsSkipped) -> None:
         if state.status[index] in IDLE:
             state.set_status(index, SKIPPED)
             state.causes[index] = (event.kind, event.root)
+            if event.kind == "upstream" and event.root in state.spared:
+                state.spared.add(index)
             state.parked.pop(index, None)
             _close(state, index, event.at)
 
@@ -312,6 +315,16 @@ def _completed(state: RunState) -> list[int]:
 
 def _cancel_requested(state: RunState, event: ev.CancelRequested) -> None:
     state.cancelling = True
+
+
+def _run_paused(state: RunState, event: ev.RunPaused) -> None:
+    state.paused = state.ended is None
+
+
+def _run_unpaused(state: RunState, event: ev.RunUnpaused) -> None:
+    if state.paused:
+        state.paused = False
+        state.line_up(event.at)
 
 
 def _undone(state: RunState, event: ev.StepUndone) -> None:
@@ -346,6 +359,7 @@ def _resumed(state: RunState, event: ev.RunResumed) -> None:
                 state.unrelease(index)
             state.set_status(index, WAITING)
             state.causes.pop(index, None)
+            state.spared.discard(index)
             state.errors.pop(index, None)
             state.fallback_due.discard(index)
             begin_anew(state, index)
@@ -375,6 +389,7 @@ def _undo_again(state: RunState, steps: tuple[int, ...]) -> None:
 
 def _ended(state: RunState, event: ev.RunEnded) -> None:
     state.ended = event.outcome
+    state.paused = False
     state.board.leave(state.number)
 
 
@@ -390,6 +405,8 @@ _FOLDS: dict[type, Callable[[RunState, Any], None]] = {
     ev.StepsCancelled: _cancelled,
     ev.RunHalted: _halted,
     ev.CancelRequested: _cancel_requested,
+    ev.RunPaused: _run_paused,
+    ev.RunUnpaused: _run_unpaused,
     ev.StepKeyed: _keyed,
     ev.StepUndone: _undone,
     ev.RunResumed: _resumed,

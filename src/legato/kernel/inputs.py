@@ -40,10 +40,21 @@ class Cancel(Struct, frozen=True):
     reason: str = ""
 
 
-class Resume(Struct, frozen=True):
-    """Somebody wants an ended run to go on with the steps that did not succeed."""
+class Pause(Struct, frozen=True):
+    """Somebody wants the run to stand still."""
 
     actor: str
+    reason: str = ""
+
+
+class Resume(Struct, frozen=True):
+    """Somebody wants a run to go on: a paused one where it stands, an ended one with the steps that did not succeed.
+
+    With `failed_only` what was cancelled stays so.
+    """
+
+    actor: str
+    failed_only: bool = False
 
 
 class Resolve(Struct, frozen=True):
@@ -90,5 +101,5 @@ class TakeOver(Struct, frozen=True):
 
 Input = (
     Done | Raised | Declined | Lost | Returned | Begun | Called | Noted | Parked
-    | Reports | Offer | Tick | Cancel | Resume | Resolve | Signal | Recall | TakeOver
+    | Reports | Offer | Tick | Cancel | Pause | Resume | Resolve | Signal | Recall | TakeOver
 )  # fmt: skip

@@ -54,10 +54,10 @@ def _attempts(state: RunState) -> list[str]:
     if len(set(tokens)) != len(tokens) or any(token >= state.next_token for token in tokens):
         found.append(f"tokens {tokens} are not unique below {state.next_token}")
     queued = state.track.steps.keys() | state.track.flows.keys()
-    ready = {key & 0xFFFFFFFF for key in queued if (key >> 32) & 0xFFFFFF == state.number}
+    ready = {state.step_in(key & 0xFFFFFFFF) for key in queued if (key >> 32) & 0xFFFFFF == state.number}
     parked = {call.args[0] for calls in state.board.parked.values() for call in calls if call.func.__self__ is state}  # type: ignore[attr-defined]
     lost = {index for index, code in enumerate(state.status) if code == READY} - ready - parked
-    if lost and not (state.halted or state.ended):
+    if lost and not (state.halted or state.paused or state.ended):
         found.append(f"steps {sorted(lost)} are ready, but nobody will start them")
     return found
 

@@ -87,11 +87,14 @@ class RunState:
     `told` are, by flow, outcomes that it has not been told of yet; `orphaned` are ended flows whose calls are still open.
     `asked` are steps that became ready, of which nobody has looked yet whether an earlier run's result is in the cache; `cached`
     are those for which one was, `keys` what their own functions have said to find it under.
+    `spared` are skipped steps for which nothing was to be done: a condition said no to them, or to what they wait for.
+    `turns` are the steps in the order in which a plan wants them to start, `turn_of` the place of each there; both empty where
+    that is the order of the plan. `begun` is since when the run is here.
     """
 
     __slots__ = (
         "asked", "attempts",
-        "backoff",
+        "backoff", "begun",
         "board",
         "cached", "calls",
         "cancelling",
@@ -120,7 +123,7 @@ class RunState:
         "noted",
         "number",
         "orphaned",
-        "parked",
+        "parked", "paused",
         "plan",
         "planned",
         "recorded",
@@ -131,13 +134,13 @@ class RunState:
         "seats",
         "shelf",
         "signals",
-        "since",
+        "since", "spared",
         "status",
         "stuck",
         "swaps",
         "taken",
         "told",
-        "track",
+        "track", "turn_of", "turns",
         "undo_queue",
         "undone",
         "values",
@@ -173,9 +176,8 @@ class RunState:
         self.heard: set[str] = set()
         self.stuck: set[int] = set()
         self.next_token = 1
-        self.halted = self.rolling = self.cancelling = False
+        self.halted = self.rolling = self.cancelling = self.paused = False
         self.ended: Outcome | None = None
-        self.counts = [0] * len(Status)
         self.planned = size
         self.calls = Calls(size)
         self.later: Mapping[str, Handling] = {}
@@ -192,6 +194,7 @@ class RunState:
         self.orphaned: list[int] = []
         self.shelf = Shelf(plan.reused) if plan.reused else None
         self.taken: dict[int, Reused] = {}
+        self.spared: set[int] = set()
         self.number = self.board.enter(self)
         self._wire(at)
         for each in plan.reused:
@@ -201,6 +204,7 @@ class RunState:
     # -- wiring: who waits for whom --
 
     def _wire(self, since: Instant) -> None:
+        self.begun, (self.turns, self.turn_of) = since, _in_turn(self.plan)
         steps, status, left = self.plan.steps, self.status, self.left
         joints: dict[tuple[int, int], int] = {}
         self.joint_steps: list[array[int]] = []
@@ -263,7 +267,12 @@ class RunState:
         uses = self.plan.handling[self.plan.steps[index].node].pools
         if not uses or index in self.seats or self.lacks_key(index):
             return ()
-        return tuple((use.pool, self.key_value(index, use.key) if use.key else "") for use in uses)
+        return tuple((use.pool or self.own_pool, self.key_value(index, use.key) if use.key else "") for use in uses)
+
+    @property
+    def own_pool(self) -> str:
+        """The pool of this run alone, where its plan says how many of its steps may be under way at once."""
+        return f"run {self.run_id}"
 
     def key_value(self, index: int, param: str) -> str:
         """What a pool's key stands for at this step, as text: its partition, or what its flow gave as this parameter."""
@@ -289,7 +298,25 @@ class RunState:
 
     def takes(self, index: int) -> bool:
         """Whether the step is ready, and the run starts steps."""
-        return self.status[index] == READY and not (self.halted or self.cancelling or self.ended)
+        return self.status[index] == READY and not (self.halted or self.cancelling or self.paused or self.ended)
+
+    @property
+    def yields(self) -> bool:
+        """Whether the steps of all other runs go first."""
+        return self.plan.backfill is not None and not self.plan.backfill.urgent
+
+    def step_in(self, turn: int) -> int:
+        """The step whose turn this is."""
+        return self.turns[turn] if turn < len(self.turns) else turn
+
+    def key(self, index: int, at: Instant) -> int:
+        """What decides when a step that is ready since then is to start. Of a backfill all steps count as ready since it began:
+        then its own order alone decides."""
+        priority = self.plan.handling[self.plan.steps[index].node].priority
+        if self.plan.backfill is None:
+            return Board.key(at, priority, self.number, index)
+        turn = self.turn_of[index] if index < len(self.turn_of) else index
+        return Board.key(self.begun, priority, self.number, turn, yields=self.yields)
 
     def joints(self, index: int) -> tuple[int, ...]:
         """The joints that this step is part of."""
@@ -358,12 +385,12 @@ class RunState:
         handling = self.handling(index)
         if handling.cached:
             self.asked.append(index)
-        self.put(index, Board.key(at, handling.priority, self.number, index))
+        self.put(index, self.key(index, at))
 
     def make_all_ready(self, steps: Sequence[int], at: Instant) -> None:
         """Let steps be handed out that waited and are of one node."""
         handling = self.handling(steps[0])
-        if handling.pools:
+        if handling.pools or self.turns:
             for index in steps:
                 self.make_ready(index, at)
             return
@@ -373,8 +400,8 @@ class RunState:
         self.counts[READY] += len(steps)
         if handling.cached:
             self.asked.extend(steps)
-        key = Board.key(at, handling.priority, self.number, 0)
-        self.lanes(steps[0]).put_all((), (key | index for index in steps))
+        first = self.key(steps[0], at) - steps[0]
+        self.lanes(steps[0]).put_all((), (first + index for index in steps))
 
     def put(self, index: int, key: int) -> None:
         """Lanes a ready step under this key."""
@@ -387,21 +414,24 @@ class RunState:
     def join(self, board: Board, at: Instant, track: Track | None = None) -> None:
         """Move to a track of another board, with what is ready and what flows hold. Nothing may be under way."""
         self.board.leave(self.number)
-        self.board, self.track = board, track or board.track
+        self.board, self.track, self.begun = board, track or board.track, at
         self.number = board.enter(self)
         for lane in self.seats.values():
             board.seat(lane, at)
-        self._line_up(at)
+        self.line_up(at)
 
     def move(self, track: Track, at: Instant) -> None:
         """Go on with other workers: to another track of the same board. Nothing may be under way."""
         self.track = track  # what stands in the lanes of the former one is never looked at again
-        self._line_up(at)
+        self.line_up(at)
 
-    def _line_up(self, at: Instant) -> None:
+    def line_up(self, at: Instant) -> None:
+        """Let everything that is ready be handed out, as if it were so since then."""
         for index, code in enumerate(self.status):
             if code == READY:
-                self.put(index, Board.key(at, self.handling(index).priority, self.number, index))
+                self.put(index, self.key(index, at))
+                if self.handling(index).cached:
+                    self.asked.append(index)
 
     def release(self, index: int, at: Instant) -> None:
         """Tell everybody who waits for this step that it is done."""
@@ -423,6 +453,14 @@ class RunState:
                 for waiter in self.joint_steps[joint]:
                     self.left[waiter] += 1
             self.joint_left[joint] += 1
+
+
+def _in_turn(plan: Plan) -> tuple[array[int], array[int]]:
+    turns = array("I", () if plan.backfill is None else plan.backfill.turns)
+    places = array("I", bytes(4 * len(turns)))
+    for place, index in enumerate(turns):
+        places[index] = place
+    return turns, places
 
 
 def _as_text(value: bytes | None, refs: tuple[Ref, ...]) -> str:

@@ -109,13 +109,25 @@ class Handling(Struct, frozen=True, kw_only=True):
     code: str = ""
 
 
+class Backfill(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a plan works off many partitions.
+
+    `turns` are its steps, all of them by number, in the order in which they are to start (empty: as they stand). No more than
+    `at_once` are under way at a time (None: as many as there are workers). It yields to all other work, or is as `urgent`.
+    """
+
+    turns: tuple[int, ...] = ()
+    at_once: int | None = None
+    urgent: bool = False
+
+
 class Plan(Struct, frozen=True, kw_only=True):
     """Ordered steps for one request: every step stands after the steps that it waits for.
 
     `observed` holds what sources said when the plan was made: asset -> partition -> version token. `arguments` are the parameters
     that its flows were given. A plan with a flow has the handling of all that a flow may call. `reused` are results of earlier
     runs, `repeats` is the request of the run that is repeated with them; `notes` is what else is to be said of that. With `force`
-    nothing is taken from the cache.
+    nothing is taken from the cache. A `backfill` has an order of its own, and a place behind other work.
     """
 
     request: str
@@ -128,6 +140,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     repeats: str = ""
     notes: tuple[str, ...] = ()
     force: bool = False
+    backfill: Backfill | None = None
 
     @property
     def size(self) -> int:

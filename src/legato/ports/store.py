@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from legato.kernel.standing import Standing
 from legato.ports.access import AccessChange, Audit, Token, User
 from legato.ports.decisions import Decided, Ticking
 from legato.terms.attempt import Ref
@@ -69,7 +70,8 @@ class Run(Struct, frozen=True, kw_only=True):
     """One accepted plan. `request` is what was asked, as words. Whole when it ended: `counts` (steps by outcome), and how many
     of those that succeeded are `cached`, taken over from earlier runs.
 
-    `key` names the request, for one that is sent again: there is one run of it at most. `domains` are those of its steps.
+    `key` names the request, for one that is sent again: there is one run of it at most. `domains` are those of its steps. A
+    `paused` run is open. Of a `backfill` it is always known how far it is: the same commit that records what happened says so.
     """
 
     id: str
@@ -84,6 +86,8 @@ class Run(Struct, frozen=True, kw_only=True):
     key: str = ""
     domains: tuple[str, ...] = ()
     cached: int = 0
+    paused: bool = False
+    backfill: Standing | None = None
 
 
 class ProjectVersion(Struct, frozen=True):

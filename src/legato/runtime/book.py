@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from legato.declare.project import contract_fingerprint
 from legato.kernel import events as ev
+from legato.kernel.standing import standing_of
 from legato.kernel.state import RunState
 from legato.plan.records import Plan
 from legato.ports.access import Audit
@@ -54,6 +55,8 @@ class Book:
                 self._succeeded(commit, event)  # type: ignore[arg-type]
             elif kind in _WRITERS:
                 _WRITERS[kind](self, commit, event)
+        if self.run.backfill is not None and commit.events:
+            self.run = commit.run = replace(self.run, backfill=standing_of(self.state))
         return commit
 
     def _succeeded(self, commit: Commit, event: ev.StepSucceeded) -> None:
@@ -124,7 +127,12 @@ class Book:
     def _ended(self, commit: Commit, event: ev.RunEnded) -> None:
         self.cache.forget(self.run.id)
         counts, cached = self.counts(), len(self.state.cached)
-        self.run = commit.run = replace(self.run, state=event.outcome, ended=event.at, counts=counts, cached=cached)
+        self.run = commit.run = replace(
+            self.run, state=event.outcome, ended=event.at, counts=counts, cached=cached, paused=False
+        )  # fmt: skip
+
+    def _paused(self, commit: Commit, event: ev.RunPaused | ev.RunUnpaused) -> None:
+        self.run = commit.run = replace(self.run, paused=type(event) is ev.RunPaused)
 
     def _resumed(self, commit: Commit, event: ev.RunResumed) -> None:
         self.run = commit.run = replace(self.run, state="open", ended=None)
@@ -165,6 +173,8 @@ _WRITERS: dict[type, Callable[[Book, Commit, Any], None]] = {
     ev.StepUndone: Book._undone,
     ev.RunEnded: Book._ended,
     ev.RunResumed: Book._resumed,
+    ev.RunPaused: Book._paused,
+    ev.RunUnpaused: Book._paused,
 }
 
 

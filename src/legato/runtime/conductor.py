@@ -8,11 +8,12 @@ from heapq import heappop, heappush
 from msgspec.structs import replace
 
 from legato.kernel import events as ev
-from legato.kernel.board import Board
+from legato.kernel.board import YIELDING, Board
 from legato.kernel.commands import Command, StartAttempts
 from legato.kernel.decide import decide
 from legato.kernel.inputs import Cancel, Input, Offer, Recall, Reports, Resume, TakeOver, Tick
 from legato.kernel.rules.timing import next_due
+from legato.kernel.standing import standing_before
 from legato.kernel.state import HELD, RunState
 from legato.plan.graph import Graph
 from legato.plan.records import Plan
@@ -63,6 +64,8 @@ class Conductor:
         self.listener = listener
         self.keeps_ended = True
         """Whether runs that have ended stay in `runs`; a service lets them go."""
+        self.spares_a_worker = False
+        """Whether runs that yield to others leave a worker free, of several: a service does not know what comes next."""
         self.retire: Callable[[Executor], None] = lambda executor: executor.close()
         """Ends the workers of an edition that nobody needs any more; a service does so aside."""
         self.runs: dict[str, Live] = {}
@@ -154,6 +157,7 @@ class Conductor:
         run = Run(
             id=self._new_id(now), request=plan.request, actor=actor, project=plan.project, at=now,
             steps=plan.size, key=key, domains=_domains_of(plan, edition),
+            backfill=None if plan.backfill is None else standing_before(plan),
         )  # fmt: skip
         self.store.accept(run, pack(plan), [], audit)
         live = self._own(run, RunState(run.id, plan, self._board, at=now, track=edition.track))
@@ -226,7 +230,7 @@ class Conductor:
     # -- the loop --
 
     def drive(self) -> None:
-        """Work until every owned run has ended, or, when draining, until nothing runs any more."""
+        """Work until every owned run has ended or is paused, or, when draining, until nothing runs any more."""
         self._turn([])
         while self._busy():
             self.turn()
@@ -239,15 +243,16 @@ class Conductor:
         self._turn(reports)
 
     def _busy(self) -> bool:
-        return bool(self._changed or (self._board.attempts if self._draining else self._open))
+        rests = self._draining or all(live.state.paused for live in self._open.values())
+        return bool(self._changed or (self._board.attempts if rests else self._open))
 
     def _refuse_to_wait_for_nothing(self) -> None:
         """Say so, loudly, if no event could ever move the open runs: flows wait for each other's slots, or Legato has a fault."""
         board = self._board
         if self._draining or not self._open or self._changed or board.attempts or board.next_due() or not self.executor.load():
             return
-        live = list(self._open.values())
-        if any(each.state.counts[HELD] or next_due(each.state) is not None for each in live):
+        live = [each for each in self._open.values() if not each.state.paused]
+        if not live or any(each.state.counts[HELD] or next_due(each.state) is not None for each in live):
             return
         raise stuck(live[0].state, self.clock.now())
 
@@ -383,24 +388,28 @@ class Conductor:
         for live in list(self._rolling.values()):
             for room in rooms[live.edition]:
                 taken += self._offer_to(live, Offer(room.left_s, MOST_AT_ONCE, self._pace.cost_s), room.worker, now)
+        for edition, held in loads.items():
+            edition.spare = 0 if self.spares_a_worker and self._board.yielding and len(held) > 1 else -1
         while (found := self._first(rooms, now)) is not None:
-            live, free = found
-            started = self._offer_to(live, Offer(free[0].left_s, MOST_AT_ONCE, self._pace.cost_s), free[0].worker, now)
+            live, room = found
+            started = self._offer_to(live, Offer(room.left_s, MOST_AT_ONCE, self._pace.cost_s), room.worker, now)
             taken += started
-            free[0].left_s -= sum(self._pace.expected_s(live.state, start) for _, start, _ in started)
-            if free[0].left_s <= 0:
-                free.pop(0)
+            room.left_s -= sum(self._pace.expected_s(live.state, start) for _, start, _ in started)
+            if room.left_s <= 0:
+                rooms[live.edition].remove(room)
         for edition, held in loads.items():
             edition.share_out(held, {worker for live, _, worker in taken if live.edition is edition}, now)
         return [*taken, *self._offer_flows(now)]
 
-    def _first(self, rooms: Mapping[Edition, list[Room]], now: Instant) -> tuple[Live, list[Room]] | None:
-        """The run with the first of the ready steps that have a worker with room, and the room of its workers."""
-        best: tuple[int, RunState, list[Room]] | None = None
+    def _first(self, rooms: Mapping[Edition, list[Room]], now: Instant) -> tuple[Live, Room] | None:
+        """The run with the first of the ready steps that have a worker with room, and that worker's."""
+        best: tuple[int, RunState, Room] | None = None
         for edition, free in rooms.items():
             found = self._board.first(edition.track.steps, now) if free else None
             if found is not None and (best is None or found[2] < best[0]):
-                best = found[2], found[0], free
+                spare = edition.spare if found[2] >= YIELDING else -1
+                if (room := next((each for each in free if each.worker != spare), None)) is not None:
+                    best = found[2], found[0], room
         return None if best is None else (self.runs[best[1].run_id], best[2])
 
     def _offer_flows(self, now: Instant) -> list[tuple[Live, StartAttempts, int]]:

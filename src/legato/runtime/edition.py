@@ -30,7 +30,7 @@ class Edition:
     """One version of the project at work: its graph, its workers, and where its runs stand.
 
     `observe` asks its sources at once; without it they are asked through its workers. `runs` are open and pinned to it, `asking`
-    are inquiries under way.
+    are inquiries under way. `spare` is the worker that runs which yield to others leave free (-1: none).
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Edition:
         self.asking = 0
         self.beside: set[tuple[str, int]] = set()
         self.is_uneven = False
+        self.spare = -1
         self.recalled = Instant(0)
 
     @property
@@ -59,7 +60,7 @@ class Edition:
 
     def share_out(self, loads: Sequence[float], given: Container[int], now: Instant) -> None:
         """Where a worker is idle while others hold more than they work on, ask for what they have not begun."""
-        idle = any(load_s == 0 and worker not in given for worker, load_s in enumerate(loads))
+        idle = any(load_s == 0 and worker != self.spare and worker not in given for worker, load_s in enumerate(loads))
         busy = sum(load_s > 0 or worker in given for worker, load_s in enumerate(loads))
         held = self.track.attempts - self.track.flow_attempts - len(self.beside)
         self.is_uneven = idle and held > busy

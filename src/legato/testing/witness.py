@@ -9,6 +9,7 @@ from typing import Any
 from legato.declare.node import Project
 from legato.declare.pool import Limit
 from legato.kernel import events as ev
+from legato.kernel.standing import standing_before
 from legato.plan.records import Plan, Step
 from legato.ports.access import Audit
 from legato.ports.storage import Storage
@@ -38,6 +39,7 @@ class Witness:
         self.plans: dict[str, Plan] = {}
         self.ended: dict[str, str] = {}
         self.cancelled: set[str] = set()
+        self.paused: set[str] = set()
         self.handed_out: set[tuple[str, int, int]] = set()
         self.over: set[tuple[str, int, int]] = set()
         self.done: dict[str, dict[int, None]] = {}
@@ -87,9 +89,21 @@ class Witness:
                 self.cached[each.run, each.value, each.kept] = each.at
             for body in commit.events:
                 self._saw_event(commit.run_id, ev.decode(body))
+            self._saw_standing(commit)
             self._saw_versions(commit)
         for commit in commits:
             self._saw_heads(commit)
+
+    def _saw_standing(self, commit: Commit) -> None:
+        """How far a backfill is, is recorded with whatever happens to it, and always adds up to what was requested."""
+        plan = self.plans[commit.run_id]
+        if plan.backfill is None or not commit.events:
+            return
+        found, asked = commit.run.backfill if commit.run else None, standing_before(plan).requested
+        if found is None or not asked == found.requested == found.done + found.failed + found.cancelled + found.pending:
+            self.refuse(f"run {commit.run_id} was to make {asked} steps, but says of itself {found}")
+        if found is not None and found.done < len(self.done[commit.run_id]):
+            self.refuse(f"run {commit.run_id} says {found}, but {len(self.done[commit.run_id])} steps succeeded")
 
     def _saw_event(self, run: str, event: ev.AnyEvent) -> None:
         done = self.done[run]
@@ -112,6 +126,8 @@ class Witness:
                     self.refuse(f"{self._name(run, event.step)} is stopped before its time was over")
             case ev.CancelRequested():
                 self.cancelled.add(run)
+            case ev.RunPaused() | ev.RunUnpaused():
+                self.paused ^= {run}
             case ev.RunHalted(rollback=True):
                 self.cached = {key: at for key, at in self.cached.items() if key[0] != run}
             case ev.RunResumed():
@@ -143,6 +159,8 @@ class Witness:
                 self._count_starts(run, step, event.at)
             if event.mode != "undo" and step in self.done[run]:
                 self.refuse(f"{self._name(run, step)} is started, but its success is on record")
+            if run in self.paused:
+                self.refuse(f"{self._name(run, step)} is started in a paused run")
             if run in self.cancelled:
                 self.refuse(f"{self._name(run, step)} is started in a cancelled run")
 
@@ -196,6 +214,7 @@ class Witness:
         if run in self.ended:
             self.refuse(f"run {run} ended twice")
         self.ended[run] = event.outcome
+        self.paused.discard(run)
         left = [step for step in self.done[run] if (run, step) not in self.stuck]
         if event.outcome in ("rolled_back", "partly_undone") and left:
             self.refuse(f"run {run} is {event.outcome}, but steps {left} are not undone")
@@ -278,13 +297,14 @@ class Witness:
     def _take_slots(self, run: str, step: int) -> None:
         for share in self._shares(run, step):
             self.busy[share] += 1
-            slots = self.pools[share[0]].slots if share[0] in self.pools else None
+            own = self.plans[run].backfill
+            slots = own.at_once if own and not share[0] else self.pools[share[0]].slots if share[0] in self.pools else None
             if slots is not None and self.busy[share] > slots:
                 self.refuse(f"pool {share} has {slots} slots, but {self.busy[share]} attempts are out")
 
     def _shares(self, run: str, step: int) -> list[tuple[str, str]]:
-        """The pools that the step shares, each with the value of its key."""
-        return [(use.pool, self._key_value(run, step, use.key)) for use in self._handling(run, step).pools]
+        """The pools that the step shares, each with the value of its key: of the run's own, which has no name, the run."""
+        return [(use.pool, self._key_value(run, step, use.key) if use.pool else run) for use in self._handling(run, step).pools]
 
     def _key_value(self, run: str, step: int, param: str) -> str:
         return self._step(run, step).partition if param == "partition" else ""

@@ -15,11 +15,12 @@ from msgspec import Struct
 from legato.declare.node import Project
 from legato.declare.partitions import keys
 from legato.declare.region import Region
-from legato.kernel.inputs import Cancel, Input
+from legato.kernel.inputs import Cancel, Input, Pause, Resume
 from legato.kernel.invariants import violations
+from legato.plan.backfill import in_own_pool
 from legato.plan.build import make_plan
 from legato.plan.graph import Graph
-from legato.plan.records import Plan
+from legato.plan.records import Backfill, Plan
 from legato.plan.spread import Extents
 from legato.plan.stale import Facts
 from legato.ports.executor import Executor
@@ -38,6 +39,8 @@ from legato.testing.witness import Violation, Witness, WitnessedStorage, Witness
 from legato.testing.work import MadeUpWork
 from legato.testing.workers import SimulatedExecutor
 
+_GOES_ON = 0.7
+"""How likely it is that somebody lets a paused run go on when the next conductor takes it up."""
 _MOST_LIVES = 60
 """More conductors than this in one world mean that it makes no progress."""
 
@@ -77,18 +80,21 @@ class MemorySite:
 
 
 class Wish(Struct, frozen=True):
-    """What somebody wants run; `name` is how they find it again if they were not told that it was accepted."""
+    """What somebody wants run; `name` is how they find it again if they were not told that it was accepted. A backfill has an
+    order and a pool of its own."""
 
     name: str
     nodes: frozenset[str]
     force: bool
+    backfill: bool = False
 
 
 class Faults(Struct, frozen=True, kw_only=True):
-    """What goes wrong around the code: reports that come late or twice, cancels, graceful stops, clocks that are set."""
+    """What goes wrong around the code: reports that come late or twice, cancels, pauses, graceful stops, clocks that are set."""
 
     stutter: float = 0.0
     cancel: float = 0.0
+    pause: float = 0.0
     drain: float = 0.0
     clock_jumps: tuple[float, ...] = (0.0,)
 
@@ -126,9 +132,9 @@ class World:
             self.live(lambda conductor: [conductor.resume(run, actor="ann") for run in unfinished])
         self.witness.check_end(self.site.read())
 
-    def everything(self, name: str, *, force: bool = False) -> Wish:
+    def everything(self, name: str, *, force: bool = False, backfill: bool = False) -> Wish:
         """The wish for the whole project."""
-        return Wish(name, frozenset(self.project.nodes), force)
+        return Wish(name, frozenset(self.project.nodes), force, backfill)
 
     def something(self, name: str) -> Wish:
         """The wish for a random node and all that it needs, made anew."""
@@ -161,9 +167,13 @@ class World:
         known = conductor.store.runs()
         for run in known:
             if run.state == "open":
-                faults = violations(conductor.adopt(run.id))
-                if faults:
+                state = conductor.adopt(run.id)
+                if faults := violations(state):
                     self.witness.refuse(f"after the take-over: {faults}")
+                if state.paused != run.paused or state.paused != (run.id in self.witness.paused):
+                    self.witness.refuse(f"run {run.id} does not know any more whether it is paused")
+                if state.paused and self.random.random() < _GOES_ON:
+                    conductor.resume(run.id, actor="ann")
         for wish in wishes:
             if wish.name not in {run.request for run in known}:
                 run_id = conductor.accept(self.plan(conductor.store, wish), actor="ann")
@@ -181,7 +191,14 @@ class World:
         }  # fmt: skip
         outputs = {output for node in self.project.nodes.values() for output in node.outputs}
         facts = Facts(heads=store.heads(outputs), observed=observed)
-        return make_plan(self.graph, self.extents, facts, selection, request=wish.name, force=wish.force)
+        plan = make_plan(self.graph, self.extents, facts, selection, request=wish.name, force=wish.force)
+        return self._as_backfill(plan) if wish.backfill else plan
+
+    def _as_backfill(self, plan: Plan) -> Plan:
+        random = Random(f"backfill {plan.request} {len(plan.steps)}")
+        turns = random.sample(range(len(plan.steps)), len(plan.steps))
+        backfill = Backfill(turns=tuple(turns), at_once=random.choice((1, 2)), urgent=random.random() < 0.3)
+        return in_own_pool(plan, backfill)
 
     def _keys(self, name: str) -> list[str]:
         parts = self.project.nodes[name].partitions
@@ -232,7 +249,13 @@ class World:
             conductor.drain()
         due = [run for moment, run in self._cancels if moment <= self.clock.now()]
         self._cancels = [each for each in self._cancels if each[1] not in due]
-        return [(run, Cancel("ann")) for run in due]
+        return [*((run, Cancel("ann")) for run in due), *self._pauses(conductor)]
+
+    def _pauses(self, conductor: Conductor) -> Iterable[tuple[str, Input]]:
+        if self.faults.pause and not self.script.healed and conductor.runs and self.random.random() < self.faults.pause:
+            live = self.random.choice(list(conductor.runs.values()))
+            if live.state.ended is None:
+                yield live.state.run_id, Resume("bob") if live.state.paused else Pause("bob")
 
     def _check_rest(self, conductor: Conductor) -> None:
         """Where nothing runs any more, no slot is held but by flows that wait, and what is stored says the same as what is in
@@ -254,7 +277,7 @@ def play(seed: int) -> World:
     random = Random(f"faults {seed}")
     faults = Faults(
         stutter=random.choice((0.0, 0.2, 0.5)), cancel=random.choice((0.0, 0.0, 0.5)), drain=random.choice((0.0, 0.0, 0.01)),
-        clock_jumps=random.choice(((0.0,), (0.0, 5.0, -3600.0, -0.5, 3600.0))),
+        clock_jumps=random.choice(((0.0,), (0.0, 5.0, -3600.0, -0.5, 3600.0))), pause=random.choice((0.0, 0.0, 0.05)),
     )  # fmt: skip
     world = World(seed, faults=faults)
     calm = World(seed, calm=True)
@@ -272,6 +295,8 @@ def play(seed: int) -> World:
             wishes.insert(random.randint(0, 1), world.something("some"))
         if random.random() < 0.4:
             wishes.append(world.everything("again"))
+        if random.random() < 0.4:
+            wishes.append(world.everything("of all days", backfill=True))
         world.play(wishes)
         if world.published() != calm.published():
             raise Violation(f"published is {world.published()}, but undisturbed it is {calm.published()}")

@@ -1,15 +1,16 @@
-"""What people and conductors ask of a run: cancel, resume, take over."""
+"""What people and conductors ask of a run: cancel, pause, resume, take over."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from heapq import heapify
 
 from legato.kernel.budget import poll_s
 from legato.kernel.commands import KillAttempt
-from legato.kernel.events import AttemptStopping, CancelRequested, CodeChanged, RunResumed
+from legato.kernel.events import AttemptStopping, CancelRequested, CodeChanged, RunPaused, RunResumed, RunUnpaused
 from legato.kernel.family import WAKE_DUE
 from legato.kernel.fold import RETRY_DUE
-from legato.kernel.inputs import Cancel, Resume, TakeOver
+from legato.kernel.inputs import Cancel, Pause, Resume, TakeOver
 from legato.kernel.rules.report import give_back
 from legato.kernel.state import CANCELLED, FAILED, SKIPPED, UNDONE, RunState
 from legato.kernel.turn import Turn
@@ -28,29 +29,40 @@ def cancel(turn: Turn, asked: Cancel) -> None:
         turn.ask(KillAttempt(index, attempt.token))
 
 
+def pause(turn: Turn, asked: Pause) -> None:
+    """No new attempt starts, not even of an undo; what is under way ends by itself. A run that is being cancelled goes on so."""
+    state = turn.state
+    if state.ended is None and not state.cancelling and not state.paused:
+        turn.emit(RunPaused(turn.now, asked.actor, asked.reason))
+
+
 def resume(turn: Turn, asked: Resume) -> None:
-    """An ended run waits again for everything that did not succeed; what is recorded stays.
+    """A paused run goes on where it stands. An ended one waits again for everything that did not succeed; what is recorded stays.
 
     In one that is partly undone, what did not succeed is the rollback: what could not be undone is tried again.
     """
     state = turn.state
     if state.ended is None:
+        if state.paused:
+            turn.emit(RunUnpaused(turn.now, asked.actor))
         return
     partly = state.ended == "partly_undone"
-    again = tuple(sorted(state.stuck) if partly else (index for index in range(len(state.status)) if _unfinished(state, index)))
+    again = tuple(sorted(state.stuck) if partly else _unfinished(state, asked.failed_only))
     if again:
         turn.emit(RunResumed(turn.now, asked.actor, again))
 
 
-def _unfinished(state: RunState, index: int) -> bool:
-    """Whether a resumed run should try the step again: not if its own condition or a missing input decided that it is skipped."""
-    code = state.status[index]
-    if index >= state.planned:  # a flow's own calls are tried anew if it makes them again
-        return False
-    if code != SKIPPED:
-        return code in (FAILED, CANCELLED, UNDONE)
-    kind, root = state.causes[index]
-    return kind == "halted" or (kind == "upstream" and state.status[root] in (FAILED, CANCELLED))
+def _unfinished(state: RunState, failed_only: bool) -> Iterator[int]:
+    """The steps that a resumed run tries again: not those that their own condition or a missing input decided to skip. A flow's
+    own calls are tried anew if it makes them again. With `failed_only` no more than what failed, and what fell with it."""
+    lost = (FAILED, UNDONE) if failed_only else (FAILED, UNDONE, CANCELLED)
+    for index, code in enumerate(state.status[: state.planned]):
+        if code == SKIPPED:
+            kind, root = state.causes[index]
+            if kind == "halted" or (kind == "upstream" and state.status[root] in lost):
+                yield index
+        elif code in lost:
+            yield index
 
 
 def take_over(turn: Turn, asked: TakeOver) -> None:

@@ -31,8 +31,8 @@ def finish(turn: Turn) -> None:
 def _outcome(state: RunState) -> Outcome:
     if state.rolling:
         return "partly_undone" if state.stuck else "rolled_back"
-    if state.cancelling and state.counts[CANCELLED]:
-        return "cancelled"
+    if (state.cancelling and state.counts[CANCELLED]) or CANCELLED in state.status[: state.planned]:
+        return "cancelled"  # also where no more than what failed was tried again
     failed = FAILED in state.status[: state.planned] or any(state.causes[index][0] == "blocked" for index in _skipped(state))
     return "failed" if failed else "succeeded"
 

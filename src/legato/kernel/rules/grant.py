@@ -19,7 +19,7 @@ from legato.terms.attempt import Mode
 def grant(turn: Turn, offer: Offer) -> None:
     """Start as many ready steps as the offer has room for, while they are the first of all. Full pools never hide others."""
     state = turn.state
-    if state.ended is not None:
+    if state.ended is not None or state.paused:
         return
     if state.rolling and not state.running and not offer.flows:
         _undo_next(turn)
