@@ -1,21 +1,14 @@
-"""`legato up` on the real process tree: triggers fire, the API answers, and kill -9 of the conductor loses nothing."""
+"""`legato up` on the real process tree: triggers fire, the API answers, code is taken over, and kill -9 loses nothing."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from up_site import up, wait_until
 
 PROJECT = """
 import legato as lg
@@ -32,83 +25,119 @@ def echo(beat: list[int]) -> list[int]:
 def load(path: str = "") -> None:
     pass
 """
+QUIET = """
+import time
+import legato as lg
 
+@lg.source
+def ledger():
+    return "1"
 
-class Up:
-    """A service of a small project."""
+@lg.asset
+def sales(ledger) -> list[int]:
+    return [1]
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "legato.toml").write_text('modules = ["flows"]\nworkers = 1\n')
-        (folder / "flows.py").write_text(PROJECT)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.output = open(folder / "output", "w")  # noqa: SIM115
-        command = [sys.executable, "-m", "legato", "-C", str(folder), "up", "--port", str(self.port)]
-        self.process = subprocess.Popen(command, stdout=self.output, stderr=subprocess.STDOUT)
+@lg.asset(partitions=lg.dynamic("customers"))
+def bill(sales: list[int]) -> int:
+    return 1
 
-    def legato(self, *words: str) -> Any:
-        command = [sys.executable, "-m", "legato", "-C", str(self.folder), *words, "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return json.loads(done.stdout)["result"] if done.returncode == 0 else None
+@lg.flow
+def slow(seconds: float = 30.0) -> None:
+    nap(seconds)
 
-    def decisions(self, trigger: str) -> list[Any]:
-        page = self.legato("decisions", trigger, "--limit", "200")
-        return page["decisions"] if page else []
-
-    def conductor(self) -> int:
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return next(int(pid) for pid in children if b"conductor" in Path(f"/proc/{pid}/cmdline").read_bytes())
-
-    def get(self, path: str) -> int:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as refused:
-            return refused.code
-        except OSError:
-            return 0
-
-    def end(self) -> str:
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(timeout=30)
-        self.output.close()
-        return (self.folder / "output").read_text()
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Up]:
-    up = Up(tmp_path)
-    yield up
-    if up.process.poll() is None:
-        up.process.kill()
-        up.process.wait()
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 40.0) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.1)
+@lg.task
+def nap(seconds: float) -> None:
+    time.sleep(seconds)
+"""
 
 
 @pytest.mark.long
-def test_a_service_fires_answers_survives_and_ends(service: Up) -> None:
-    wait_until(lambda: any(each["state"] == "succeeded" for each in service.legato("runs", "-n", "50") or []))
-    wait_until(lambda: bool(service.decisions("echo")))
-    wait_until(lambda: service.get("/api/v1/health") == 200)
-    assert service.get("/api/v1/runs") == 401
-    (service.folder / "inbox").mkdir()
-    (service.folder / "inbox" / "orders.csv").write_text("a,b\n1,2\n")
-    wait_until(lambda: [each["outcome"] for each in service.decisions("load")] == ["fired"])
-    before = len(service.decisions("beat"))
-    os.kill(service.conductor(), signal.SIGKILL)
-    wait_until(lambda: len(service.decisions("beat")) > before + 1)
-    out = service.end()
-    assert "conductor was killed by SIGKILL; started again" in out
-    assert out.rstrip().endswith("stopped")
-    runs = service.legato("runs", "-n", "200")
-    assert {each["state"] for each in runs} <= {"succeeded", "interrupted"}
-    fired = [each for each in service.decisions("beat") if each["run"]]
-    assert len({each["run"] for each in fired}) == len(fired)
+def test_a_service_fires_answers_survives_and_ends(tmp_path: Path) -> None:
+    with up(tmp_path, PROJECT, "up") as service:
+        wait_until(lambda: any(each["state"] == "succeeded" for each in service.legato("runs", "-n", "50") or []))
+        wait_until(lambda: bool(service.decisions("echo")))
+        assert service.get("/api/v1/runs") == 401
+        (tmp_path / "inbox").mkdir()
+        (tmp_path / "inbox" / "orders.csv").write_text("a,b\n1,2\n")
+        wait_until(lambda: [each["outcome"] for each in service.decisions("load")] == ["fired"])
+        before = len(service.decisions("beat"))
+        os.kill(service.conductor(), signal.SIGKILL)
+        wait_until(lambda: len(service.decisions("beat")) > before + 1)
+        out = service.end()
+        assert "conductor was killed by SIGKILL; started again" in out
+        assert out.rstrip().endswith("stopped")
+        runs = service.legato("runs", "-n", "200")
+        assert {each["state"] for each in runs} <= {"succeeded", "interrupted"}
+        fired = [each for each in service.decisions("beat") if each["run"]]
+        assert len({each["run"] for each in fired}) == len(fired)
+
+
+def test_the_command_line_works_through_the_service(tmp_path: Path) -> None:
+    with up(tmp_path, QUIET) as service:
+        code, said = service.call("run", "sales")
+        assert (code, "succeeded" in said) == (0, True), said
+        assert "nothing to run: 1 fresh" in service.call("run", "sales")[1]
+        assert "2 new keys" in service.call("keys", "customers", "--add", "acme", "globex")[1]
+        code, said = service.call("run", "bill")
+        assert (code, "2 succeeded" in said) == (0, True), said
+        assert service.call("run", "sales", "--force")[0] == 0
+        assert "readers now see version" in service.call("rollback", "sales", "--yes")[1]
+        code, said = service.call("run", "sales", "--workers", "3")
+        assert "service-workers" in said
+        assert {each["action"] for each in service.legato("audit")} >= {"submit", "keys", "rollback"}
+
+
+def test_watching_a_run_may_end_before_it_and_cancel_ends_it(tmp_path: Path) -> None:
+    with up(tmp_path, QUIET) as service:
+        with open(tmp_path / "watched", "w") as output:
+            watching = service.start("run", "slow", stdout=output, stderr=output)
+            wait_until(lambda: any(each["steps"] for each in service.legato("runs") or []))
+            wait_until(lambda: "run " in (tmp_path / "watched").read_text())
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(20) == 130
+        said = (tmp_path / "watched").read_text()
+        assert "goes on in the service" in said
+        assert service.legato("status", "last")["state"] == "running"
+        assert "cancelled" in service.call("cancel", "last", "--reason", "enough")[1]
+        assert [each["detail"] for each in service.legato("audit") if each["action"] == "cancel"] == ["enough"]
+        code, said = service.call("run", "slow", "--seconds", "0")
+        assert code == 0, said
+
+
+def test_a_run_takes_the_code_that_was_just_saved(tmp_path: Path) -> None:
+    with up(tmp_path, QUIET) as service:
+        assert service.call("run", "sales")[0] == 0
+        service.write(QUIET.replace("return [1]", "return [1, 2]"))
+        code, said = service.call("run", "sales")
+        assert (code, "code changed" in said) == (0, True), said
+        assert "[1,2]" in str(service.legato("query", "select * from sales")["rows"])
+
+
+def test_broken_code_leaves_the_version_before(tmp_path: Path) -> None:
+    with up(tmp_path, QUIET) as service:
+        assert service.call("run", "sales")[0] == 0
+        service.write(QUIET + "\n@lg.asset(retries=-1)\ndef broken():\n    return 1\n")
+        wait_until(lambda: "the version before stays in force" in service.said())
+        assert "flows.py" in service.said()
+        service.write(QUIET + "\n@lg.asset\ndef mended():\n    return 1\n")
+        started = time.monotonic()
+        wait_until(lambda: "mended new" in service.said())
+        assert time.monotonic() - started < 20
+        assert service.call("run", "mended")[0] == 0
+        assert service.end().rstrip().endswith("stopped")
+
+
+def test_a_project_that_is_broken_from_the_start_comes_up_when_it_is_mended(tmp_path: Path) -> None:
+    with up(tmp_path, "import legato as lg\n1 / 0\n") as service:
+        wait_until(lambda: "nothing runs until it is mended" in service.said())
+        assert "ZeroDivisionError" in service.said()
+        service.write(QUIET)
+        wait_until(lambda: service.call("run", "sales")[0] == 0)
+
+
+def test_there_is_one_service_of_a_project(tmp_path: Path) -> None:
+    with up(tmp_path, QUIET) as service:
+        wait_until(lambda: service.call("run", "sales")[0] == 0)
+        code, said = service.call("up")
+        assert code != 0
+        assert "store-locked" in said

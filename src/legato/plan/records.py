@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 from msgspec import Struct
@@ -146,6 +147,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     def size(self) -> int:
         """How many steps run."""
         return sum(step.run for step in self.steps)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many steps there are for each reason."""
+        return dict(Counter(step.reason.kind for step in self.steps))
 
     @property
     def has_work(self) -> bool:

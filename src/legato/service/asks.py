@@ -22,11 +22,12 @@ class Ping(Ask, frozen=True, tag="ping"):
 
 
 class Pong(Struct, frozen=True, kw_only=True):
-    """Yes: which process, since when, and how many runs it has open."""
+    """Yes: which process, since when, how many runs it has open, and how many workers for them."""
 
     pid: int
     since: Instant
     open_runs: int
+    workers: int
 
 
 class GetSnapshot(Ask, frozen=True, kw_only=True, tag="snapshot"):
@@ -43,7 +44,11 @@ class SnapshotGiven(Struct, frozen=True, kw_only=True):
 
 
 class SubmitRun(Ask, frozen=True, kw_only=True, tag="submit"):
-    """Plan a selection and run it. The same `key` again gives the same run: whoever got no answer asks again with it."""
+    """Plan a selection and run it. The same `key` again gives the same run: whoever got no answer asks again with it.
+
+    `start` and `pins` are as in a `Request`. `source` is the project's files as whoever asks sees them (their fingerprint), if it
+    is to run with these and no others.
+    """
 
     selection: str = ""
     force: bool = False
@@ -51,6 +56,7 @@ class SubmitRun(Ask, frozen=True, kw_only=True, tag="submit"):
     start: tuple[str, str] | None = None
     pins: tuple[str, ...] = ()
     key: str = ""
+    source: str = ""
 
 
 class Submitted(Struct, frozen=True, kw_only=True):
@@ -72,9 +78,10 @@ class CancelRun(Ask, frozen=True, kw_only=True, tag="cancel"):
 
 
 class ResumeRun(Ask, frozen=True, kw_only=True, tag="resume"):
-    """Let a run go on."""
+    """Let a run go on, with the project's files as they are in `source`, if that is said."""
 
     run: str
+    source: str = ""
 
 
 class AnswerWait(Ask, frozen=True, kw_only=True, tag="answer"):

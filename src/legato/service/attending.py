@@ -25,7 +25,11 @@ from legato.service.sources import plan_when_answered
 from legato.service.waiting import require_answerer, require_size, run_of
 from legato.service.workspace import Workspace
 from legato.terms.errors import LegatoError, NotFound, UsageError
+from legato.terms.instant import Instant, after
 from legato.terms.key import show
+
+CODE_S = 20.0
+"""How long a request waits for the code that it is to run with."""
 
 Act = Callable[["Attendant", Any], object]
 """Does what was asked. What it returns is the answer, if it is recorded already; a function that is called when the conductor's
@@ -84,6 +88,7 @@ class Attendant:
         self._workspace = workspace
         self._acts: dict[type[asks.Ask], Act] = {**_ACTS, **(more or {})}
         self._done: list[tuple[Asked, Callable[[], object]]] = []
+        self._held: list[tuple[Asked, Instant]] = []
         self.since = workspace().clock.now()
 
     @property
@@ -101,22 +106,42 @@ class Attendant:
         done, self._done = self._done, []
         for asked, tell in done:
             asked.answer(tell())
+        held, self._held = self._held, []
+        for asked, until in held:
+            self._take_up(asked, until)
         for asked in self.desk.waiting():
-            try:
-                value = self._acts[type(asked.ask)](self, asked.ask)
-            except LegatoError as error:
-                if error.code in _FATAL:  # nothing is acknowledged any more, and the conductor says so itself
-                    raise
-                asked.refuse(error)
-            else:
-                if isinstance(value, Later):
-                    value.tell(asked)
-                elif callable(value):
-                    self._done.append((asked, value))
-                else:
-                    asked.answer(value)
+            self._take_up(asked, after(self.conductor.clock.now(), CODE_S))
         if self._done:
             self.conductor.executor.wake()
+
+    def _take_up(self, asked: Asked, until: Instant) -> None:
+        try:
+            if isinstance(asked.ask, asks.SubmitRun | asks.ResumeRun) and not self._has_code(asked.ask.source, until):
+                self._held.append((asked, until))
+                return
+            value = self._acts[type(asked.ask)](self, asked.ask)
+        except LegatoError as error:
+            if error.code in _FATAL:  # nothing is acknowledged any more, and the conductor says so itself
+                raise
+            asked.refuse(error)
+            return
+        if isinstance(value, Later):
+            value.tell(asked)
+        elif callable(value):
+            self._done.append((asked, value))
+        else:
+            asked.answer(value)
+
+    def _has_code(self, source: str, until: Instant) -> bool:
+        """Whether the project in force is of these files; refused if it is not in time."""
+        if not source or source == self.workspace.snapshot.source:
+            return True
+        if self.conductor.clock.now() < until:
+            return False
+        raise LegatoError(
+            "code-other", "the service works with other code than there is here", next="legato check, then the same again",
+            why=f"it did not take over the files of now within {CODE_S:.0f} s: they do not load there, or still change",
+        )  # fmt: skip
 
     def note(self, ask: asks.Ask, action: str, object: str, detail: str = "") -> Audit:
         """What is recorded of a question."""
@@ -132,7 +157,7 @@ class Attendant:
 
 def _ping(at: Attendant, ask: asks.Ping) -> asks.Pong:
     open_runs = sum(live.state.ended is None for live in at.conductor.runs.values())
-    return asks.Pong(pid=os.getpid(), since=at.since, open_runs=open_runs)
+    return asks.Pong(pid=os.getpid(), since=at.since, open_runs=open_runs, workers=at.conductor.executor.workers())
 
 
 def _give_snapshot(at: Attendant, ask: asks.GetSnapshot) -> asks.SnapshotGiven:
@@ -162,15 +187,12 @@ def _former(at: Attendant, ask: asks.SubmitRun) -> asks.Submitted | None:
 
 
 def _accept(at: Attendant, ask: asks.SubmitRun, planner: Planner, plan: Plan) -> asks.Submitted:
-    reasons: dict[str, int] = {}
-    for step in plan.steps:
-        reasons[step.reason.kind] = reasons.get(step.reason.kind, 0) + 1
     run = ""
     if plan.has_work:
         audit = [at.note(ask, "submit", plan.request)]
         run = at.conductor.accept(plan, actor=ask.actor, key=ask.key, audit=audit, extents=planner.extents)
     return asks.Submitted(
-        run=run, new=bool(run), request=plan.request, steps=plan.size, skipped=len(plan.steps) - plan.size, reasons=reasons
+        run=run, new=bool(run), request=plan.request, steps=plan.size, skipped=len(plan.steps) - plan.size, reasons=plan.reasons
     )
 
 

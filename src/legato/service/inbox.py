@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from legato.kernel.inputs import Cancel, Input, Resolve, Signal
+from legato.kernel.inputs import Cancel, Resolve, Signal
 from legato.ports.clock import Clock
 from legato.terms.instant import Instant
 from legato.triggers.inputs import Pause
@@ -88,7 +88,7 @@ class Inbox:
         """Whether it is recorded what a conductor did about the request of this name."""
         return not (self._folder / f"{name}.json").exists()
 
-    def read(self, owned: Container[str] | None = None) -> Iterator[tuple[str, Input]]:
+    def read(self, owned: Container[str] | None = None) -> Iterator[tuple[str, Cancel | Resolve | Signal]]:
         """What was asked since the last call, oldest first; of these runs alone, if they are said.
 
         An answer for another run stays until that is resumed, and what is about a trigger for `read_pausings`. What is no request
@@ -161,7 +161,7 @@ class Inbox:
             return []
 
 
-def _as_input(asked: RunRequest, name: str) -> Input:
+def _as_input(asked: RunRequest, name: str) -> Cancel | Resolve | Signal:
     if isinstance(asked, Cancellation):
         return Cancel(asked.actor, asked.reason)
     if isinstance(asked, Signalling):

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from legato.kernel import events as ev
+from legato.kernel.inputs import Cancel, Resolve, Signal
 from legato.kernel.state import RunState
 from legato.plan.diff import compare
 from legato.plan.records import Plan
+from legato.ports.access import Audit
 from legato.ports.clock import Clock
 from legato.ports.store import Store
 from legato.runtime.conductor import Conductor
@@ -95,15 +97,20 @@ class Service:
         self._tell_faults()
         for asked in self.desk.waiting() if self.reloader.faults else ():
             if isinstance(asked.ask, Ping):
-                asked.answer(Pong(pid=os.getpid(), since=self.clock.now(), open_runs=0))
+                asked.answer(Pong(pid=os.getpid(), since=self.clock.now(), open_runs=0, workers=0))
             else:
                 asked.refuse(InvalidProject(self.reloader.faults))
 
     def _begin(self) -> None:
         """Own every open run: those that another service left, or that somebody interrupted."""
         conductor = self._conductor = self.reloader.conductor(self.store, self._hear)
-        conductor.requests = lambda: self._inbox.read(conductor.runs)
-        conductor.on_turn = Attendant(self.desk, conductor, lambda: self.workspace, self._deliveries.acts).attend
+        attendant = Attendant(self.desk, conductor, lambda: self.workspace, self._deliveries.acts)
+
+        def attend() -> None:
+            attendant.attend()
+            self._take_in()
+
+        conductor.on_turn = attend
         self._watch, self._patterns = Watch(self.workspace.root, ()), frozenset[str]()
         self._follow(self.workspace)
         self._deliveries.sweep()
@@ -129,6 +136,12 @@ class Service:
         self.conductor.drain()
         self.conductor.drive()
         self._inbox.settle()
+
+    def _take_in(self) -> None:
+        """What was left for runs in the inbox; what was taken in before is recorded by now."""
+        for run, wanted in self._inbox.read(self.conductor.runs):
+            if run in self.conductor.runs:
+                self.conductor.tell(run, wanted, [_audit_of(run, wanted, self.clock.now())])
 
     def _change(self, workspace: Workspace) -> None:
         """Another version of the project is in force."""
@@ -218,3 +231,13 @@ class Service:
         for event in events:
             if isinstance(event, ev.RunEnded):
                 self._tell(f"run {state.run_id} {event.outcome.replace('_', ' ')}")
+
+
+def _audit_of(run: str, wanted: Cancel | Resolve | Signal, now: Instant) -> Audit:
+    match wanted:
+        case Cancel():
+            return Audit(at=now, actor=wanted.actor, action="cancel", object=run, detail=wanted.reason)
+        case Resolve():
+            return Audit(at=now, actor=wanted.actor, action="answer", object=run, detail=f"step {wanted.step}")
+        case Signal():
+            return Audit(at=now, actor=wanted.actor, action="signal", object=run, detail=wanted.name)

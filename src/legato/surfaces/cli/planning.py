@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -101,7 +102,7 @@ def totals(plan: Plan, timings: Timings) -> str:
     """The last line of a plan: how much runs, how much is skipped, how long it takes."""
     skipped = len(plan.steps) - plan.size
     if not plan.size:
-        return f"nothing to run: {in_reasons(plan)}"
+        return f"nothing to run: {in_reasons(plan.reasons)}"
     calls = [each.pinned for each in plan.reused if each.path]
     rest = f", {skipped:,} skipped" if skipped else ""
     for number, words in ((calls.count(False), "reused"), (calls.count(True), "pinned")):
@@ -109,14 +110,9 @@ def totals(plan: Plan, timings: Timings) -> str:
     return f"{count(plan.size, 'step')} to run{rest}; {_expected(estimate(plan, timings))}"
 
 
-def in_reasons(plan: Plan) -> str:
+def in_reasons(counts: Mapping[str, int]) -> str:
     """Why nothing runs: the steps by reason, `1,475 fresh, 2 blocked`."""
-    if not plan.steps:
-        return "there are no partitions yet"
-    counts: dict[str, int] = {}
-    for step in plan.steps:
-        counts[step.reason.kind] = counts.get(step.reason.kind, 0) + 1
-    return ", ".join(f"{number:,} {kind}" for kind, number in counts.items())
+    return ", ".join(f"{number:,} {kind}" for kind, number in counts.items()) or "there are no partitions yet"
 
 
 def _expected(work: Estimate) -> str:

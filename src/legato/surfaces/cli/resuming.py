@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+from legato.service.desk import is_open
 from legato.service.resuming import Resumption, plan_resumption
 from legato.service.running import resume, run_to_resume
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import Screen, count
 from legato.surfaces.cli.running import Sitting, run_options
+from legato.surfaces.cli.there import resume_there
 
 
 @command
@@ -31,6 +33,9 @@ def resume_command(
         found = plan_resumption(workspace, history, chosen)
         call.answer(found, lambda: draw_resumption(call.screen, found, whole=True))
         return None
+    if is_open(workspace.state):
+        _tell(call, plan_resumption(workspace, history, chosen))
+        return resume_there(call, workspace, chosen.id)
     sitting = Sitting(call, workspace)
     with sitting.place(f"legato resume {chosen.id}", wait=not no_wait) as session:
         with sitting.watch():

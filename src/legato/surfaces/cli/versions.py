@@ -7,10 +7,14 @@ from collections.abc import Sequence
 
 import click
 
+from legato.service.asks import RollBack, RolledBack
+from legato.service.desk import ask, is_open
 from legato.service.history import History, VersionLine, list_versions
 from legato.service.publishing import Aftermath, Move, look_below, moves_back
 from legato.service.publishing import rollback as publish_again
+from legato.service.running import actor
 from legato.service.shell import command as shell_command
+from legato.service.workspace import Workspace
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import Screen, clip, count, size_in_words, when
 from legato.terms.errors import UsageError
@@ -75,14 +79,21 @@ def rollback(call: Call, asset: str, to: str | None, yes: bool) -> None:
     if not yes and not _agreed(call, words):
         call.screen.say("nothing was changed")
         return
-    writer = workspace.open_writer(" ".join(["legato", *words]))
-    try:
-        run_id = publish_again(workspace, writer, moves, " ".join(words))
-        after = look_below(workspace, writer, moves, asset)
-    finally:
-        writer.close()
+    run_id = _publish(workspace, moves, asset, to, words)
+    after = look_below(workspace, reader, moves, asset)
     result = {"run": run_id, "moves": [_as_record(move) for move in moves], "stay": stay, "after": after}
     call.answer(result, lambda: _draw_aftermath(call.screen, moves, run_id, after, asset))
+
+
+def _publish(workspace: Workspace, moves: Sequence[Move], asset: str, to: str | None, words: Sequence[str]) -> str:
+    """Publish these versions, by way of the service where one runs; the run that did."""
+    if is_open(workspace.state):
+        return ask(workspace.state, RollBack(actor=actor(), what=asset, to=to or ""), RolledBack).run
+    writer = workspace.open_writer(" ".join(["legato", *words]))
+    try:
+        return publish_again(workspace, writer, moves, " ".join(words))
+    finally:
+        writer.close()
 
 
 def _agreed(call: Call, words: Sequence[str]) -> bool:
