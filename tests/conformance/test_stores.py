@@ -10,11 +10,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlite_site import SqliteSite
 
-pytest.register_assert_rewrite("legato.testing.store", "legato.testing.store_history")
+pytest.register_assert_rewrite("legato.testing.store", "legato.testing.store_history", "legato.testing.store_keeping")
 
 from legato.stores.memory import MemoryDisk, MemoryStore  # noqa: E402
 from legato.testing.store import StoreContract  # noqa: E402
 from legato.testing.store_history import StoreHistory  # noqa: E402
+from legato.testing.store_keeping import KeepingContract  # noqa: E402
 
 
 class MemorySite:
@@ -42,6 +43,14 @@ class TestSqliteStore(StoreContract):
         site = SqliteSite(tmp_path)
         yield site
         site.close()
+
+
+class TestMemoryKeeping(KeepingContract):
+    site = TestMemoryStore.site
+
+
+class TestSqliteKeeping(KeepingContract):
+    site = TestSqliteStore.site
 
 
 class _TemporarySite(SqliteSite):

@@ -10,6 +10,7 @@ from msgspec import Struct
 from legato.kernel.standing import Standing
 from legato.ports.access import AccessChange, Audit, Token, User
 from legato.ports.decisions import Decided, Ticking
+from legato.ports.keeping import Keeping
 from legato.terms.attempt import Ref
 from legato.terms.fact import Column, Verdict
 from legato.terms.instant import Instant
@@ -151,8 +152,8 @@ class Commit(Struct, kw_only=True):
     audit: list[Audit] = []
 
 
-class Store(Protocol):
-    """A durable store with one writer at a time and any number of readers.
+class Store(Keeping, Protocol):
+    """A durable store with one writer at a time and any number of readers. How it makes room is a part of its own (`Keeping`).
 
     Holds for every adapter (and is tested by `legato.testing.store`):
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from legato.ports.access import AccessChange, Audit, Token, User
 from legato.ports.decisions import Decided, Ticking
 from legato.ports.store import Cached, Commit, Head, ProjectVersion, Run, RunState, Start, Trouble, Version
 from legato.stores import faults
+from legato.stores.memory_keeping import MemoryKeeping, MemoryRoom
 from legato.stores.rows import access_rows, audit_rows, event_rows, rows_of, run_row, ticking_rows
 from legato.terms.codec import unpack
 from legato.terms.errors import LegatoError
@@ -25,7 +27,7 @@ _PATH = ":memory:"
 _PAGE = 1_000
 
 
-class MemoryDisk:
+class MemoryDisk(MemoryRoom):
     """What outlives a simulated process: the tables. Records lie here as bytes, so nobody can change what was written."""
 
     def __init__(self) -> None:
@@ -33,7 +35,7 @@ class MemoryDisk:
         self.epoch = 0
         self.seq = 0
         self.numbers: dict[str, int] = {}
-        self.runs: list[tuple[str, bytes]] = []
+        self.runs: list[tuple[str, bytes] | None] = []  # None: removed
         self.plans: list[bytes] = []
         self.events: list[tuple[list[int], list[bytes]]] = []
         self.version_number = 0
@@ -46,14 +48,20 @@ class MemoryDisk:
         self.cached: dict[str, tuple[str, bytes]] = {}
         self.dynamic_keys: dict[str, dict[str, None]] = {}
         self.keys: dict[str, int] = {}
-        self.log: list[tuple[int, bytes]] = []
+        self.log: list[tuple[int, bytes] | None] = []
         self.users: dict[str, bytes] = {}
         self.tokens: dict[str, bytes] = {}
-        self.audits: list[bytes] = []
+        self.audits: list[bytes | None] = []
         self.decisions: dict[tuple[str, str], tuple[int, Decided]] = {}
+        self.decision_number = 0
         self.kept: dict[str, bytes] = {}
         self.heard = 0
         self.projects: dict[str, tuple[Instant, bytes]] = {}
+        self.removed_runs: dict[int, str] = {}
+        self.wastes: dict[int, tuple[Instant, bytes]] = {}
+        self.waste_number = 0
+        self.known_ticks: set[bytes] = set()
+        self.looked = 0
 
     def number(self, run_id: str) -> int:
         """The run's place in the order of acceptance."""
@@ -123,7 +131,9 @@ class MemoryDisk:
 
     def add_decision(self, trigger: str, key: str, waits: int, run: str, note: str, body: bytes) -> None:
         made = Decided(trigger=trigger, key=key, body=bytes(body), waits=bool(waits), run=run, note=note)
-        self.decisions.setdefault((trigger, key), (len(self.decisions) + 1, made))
+        if (trigger, key) not in self.decisions:
+            self.decision_number += 1
+            self.decisions[trigger, key] = self.decision_number, made
 
     def keep_trigger(self, trigger: str, body: bytes) -> None:
         self.kept[trigger] = body
@@ -150,7 +160,7 @@ class MemoryDisk:
         self.cached = {key: row for key, row in self.cached.items() if row[0] != run}
 
 
-class MemoryStore:
+class MemoryStore(MemoryKeeping):
     """A handle on a `MemoryDisk`, as one simulated process has it.
 
     Whoever calls `open_writer` last is the writer, and fences the one before: only the simulated world knows which of its
@@ -177,7 +187,7 @@ class MemoryStore:
             if run.id in disk.numbers:
                 raise faults.run_taken(run.id)
             if run.key in disk.keys:
-                raise faults.key_taken(unpack(disk.runs[disk.keys[run.key]][1], Run).id)
+                raise faults.key_taken(next(name for name, number in disk.numbers.items() if number == disk.keys[run.key]))
             run_values, event_values, plan = run_row(run), event_rows(len(disk.runs), events), bytes(plan)
             disk.insert_run(*run_values)
             disk.plans.append(plan)
@@ -233,23 +243,19 @@ class MemoryStore:
     def run(self, run_id: str) -> Run | None:
         """The run of exactly this id."""
         number = self.disk.numbers.get(run_id)
-        return None if number is None else unpack(self.disk.runs[number][1], Run)
+        return None if number is None else self.disk.run(number)
 
     def run_by_key(self, key: str) -> Run | None:
         """The run that was made of the request with this key."""
         number = self.disk.keys.get(key)
-        return None if number is None else unpack(self.disk.runs[number][1], Run)
+        return None if number is None else self.disk.run(number)
 
     def runs(self, *, limit: int = 50, before: str | None = None, state: RunState | None = None) -> list[Run]:
         """Runs, last accepted first; `before` is the id of the last one of the page before. A state is looked for run by run."""
         with self.disk.lock:
             below = len(self.disk.runs) if before is None else self.disk.number(before)
-            found: list[bytes] = []
-            for number in range(below - 1, -1, -1):
-                if len(found) >= limit:
-                    break
-                if state is None or self.disk.runs[number][0] == state:
-                    found.append(self.disk.runs[number][1])
+            rows = (row for row in reversed(self.disk.runs[:below]) if row is not None and state in (None, row[0]))
+            found = [body for _, body in islice(rows, limit)]
         return [unpack(body, Run) for body in found]
 
     def plan(self, run_id: str) -> bytes:
@@ -265,9 +271,10 @@ class MemoryStore:
     def changes(self, after: int, limit: int = 1_000) -> list[tuple[int, str, bytes]]:
         """Events of all runs, with their numbers and runs, from after the given one."""
         with self.disk.lock:
-            ids = list(self.disk.numbers)
-            page = self.disk.log[after : after + limit]
-        return [(seq, ids[number], body) for seq, (number, body) in enumerate(page, after + 1)]
+            ids = {number: name for name, number in self.disk.numbers.items()}
+            rows = ((seq, *row) for seq, row in enumerate(islice(self.disk.log, after, None), after + 1) if row is not None)
+            page = list(islice((row for row in rows if row[1] in ids), limit))
+        return [(seq, ids[number], body) for seq, number, body in page]
 
     def newest_change(self) -> int:
         """The number of the last event; 0 before the first."""
@@ -395,7 +402,9 @@ class MemoryStore:
         """What was done, newest first, each with its number (for paging)."""
         with self.disk.lock:
             end = min(before - 1, len(self.disk.audits)) if before else len(self.disk.audits)
-            return [(at + 1, unpack(self.disk.audits[at], Audit)) for at in range(end - 1, max(-1, end - 1 - limit), -1)]
+            kept = ((at + 1, body) for at in range(end - 1, -1, -1) if (body := self.disk.audits[at]) is not None)
+            page = list(islice(kept, limit))
+        return [(number, unpack(body, Audit)) for number, body in page]
 
     def facts(self) -> dict[str, Any]:
         """About the store itself: that it lasts no longer than the process."""

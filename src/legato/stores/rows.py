@@ -7,8 +7,9 @@ from typing import Any
 
 from legato.ports.access import AccessChange, Audit
 from legato.ports.decisions import Decided, Ticking
+from legato.ports.keeping import Removal
 from legato.ports.store import Commit, Run
-from legato.terms.codec import pack
+from legato.terms.codec import fingerprint, pack
 
 Row = tuple[Any, ...]
 Key = tuple[str, str]
@@ -76,6 +77,34 @@ def ticking_rows(ticking: Ticking) -> list[tuple[str, list[Row]]]:
         ("keep_trigger", list(ticking.kept.items())),
         ("hear", [] if ticking.heard is None else [(ticking.heard,)]),
     ]
+
+
+def removal_rows(removal: Removal) -> list[tuple[str, list[Row]]]:
+    """The statements of what leaves the store, with their rows."""
+    runs: list[Row] = [(run,) for run in removal.runs]
+    return [
+        ("note_removed_run", runs),
+        ("drop_plan", runs),
+        ("drop_cached", runs),
+        ("drop_run", runs),
+        ("drop_event", [(number,) for number in removal.events]),
+        ("forget_removed_runs", [()] if runs or removal.events else []),
+        ("drop_version", list(removal.versions)),
+        ("drop_project", [(version,) for version in removal.projects]),
+        ("remember_tick", [(tick_mark(*tick),) for tick in removal.known]),
+        ("drop_decision", [(number,) for number in removal.decisions]),
+        ("drop_audits", [(removal.audits,)] if removal.audits else []),
+        ("delete_token", [(digest,) for digest in removal.tokens]),
+        ("forget_starts", [] if removal.starts is None else [(removal.starts,)]),
+        ("add_waste", [(waste.at, pack(waste.ref)) for waste in removal.wasted]),
+        ("drop_waste", [(number,) for number in removal.discarded]),
+        ("look", [] if removal.looked is None else [(removal.looked,)]),
+    ]
+
+
+def tick_mark(trigger: str, key: str) -> bytes:
+    """What is kept of a decision that is not kept: that there was one."""
+    return bytes.fromhex(fingerprint(trigger, key))
 
 
 def decided_of(row: Row) -> Decided:

@@ -19,6 +19,7 @@ from legato.stores import faults
 from legato.stores.lock import WriterLock
 from legato.stores.migrate import create, require_current, upgrade
 from legato.stores.rows import Row, access_rows, audit_rows, decided_of, event_rows, rows_of, run_row, ticking_rows
+from legato.stores.sqlite_keeping import SqliteKeeping
 from legato.stores.statements import load
 from legato.terms.codec import unpack
 from legato.terms.errors import LegatoError
@@ -32,7 +33,7 @@ _BUSY_S = 5.0
 _CACHED_RUNS = 10_000
 
 
-class SqliteStore:
+class SqliteStore(SqliteKeeping):
     """A handle on the store in a file. It belongs to the thread that first uses it.
 
     Only `open_writer` creates or upgrades the file; readers of a store that was never made get `NotFound` (`store-none`).
@@ -311,7 +312,7 @@ class SqliteStore:
             self._reader = _connect_reader(self.path)
         return self._reader
 
-    def _rows(self, name: str, *values: str | int) -> list[Row]:
+    def _rows(self, name: str, *values: str | int | bytes) -> list[Row]:
         try:
             return self._connection().execute(SQL[name], values).fetchall()
         except sqlite3.Error as error:

@@ -196,3 +196,76 @@ select body from token order by digest;
 
 -- name: audits
 select number, body from audit where number < ? order by number desc limit ?;
+
+-- name: note_removed_run
+-- The newest of each kind stays, here and below: so no number is ever given twice.
+insert into removed_run (number, id)
+select number, id from run where id = ? and state <> 'open' and number < (select max(number) from run)
+on conflict do nothing;
+
+-- name: drop_plan
+delete from plan where run = (select number from removed_run where id = ?);
+
+-- name: drop_cached
+delete from cached where run = (select id from removed_run where id = ?);
+
+-- name: drop_run
+delete from run where number = (select number from removed_run where id = ?);
+
+-- name: drop_event
+delete from event where seq = ? and seq < (select max(seq) from event) and run in (select number from removed_run);
+
+-- name: forget_removed_runs
+delete from removed_run where not exists (select 1 from event where event.run = removed_run.number);
+
+-- name: drop_version
+delete from version where asset = ? and partition = ? and version = ? and number < (select max(number) from version);
+
+-- name: drop_project
+delete from project where fingerprint = ? and number < (select max(number) from project);
+
+-- name: remember_tick
+insert into known_tick (mark) values (?) on conflict do nothing;
+
+-- name: knows_tick
+select 1 from known_tick where mark = ?;
+
+-- name: drop_decision
+delete from decision where number = ? and waits = 0 and number < (select max(number) from decision);
+
+-- name: drop_audits
+delete from audit where number <= ? and number < (select max(number) from audit);
+
+-- name: add_waste
+insert into waste (at, body) values (?, ?);
+
+-- name: drop_waste
+delete from waste where number = ?;
+
+-- name: look
+update meta set value = ? where key = 'looked';
+
+-- name: looked
+select value from meta where key = 'looked';
+
+-- name: oldest_runs
+select number, body from run where number > ? order by number limit ?;
+
+-- name: oldest_open
+select body from run where state = 'open' order by number limit 1;
+
+-- name: oldest_versions
+select number, body from version where number > ? order by number limit ?;
+
+-- name: oldest_decisions
+select number, trigger, key, body, waits, run, note from decision where number > ? order by number limit ?;
+
+-- name: oldest_audits
+select number, body from audit where number > ? order by number limit ?;
+
+-- name: removed_events
+select event.seq, removed_run.id, event.body from removed_run cross join event on event.run = removed_run.number
+where event.seq < (select max(seq) from event) order by removed_run.number, event.seq limit ?;
+
+-- name: wastes
+select number, at, body from waste where at <= ? order by at, number limit ?;
