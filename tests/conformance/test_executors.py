@@ -58,6 +58,17 @@ class TestForkedWorkers(WorkerContract):
         yield executor
         executor.close()
 
+    @pytest.mark.parametrize("worn", [{"SHIFT_S": 0.0}, {"SHIFT_BYTES": 1}, {}])
+    def test_a_worker_is_replaced_after_its_shift(
+        self, driver: Driver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, worn: dict[str, float]
+    ) -> None:
+        for name, value in worn.items():
+            monkeypatch.setattr(f"legato.executors.process.{name}", value)
+        for _ in range(3):
+            driver.make("say", text="inside")
+        logs = sorted(path.name for path in (tmp_path / "logs").rglob("*.log"))
+        assert logs == (["1.log", "2.log", "3.log"] if worn else ["1.log"])
+
     @pytest.mark.timing
     def test_a_lone_order_is_made_within_a_millisecond(self, driver: Driver) -> None:
         driver.make("noop")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class Worker:
         self.held: dict[Key, tuple[int, float]] = {}
         self.flow: Key | None = None
         self.idle_since = 0.0
+        self.since = time.monotonic()
         self.load_s = 0.0
         self.pid = 0
         self.is_open = True
@@ -44,6 +46,15 @@ class Worker:
         self._out = bytearray()
         self._splitter = Splitter()
         self._unwanted: set[Key] = set()
+
+    def has_done_its_shift(self, shift_s: float, shift_bytes: int) -> bool:
+        """Whether it has lived or printed enough to be replaced."""
+        if time.monotonic() - self.since >= shift_s:
+            return True
+        try:
+            return self.log.stat().st_size >= shift_bytes
+        except OSError:  # somebody deleted it
+            return True
 
     # -- to the worker --
 

@@ -24,6 +24,8 @@ RETIRE_S = 2.0
 """How long an idle worker for flows is kept; of several, only one is."""
 CLOSE_S = 5.0
 """How long resources of idle workers may take to clean up before they are killed."""
+SHIFT_S, SHIFT_BYTES = 86_400.0, 64 * 2**20
+"""A worker that has lived so long, or printed so much, is replaced when it is idle: so that old logs can go, file by file."""
 _STILLBORN = 3
 _FRESH_SESSION = "%Y%m%d-%H%M%S"
 
@@ -77,6 +79,9 @@ class ProcessExecutor:
 
     def start(self, orders: Sequence[Order], worker: int, expected_s: float) -> None:
         """Hand orders to the worker at this place; `expected_s` is for all of them together."""
+        former = self._places[worker]
+        if former is not None and not former.held and former.has_done_its_shift(SHIFT_S, SHIFT_BYTES):
+            self._dismiss(former)
         chosen = self._places[worker] or self._hire(worker)
         if worker >= self._workers and not chosen.held and orders:
             chosen.flow = _key(orders[0])
@@ -174,12 +179,15 @@ class ProcessExecutor:
         now = time.monotonic()
         idle.sort(key=lambda worker: worker.idle_since)
         while idle and (len(idle) > 1 or now - idle[0].idle_since >= RETIRE_S):
-            worker = idle.pop(0)
-            self._places[self._places.index(worker)] = None
-            self._leaving.append(worker)
-            worker.send(frame(Frame.QUIT))
-            self._watch(worker)
+            self._dismiss(idle.pop(0))
         return idle[0].idle_since + RETIRE_S - now if idle else float("inf")
+
+    def _dismiss(self, worker: Worker) -> None:
+        """Let an idle worker end."""
+        self._places[self._places.index(worker)] = None
+        self._leaving.append(worker)
+        worker.send(frame(Frame.QUIT))
+        self._watch(worker)
 
     def _hire(self, place: int) -> Worker:
         if self._link is None:
