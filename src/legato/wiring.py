@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from legato.ports.storage import Storage
     from legato.ports.store import Holder, Store
     from legato.runtime.edition import Observe
+    from legato.service.cleaning import Room
     from legato.service.keyring import Keyring
     from legato.service.mirror import Mirror
     from legato.service.premises import Premises
@@ -52,6 +53,7 @@ def open_workspace(folder: Path | None = None, *, executor: str | None = None, w
         open_executor=lambda session: _executor(config, kit, executor or config.executor, count, session),
         observe=_observer(kit),
         find_holder=lambda: find_holder(config),
+        keep=config.keep,
     )
 
 
@@ -156,12 +158,23 @@ def _without_code(config: Config, snapshot: Snapshot) -> Workspace:
         root=config.root, state=config.home, project=snapshot.project, take_snapshot=lambda: snapshot,
         graph=Graph(snapshot.project), clock=SystemClock(), storages=_storages(config, unpickle=False),
         open_reader=lambda: _open_reader(config), open_writer=lambda holder: _open_writer(config, holder),
-        open_executor=_no_code, observe=None, find_holder=lambda: find_holder(config),
+        open_executor=_no_code, observe=None, find_holder=lambda: find_holder(config), keep=config.keep,
     )  # fmt: skip
 
 
 def _no_code(*_: object) -> NoReturn:
     raise AssertionError("there is no user code in this process")
+
+
+def open_room(folder: Path) -> Room:
+    """Where the project that a folder is in keeps things; nothing of its code is imported."""
+    from legato.service.cleaning import Room
+
+    config = require_config(folder)
+    return Room(
+        keep=config.keep, logs=config.home / "logs", clock=SystemClock(), storages=_storages(config, unpickle=False),
+        open_reader=lambda: _open_reader(config), open_writer=lambda holder: _open_writer(config, holder),
+    )  # fmt: skip
 
 
 def open_keyring(folder: Path) -> Keyring:

@@ -13,7 +13,8 @@ from legato.surfaces.cli.main import COMMANDS, call, legato
 
 SPEC = (
     "init demo check list show diff plan run status why runs logs facts resume cancel waits approve signal "
-    "triggers next decisions pause unpause up dev versions rollback keys query users tokens login-link audit api doctor explain"
+    "triggers next decisions pause unpause up dev versions rollback keys query users tokens login-link audit api "
+    "doctor clean explain"
 )
 
 

@@ -25,10 +25,10 @@ class Waste(Struct, frozen=True):
 class Removal(Struct, kw_only=True):
     """What leaves the store, all or nothing.
 
-    A run goes with its plan and its cached results; its `events`, by their numbers, may follow later. `versions` are named by asset,
-    partition and version. Of a decision in `known` only stays that there was one. `audits` go up to this number, `starts` that
-    ceased to count by then. `wasted` are added; those of these numbers in `discarded` are done with. `looked` is up to which
-    version somebody has looked.
+    A run goes with its plan and its cached results; its `events`, by their numbers, may follow later. `versions` are named by
+    asset, partition and version, `decisions` and `audits` by number; of a decision in `known` stays that there was one. `starts`
+    go that ceased to count by then. `wasted` are added; those of the numbers in `discarded` are done with. `looked` is up to
+    which version somebody has looked.
     """
 
     runs: list[str] = []
@@ -37,7 +37,7 @@ class Removal(Struct, kw_only=True):
     projects: list[str] = []
     decisions: list[int] = []
     known: list[tuple[str, str]] = []
-    audits: int = 0
+    audits: list[int] = []
     tokens: list[str] = []
     starts: Instant | None = None
     wasted: list[Waste] = []

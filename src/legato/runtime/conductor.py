@@ -201,6 +201,10 @@ class Conductor:
         live.audit.extend(audit)
         self._tell(live, input, self.clock.now())
 
+    def open_states(self) -> list[RunState]:
+        """The states of all runs that are open."""
+        return [live.state for live in self._open.values()]
+
     def relearn(self, assets: Iterable[str]) -> None:
         """Read anew what is published of these assets: somebody else has published between two turns."""
         self._catalogue.relearn(assets)

@@ -83,7 +83,7 @@ class Deliveries:
         return list(dict.fromkeys(name for name, _ in found))
 
     def _is_known(self, told: Delivered, names: list[str]) -> bool:
-        return bool(names) and all(self._store.decision(name, told.tick) is not None for name in names)
+        return bool(names) and all(self._store.was_decided(name, told.tick) for name in names)
 
     def _verdicts(self, told: Delivered, names: list[str]) -> Iterator[asks.Verdict]:
         for name in names:

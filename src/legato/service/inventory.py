@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from legato.kernel import events as ev
 from legato.ports.storage import Storage
 from legato.ports.store import Store, Version
+from legato.service.keeping import stored_by
 from legato.service.premises import Finding, Premises, in_bytes
 from legato.service.shell import command
 from legato.storages.files import FileStorage, leftovers
-from legato.terms.attempt import Image, Ref
+from legato.terms.attempt import Ref
 from legato.terms.errors import LegatoError
+from legato.terms.instant import Instant
 from legato.terms.key import show
 
 _PAGE = 1_000
 _MOST_TOLD = 10
+_EVERYTHING, _END_OF_TIME = (1 << 63) - 1, Instant((1 << 63) - 1)
 _MADE_BY = re.compile(r"\.?(?P<run>[0-9a-z]{6}-[0-9a-z]{4})-\d+(?:-i?\d+)?(?:\.[a-z]+)?\Z")
 
 
@@ -109,6 +113,10 @@ def find_leftovers(premises: Premises, store: Store) -> tuple[list[Path], list[P
     To be asked only when nothing runs: what a live attempt stages is not known yet.
     """
     known, values = _locations(store), _RunValues(store)
+    for name, location in _on_their_way_out(store):
+        known.setdefault(name, set()).add(location)
+    oldest = store.oldest_runs(limit=1)
+    since = oldest[0][1].id if oldest else ""
     roots = {name: storage.root for name, storage in premises.storages.items() if isinstance(storage, FileStorage)}
     orphans: list[Path] = []
     strangers: list[Path] = []
@@ -118,11 +126,20 @@ def find_leftovers(premises: Premises, store: Store) -> tuple[list[Path], list[P
             if any(other.is_relative_to(path) or path.is_relative_to(other) for other in others):
                 continue
             run = _made_by(path)
-            if not run or store.run(run) is None:
+            if not run or (store.run(run) is None and run > since):
                 strangers.append(path)
             elif not values.may_hold(run, path.relative_to(root).as_posix()):
                 orphans.append(path)
     return orphans, strangers
+
+
+def _on_their_way_out(store: Store) -> Iterator[tuple[str, str]]:
+    """Storages and locations of values whose records are gone, and that are removed when nobody can be reading them."""
+    for _, waste in store.wastes(_END_OF_TIME, _EVERYTHING):
+        yield waste.ref.storage, waste.ref.location
+    for _, _, body in store.removed_events(_EVERYTHING):
+        with suppress(ValueError):
+            yield from ((ref.storage, ref.location) for ref in stored_by(ev.decode(body)))
 
 
 class _RunValues:
@@ -135,7 +152,7 @@ class _RunValues:
     def may_hold(self, run: str, location: str) -> bool:
         """Whether the run may need what stands there; so may a run whose history cannot be read."""
         if run not in self._locations:
-            self._locations[run] = self._read(run)
+            self._locations[run] = self._read(run) if self._store.run(run) is not None else set()
         known = self._locations[run]
         return known is None or location in known
 
@@ -144,19 +161,7 @@ class _RunValues:
             events = [ev.decode(body) for _, body in self._store.events(run)]
         except ValueError:
             return None
-        return {"/".join(ref.location.split("/")[:3]) for event in events for ref in _refs_of(event)}
-
-
-def _refs_of(event: ev.AnyEvent) -> list[Ref]:
-    """What an event says is stored, versions aside."""
-    match event:
-        case ev.StepSucceeded(kept=Ref() as kept):
-            return [kept]
-        case ev.FactsNoted():
-            return [fact.kept for fact in event.facts if isinstance(fact, Image)]
-        case ev.StepsCalled() | ev.StepsRevived():
-            return [ref for call in event.calls for ref in call.refs()]
-    return []
+        return {"/".join(ref.location.split("/")[:3]) for event in events for ref in stored_by(event)}
 
 
 def remove(paths: Iterable[Path]) -> list[str]:

@@ -248,4 +248,9 @@ def _path(workspace: Workspace, span: LogSpan) -> Path:
 
 
 def _gone(span: LogSpan) -> NotFound:
-    return NotFound("log", f"the log {span.file} is gone", why="somebody deleted files below .legato/logs")
+    return NotFound(
+        "log",
+        f"the log {span.file} is gone",
+        why="it is older than the project keeps logs, or somebody deleted it",
+        next="legato explain keep",
+    )

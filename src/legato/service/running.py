@@ -14,6 +14,7 @@ from legato.ports.store import Run, Store
 from legato.runtime.conductor import Conductor, Listener
 from legato.service.folding import Folder
 from legato.service.inbox import Inbox
+from legato.service.keeping import Keeper, make_room
 from legato.service.planning import Planner, Request
 from legato.service.projects import keep_project
 from legato.service.resuming import Resumption, foresee
@@ -107,6 +108,8 @@ def resume(
 def _drive(opened: Session, conductor: Conductor, run_id: str) -> RunState:
     conductor.drive()
     opened.inbox.settle()
+    if opened.store.oldest_open() is None:
+        make_room(Keeper(opened.store, lambda: opened.workspace, tuple), opened.workspace.clock.now())
     return conductor.runs[run_id].state
 
 

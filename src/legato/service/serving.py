@@ -23,6 +23,7 @@ from legato.service.attending import Attendant
 from legato.service.deliveries import Deliveries
 from legato.service.desk import Desk
 from legato.service.inbox import Inbox
+from legato.service.keeping import Keeper, Rounds
 from legato.service.planning import Planner
 from legato.service.reloading import Reloader
 from legato.service.sources import plan_when_answered
@@ -115,6 +116,7 @@ class Service:
         self._follow(self.workspace)
         self._deliveries.sweep()
         self.reloader.on_change = self._change
+        self._rounds = Rounds(Keeper(self.store, lambda: self.workspace, conductor.open_states))
         count, before = 0, None
         while page := self.store.runs(limit=_PAGE, before=before, state="open"):
             for run in page:
@@ -131,6 +133,7 @@ class Service:
             self.reloader.step(self.conductor)
             self._tell_faults()
             self._tick(self.clock.now())
+            self._rounds.go_on(self.clock.now())
         self.desk.close()
         self.conductor.on_turn = lambda: None
         self.conductor.drain()

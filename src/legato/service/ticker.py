@@ -112,9 +112,9 @@ class Ticker:
         for name, trigger in self.state.triggers.items():
             for request in list(trigger.open or ()):
                 decided = self._store.decision(name, request.removeprefix(f"{name}/"))
-                if decided is None or decided.waits:
+                if decided is not None and decided.waits:
                     continue
-                run = self._store.run(decided.run) if decided.run else None
+                run = self._store.run(decided.run) if decided is not None and decided.run else None
                 if run is None or run.state != "open":
                     self.tell(RunEnded(name, request), now)
 
@@ -249,7 +249,7 @@ class _Known:
     def __contains__(self, tick: object) -> bool:
         if not isinstance(tick, tuple):
             return False
-        return tick in self._new or self._store.decision(*tick) is not None
+        return tick in self._new or self._store.was_decided(*tick)
 
     def add(self, tick: tuple[str, str]) -> None:
         if len(self._new) >= _PAGE:  # what was decided a turn ago is stored

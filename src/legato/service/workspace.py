@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from legato.declare.keep import DEFAULT_KEEP, Keep
 from legato.declare.node import Node, Project
 from legato.declare.partitions import Dynamic, Partitions, coord_of, dimensions
 from legato.declare.resolve import did_you_mean
@@ -48,6 +49,8 @@ class Workspace:
     """Asks a source at once; None where its code is elsewhere: then workers are asked (`service/sources.py`)."""
     find_holder: Callable[[], Holder | None] = lambda: None
     """Who has the store open for writing, if anybody."""
+    keep: Keep = DEFAULT_KEEP
+    """How long what is old is kept."""
 
     @cached_property
     def snapshot(self) -> Snapshot:

@@ -99,9 +99,9 @@ class MemoryRoom:
         for key in gone if number < self.decision_number else ():
             del self.decisions[key]
 
-    def drop_audits(self, until: int) -> None:
-        for at in range(min(until, len(self.audits) - 1)):
-            self.audits[at] = None
+    def drop_audit(self, number: int) -> None:
+        if 0 < number < len(self.audits):
+            self.audits[number - 1] = None
 
     def add_waste(self, at: Instant, body: bytes) -> None:
         self.waste_number += 1
@@ -128,7 +128,9 @@ class MemoryKeeping:
     def remove(self, removal: Removal) -> None:
         """Let all of this go, at once."""
         with self._transaction() as disk:
-            published = {(asset, key, unpack(body, Head).version) for asset, rows in disk.heads.items() for key, body in rows.items()}
+            published = {
+                (asset, key, unpack(body, Head).version) for asset, rows in disk.heads.items() for key, body in rows.items()
+            }
             for name, rows in removal_rows(removal):
                 write = getattr(disk, name)
                 for row in rows:

@@ -93,7 +93,7 @@ def removal_rows(removal: Removal) -> list[tuple[str, list[Row]]]:
         ("drop_project", [(version,) for version in removal.projects]),
         ("remember_tick", [(tick_mark(*tick),) for tick in removal.known]),
         ("drop_decision", [(number,) for number in removal.decisions]),
-        ("drop_audits", [(removal.audits,)] if removal.audits else []),
+        ("drop_audit", [(number,) for number in removal.audits]),
         ("delete_token", [(digest,) for digest in removal.tokens]),
         ("forget_starts", [] if removal.starts is None else [(removal.starts,)]),
         ("add_waste", [(waste.at, pack(waste.ref)) for waste in removal.wasted]),

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from legato.ports.access import Audit
 from legato.ports.executor import Executor
+from legato.ports.keeping import Removal
 from legato.ports.storage import Slot, Staged, Storage
 from legato.ports.store import Commit, Run, Store
 from legato.terms.attempt import Answers, Order, Ref
@@ -81,6 +82,12 @@ class CrashingStore:
         self._fuse.burn("before commit")
         self._store.commit(commits)
         self._fuse.burn("after commit")
+
+    def remove(self, removal: Removal) -> None:
+        """Let something go."""
+        self._fuse.burn("before remove")
+        self._store.remove(removal)
+        self._fuse.burn("after remove")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)

@@ -1,4 +1,4 @@
-"""Proves that a store makes room as its port promises: subclass `KeepingContract` and give it a `site`, as for `StoreContract`."""
+"""Proves that a store makes room as its port promises: subclass `KeepingContract`, with a `site` as for `StoreContract`."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class KeepingContract:
             assert (handle.run("r1"), handle.run_by_key("k1")) == (None, None)
             assert {run for _, run, _ in handle.changes(0)} == {"r2", "r3", "r4"}
             assert (handle.cached("c1"), handle.cached("c2")) == (None, make_cached("c2", "r2"))
-            for ask in (handle.plan, lambda run: list(handle.events(run)), lambda run: handle.runs(before=run)):
+            for ask in (handle.plan, lambda run, at=handle: list(at.events(run)), lambda run, at=handle: at.runs(before=run)):
                 with pytest.raises(NotFound):
                     ask("r1")
         with pytest.raises(NotFound):
@@ -116,10 +116,10 @@ class KeepingContract:
         assert [each.key for _, each in decisions + reader.oldest_decisions(decisions[-1][0])] == [f"t{n}" for n in range(5)]
         assert [each.action for _, each in audits + reader.oldest_audits(audits[-1][0])] == [f"a{n}" for n in range(5)]
         assert [number for number, _ in audits] == sorted(number for number, _ in reader.audits())[:4]
-        store.remove(Removal(audits=audits[2][0], decisions=[decisions[0][0]]))
+        store.remove(Removal(audits=[number for number, _ in audits[:3]], decisions=[decisions[0][0]]))
         assert [each.action for _, each in reader.audits()] == ["a4", "a3"]
         assert [each.key for _, each in reader.decisions()] == ["t4", "t3", "t2", "t1"]
-        store.remove(Removal(audits=audits[3][0] + 100))
+        store.remove(Removal(audits=[audits[3][0] + more for more in range(9)]))
         assert [each.action for _, each in reader.audits()] == ["a4"], "the newest stays"
 
     def test_the_oldest_open_run_is_known(self, store: Store) -> None:

@@ -12,6 +12,7 @@ from legato.kernel import events as ev
 from legato.kernel.standing import standing_before
 from legato.plan.records import Plan, Step
 from legato.ports.access import Audit
+from legato.ports.keeping import Removal
 from legato.ports.storage import Storage
 from legato.ports.store import Commit, Run, Store
 from legato.terms.attempt import Answers, Order, Ref
@@ -50,6 +51,8 @@ class Witness:
         self.heads: dict[tuple[str, str], str] = {}
         self.published: dict[tuple[str, str, str], Ref] = {}
         self.quarantined: set[tuple[str, str, str]] = set()
+        self.removed: set[tuple[str, str, str]] = set()
+        self.removed_runs: set[str] = set()
         self.writing: dict[tuple[str, str], Key] = {}
         self.busy: Counter[tuple[str, str]] = Counter()
         self.starts: dict[tuple[str, str], list[Instant]] = {}
@@ -327,10 +330,23 @@ class Witness:
         self.busy.clear()
         self.keyed.clear()
 
+    def saw_removal(self, removal: Removal) -> None:
+        """Records went: of runs that ended, of versions that nobody reads."""
+        for run in removal.runs:
+            if run not in self.ended:
+                self.refuse(f"run {run} is removed, but it is open")
+        for asset, partition, version in removal.versions:
+            if self.heads.get((asset, partition)) == version:
+                self.refuse(f"version {version} of {show(asset, partition)} is removed, but it is published")
+        self.removed_runs.update(removal.runs)
+        self.removed.update(removal.versions)
+        self.cached = {entry: at for entry, at in self.cached.items() if entry[0] not in removal.runs}
+
     def saw_discard(self, ref: Ref) -> None:
         """A stored value is to be forgotten."""
         name = (ref.asset, ref.partition, ref.version)
-        if name in self.published or name in self.quarantined or any(kept == ref for _, _, kept in self.cached):
+        on_record = name not in self.removed and (name in self.published or name in self.quarantined)
+        if on_record or any(kept == ref for _, _, kept in self.cached):
             self.refuse(f"version {ref.version} of {show(ref.asset, ref.partition)} is discarded, but it is on record")
 
     # -- at the end --
@@ -339,7 +355,7 @@ class Witness:
         """All runs ended, and what readers see is whole, published and what was last written."""
         if self.broken:
             raise Violation("; ".join(self.broken))
-        for run in self.plans:
+        for run in self.plans.keys() - self.removed_runs:
             row = store.run(run)
             if run not in self.ended or row is None or row.state != self.ended[run]:
                 self.refuse(f"run {run} is {row.state if row else 'lost'}, but was seen to be {self.ended.get(run, 'open')}")
@@ -377,6 +393,11 @@ class WitnessedStore:
         """Record what was decided."""
         self._store.commit(commits)
         self._witness.saw_commit(commits)
+
+    def remove(self, removal: Removal) -> None:
+        """Let something go."""
+        self._store.remove(removal)
+        self._witness.saw_removal(removal)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)

@@ -221,6 +221,7 @@ class World:
                 store, cast(Executor, CrashingExecutor(executor, self.fuse)), self.clock, self.graph, self.extents,
                 storages={self.values.name: storage},
             )  # fmt: skip
+            self.keep_house(conductor, storage)
             conductor.requests = lambda: self._requests(conductor)
             begin(conductor)
             conductor.drive()
@@ -238,6 +239,9 @@ class World:
             executor.close()
             self.witness.saw_conductor_die(self.clock.now())
             self.clock.set(after(self.clock.now(), self.random.choice(self.faults.clock_jumps)))
+
+    def keep_house(self, conductor: Conductor, storage: Storage) -> None:
+        """Have the conductor do in its turns what is not about runs; here nothing."""
 
     def open_executor(self, storage: Storage) -> SimulatedExecutor:
         """The workers of the next conductor."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from legato.declare.draft import BUILT_IN_STORAGES
+from legato.declare.keep import DEFAULT_KEEP, KEEP_KEYS, Keep, parse_keep
 from legato.declare.pool import Limit, parse_rate
 from legato.declare.resolve import did_you_mean
 from legato.terms.errors import EXIT_INVALID, Fault, InvalidProject, LegatoError, Place
@@ -34,6 +35,7 @@ class Config:
     executor: ExecutorKind = "process"
     storage: str = BUILT_IN_STORAGES[0]
     storages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    keep: Keep = DEFAULT_KEEP
 
     @property
     def home(self) -> Path:
@@ -41,7 +43,7 @@ class Config:
         return self.root / ".legato"
 
 
-KEYS = ("name", "modules", "pools", "workers", "executor", "storage", "storages")
+KEYS = ("name", "modules", "pools", "workers", "executor", "storage", "storages", "keep")
 
 
 def read_config(folder: Path) -> tuple[Config, list[Fault]]:
@@ -106,6 +108,7 @@ class _Reader:
             executor=self._executor(),
             storage=self._storage(storages),
             storages=storages,
+            keep=self._keep(),
         )
         return config, self._faults
 
@@ -168,6 +171,23 @@ class _Reader:
         if value != "process":
             self._fault("config-value", f"executor = {value!r} is unknown", "write process or inline", "executor")
         return "process"
+
+    def _keep(self) -> Keep:
+        value = self._settings.get("keep", {})
+        if not isinstance(value, dict):
+            self._fault("config-value", "keep must be a table", 'write [keep] and below it runs = "90d"', "keep")
+            return DEFAULT_KEEP
+        found: dict[str, Any] = {}
+        for name, each in value.items():
+            if name not in KEEP_KEYS:
+                hint = did_you_mean(name, KEEP_KEYS) or f"the keys are {', '.join(KEEP_KEYS)}"
+                self._fault("config-key", f"`{name}` is nothing that is kept for a while", hint, name)
+                continue
+            try:
+                found |= parse_keep(name, each)
+            except LegatoError as error:
+                self._fault(error.code, error.what, error.next, name)
+        return Keep(**found)
 
     def _storages(self) -> dict[str, dict[str, Any]]:
         value = self._settings.get("storages", {})

@@ -233,8 +233,8 @@ select 1 from known_tick where mark = ?;
 -- name: drop_decision
 delete from decision where number = ? and waits = 0 and number < (select max(number) from decision);
 
--- name: drop_audits
-delete from audit where number <= ? and number < (select max(number) from audit);
+-- name: drop_audit
+delete from audit where number = ? and number < (select max(number) from audit);
 
 -- name: add_waste
 insert into waste (at, body) values (?, ?);

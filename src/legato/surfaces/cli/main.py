@@ -60,6 +60,7 @@ COMMANDS: dict[str, Entry] = {
     "audit": Entry("access:audit", "List what was done, and by whom.", DOORS),
     "api": Entry("access:api", "Print the schema of the HTTP API.", DOORS),
     "doctor": Entry("doctor:doctor", "Check the project's state and data on disk.", MEND),
+    "clean": Entry("cleaning:clean", "Let go of what is older than the project keeps it.", MEND),
     "explain": Entry("explain:explain", "Explain an error code or a word.", MEND),
 }
 """Every command, in the order of `legato --help`: name -> its function, below `legato.surfaces.cli`."""
