@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -28,6 +29,10 @@ class Site(Struct, frozen=True, kw_only=True):
     pools: Mapping[str, Limit] = {}
     storages: tuple[str, ...] = BUILT_IN_STORAGES
     root: str = ""
+    broker: bool = True
+    """Whether there is a broker that messages could come from."""
+    buckets: tuple[str, ...] | None = None
+    """The buckets that are looked into, `s3://landing`; None where nobody knows."""
 
 
 def local(place: Place | None, root: str) -> Place | None:
@@ -77,6 +82,9 @@ class Draft:
 
     def _fault(self, code: str, what: str, place: Place | None, hint: str = "") -> None:
         self.faults.append(Fault(code, what, place, hint))
+
+    def _node_fault(self, node: Node, code: str, what: str, hint: str) -> None:
+        self.faults.append(Fault(code, f"{node.name}: {what}", node.place, hint))
 
     def _name(self, face: AnyFace) -> None:
         """Gives the face its names, unless another has them."""
@@ -227,7 +235,7 @@ class Draft:
         """The nodes' triggers in their one spelling, and that none of them starts itself for ever."""
         if not nodes:
             return
-        from legato.declare.on import Subject, odd_hooks, settle, started_by
+        from legato.declare.on import Subject, judge_reach, odd_hooks, settle, started_by
 
         for node in nodes:
             bindings = self._bodies[node.name].bindings if node.kind == "flow" else ()
@@ -235,7 +243,10 @@ class Draft:
             settled, found = settle(node.trigger, subject, self._names, lambda name: self._nodes[self._names.makers[name]].kind)
             self._nodes[node.name] = replace(self._nodes[node.name], trigger=settled)
             for code, what, hint in found:
-                self._fault(code, f"{node.name}: {what}", node.place, hint)
+                self._node_fault(node, code, what, hint)
+        for node in nodes:
+            fault = partial(self._node_fault, node)
+            judge_reach(self._nodes[node.name], self.site.broker, self.site.buckets, fault)
         for node, hook in odd_hooks(self._nodes[node.name] for node in nodes):
             what = f"{node.name}: another declares the webhook `{hook}` with another secret or signature"
             self._fault("trigger-webhook", what, node.place, "declare it once, and use it twice: orders = lg.webhook(...)")

@@ -38,7 +38,7 @@ from legato.declare.moment import (
     moments,
 )
 from legato.declare.node import Node
-from legato.declare.pattern import pattern_fault
+from legato.declare.pattern import bucket_of, pattern_fault
 from legato.declare.resolve import Names, did_you_mean
 from legato.declare.windows import load_zone, read_moment
 from legato.terms.codec import pack
@@ -99,6 +99,17 @@ def odd_hooks(nodes: Iterable[Node]) -> Iterator[tuple[Node, str]]:
                 each.signed,
             ):
                 yield node, each.name
+
+
+def judge_reach(node: Node, broker: bool, buckets: Collection[str] | None, complain: Callable[[str, str, str], None]) -> None:
+    """Tell what a settled trigger waits for that cannot come: messages without a broker, files where nobody looks."""
+    trigger: Any = node.trigger
+    for each in moments(trigger) if trigger is not None else ():
+        if isinstance(each, Message) and not broker:
+            what = f"messages on {each.topic} would have to come from a broker, and none is configured"
+            complain("trigger-broker", what, 'write [broker] in legato.toml, and below it kind = "nats" and url = "nats://..."')
+        elif isinstance(each, File) and buckets is not None and (bucket := bucket_of(each.pattern)) and bucket not in buckets:
+            complain("trigger-bucket", f"nobody looks into {bucket}", f'write [buckets."{bucket}"] in legato.toml')
 
 
 class _Settler:

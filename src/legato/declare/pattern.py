@@ -39,6 +39,13 @@ def pattern_fault(pattern: Any) -> str:
     return ""
 
 
+def bucket_of(pattern: str) -> str:
+    """The bucket of a pattern with a scheme: `s3://landing` of `s3://landing/inbox/*.csv`; empty for local files."""
+    match = _SCHEME.match(pattern)
+    root = match["root"] if match else None
+    return root.rstrip("/") if root and "://" in root else ""
+
+
 def folder_of(pattern: str) -> str:
     """The folder below which all files lie that the pattern may match: `inbox` of `inbox/2*/x.csv`; empty: the project's."""
     wild = _WILD.search(pattern)

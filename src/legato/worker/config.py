@@ -15,6 +15,7 @@ from legato.declare.pool import Limit, parse_rate
 from legato.declare.resolve import did_you_mean
 from legato.terms.errors import EXIT_INVALID, Fault, InvalidProject, LegatoError, Place
 from legato.terms.key import NAME_HINT, is_name
+from legato.worker.outside import Broker, Bucket, read_broker, read_buckets
 
 ExecutorKind = Literal["process", "inline"]
 
@@ -36,6 +37,8 @@ class Config:
     storage: str = BUILT_IN_STORAGES[0]
     storages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     keep: Keep = DEFAULT_KEEP
+    broker: Broker | None = None
+    buckets: Mapping[str, Bucket] = field(default_factory=dict)
 
     @property
     def home(self) -> Path:
@@ -43,7 +46,7 @@ class Config:
         return self.root / ".legato"
 
 
-KEYS = ("name", "modules", "pools", "workers", "executor", "storage", "storages", "keep")
+KEYS = ("name", "modules", "pools", "workers", "executor", "storage", "storages", "keep", "broker", "buckets")
 
 
 def read_config(folder: Path) -> tuple[Config, list[Fault]]:
@@ -109,6 +112,8 @@ class _Reader:
             storage=self._storage(storages),
             storages=storages,
             keep=self._keep(),
+            broker=read_broker(self._settings.get("broker"), self._fault),
+            buckets=read_buckets(self._settings.get("buckets"), self._fault),
         )
         return config, self._faults
 

@@ -65,6 +65,8 @@ def _load(config: Config, finder: Finder, faults: Sequence[Fault], judge: Judge 
         pools=config.pools,
         storages=(*BUILT_IN_STORAGES, *config.storages),
         root=str(config.root),
+        broker=config.broker is not None,
+        buckets=tuple(config.buckets),
     )
     fingerprints = Fingerprints(finder.own, finder.trees)
     declared = collect(vars(module) for module in modules)

@@ -25,7 +25,7 @@ _shared: list[Callable[..., Any]] = [
     click.option("--port", default=PORT, show_default=True, help="The port of the HTTP API."),
     click.option("--no-api", is_flag=True, help="Run triggers and take requests of this machine, without the HTTP API."),
     click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="How many worker processes."),
-    click.option("--part", hidden=True, type=click.Choice(["conductor"]), help="Be one process of the service."),
+    click.option("--part", hidden=True, type=click.Choice(["conductor", "listener"]), help="Be one process of the service."),
     click.option("--url", hidden=True, default="", help="Where that one's API is."),
 ]
 
@@ -67,7 +67,8 @@ class Options(NamedTuple):
 
 def _serve(call: Call, name: str, options: Options) -> int:
     folder = call.folder or Path.cwd()
-    return (_conduct if options.part == "conductor" else _supervise)(call, name, folder, options)
+    parts = {"conductor": _conduct, "listener": _listen}
+    return parts.get(options.part or "", _supervise)(call, name, folder, options)
 
 
 def _supervise(call: Call, name: str, folder: Path, wanted: Options) -> int:
@@ -88,6 +89,8 @@ def _supervise(call: Call, name: str, folder: Path, wanted: Options) -> int:
     if address is not None:
         said = msgspec.json.encode(address).decode()
         parts.append(Part("web", (sys.executable, "-m", "legato.surfaces.http", root, said), 5.0))
+    if config.broker is not None or config.buckets:
+        parts.append(Part("listener", (sys.executable, "-m", "legato", "-C", root, name, "--part", "listener"), 10.0))
     tell(f"{config.name} is up" + (f", its API at {address.url}" if address else "") + "; Ctrl-C ends it")
     Supervisor(parts, tell).run()
     tell("stopped")
@@ -120,6 +123,19 @@ def _conduct(call: Call, name: str, folder: Path, wanted: Options) -> int:
         if wanted.url and (secret := first_link(service.store, service.clock.now())):
             tell(f"nobody has logged in yet; this does, once: {wanted.url}/login#{secret}")
         service.run(lambda: bool(asked))
+    return EXIT_OK
+
+
+def _listen(call: Call, name: str, folder: Path, wanted: Options) -> int:
+    from threading import Event
+
+    from legato.wiring import listen
+
+    end_with_supervisor()
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    listen(folder, _teller(call.screen), stop)
     return EXIT_OK
 
 
