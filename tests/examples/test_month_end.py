@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -16,12 +17,14 @@ FOLDER = Path(__file__).parents[2] / "examples" / "month_end"
 
 
 @pytest.fixture
-def flows(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The example's module `flows`, beside no other example's."""
+def flows(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The example's module `flows`, beside no other example's, and gone afterwards."""
     for name in ("flows", "server"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.syspath_prepend(FOLDER)
-    return import_module("flows")
+    yield import_module("flows")
+    for name in ("flows", "server"):
+        sys.modules.pop(name, None)
 
 
 def test_the_demo_shows_what_it_says(tmp_path: Path) -> None:

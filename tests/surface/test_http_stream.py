@@ -105,15 +105,15 @@ def test_streams_that_break_off_anywhere_see_each_change_once(door: Door) -> Non
         found.append(seen)
 
     target = [1 << 60]
-    threads = [threading.Thread(target=follow, args=(pieces,)) for pieces in (2, 7, 1_000)]
+    threads = [threading.Thread(target=follow, args=(pieces,)) for pieces in (3, 7, 1_000)]
     for thread in threads:
         thread.start()
-    for _ in range(20):
+    for _ in range(8):
         submit(door)
     target[0] = settled(door)
     writing.set()
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
     everything = [number for number, _ in recorded(door) if number <= target[0]]
     assert len(found) == 3
     assert all(seen == everything for seen in found)
