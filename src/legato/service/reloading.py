@@ -16,9 +16,9 @@ from legato.service.projects import keep_project
 from legato.service.workspace import Workspace
 from legato.terms.errors import Fault, InvalidProject
 
-_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 3.0)
 """How long to wait before a code host that died is replaced: longer and longer, if it dies again and again."""
-_STEADY_S = 60.0
+_STEADY_S = 2.0
 """After so long a code host counts as sound."""
 _PASSING = frozenset(("code-died", "code-slow", "code-host"))
 """Faults that may be over when the same files are loaded again."""

@@ -148,6 +148,10 @@ class Service:
 
     def _change(self, workspace: Workspace) -> None:
         """Another version of the project is in force."""
+        if workspace.project.fingerprint == self._former.project.fingerprint:
+            self._tell("the project's code is loaded again")
+            self._follow(workspace)
+            return
         changes = compare(self._former, workspace.snapshot).changes
         named = [f"{each.name} {each.what}" for each in changes[:_MOST_NAMED]]
         more = [f"{len(changes) - _MOST_NAMED} more"] if len(changes) > _MOST_NAMED else []

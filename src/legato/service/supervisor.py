@@ -16,8 +16,8 @@ from msgspec import Struct
 from legato.terms.instant import format_seconds
 from legato.worker import kin
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 30.0
-_STEADY_S = 10.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 3.0
+_STEADY_S = 2.0
 """Who has lived so long is started again at once; who dies sooner, after a pause that doubles."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 
