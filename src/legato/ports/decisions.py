@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from legato.ports.access import Audit
+
 
 class Decided(Struct, frozen=True, kw_only=True):
     """One decision: of a trigger's tick (its `key`), that it fired or was skipped.
@@ -20,9 +22,10 @@ class Decided(Struct, frozen=True, kw_only=True):
 
 
 class Ticking(Struct, kw_only=True):
-    """What one turn of the triggers writes, all or nothing: decisions, what is now kept of triggers (by name), and up to which
-    event of the runs they have heard."""
+    """What one turn of the triggers writes, all or nothing: decisions, what is now kept of triggers (by name), up to which event
+    of the runs they have heard, and who wanted it."""
 
     decided: list[Decided] = []
     kept: dict[str, bytes] = {}
     heard: int | None = None
+    audit: list[Audit] = []

@@ -17,12 +17,12 @@ from legato.terms.errors import Forbidden, NotFound, UsageError
 from legato.terms.instant import Instant, after, format_seconds
 from legato.terms.key import is_name
 
-Action = Literal["read", "submit", "cancel", "resume", "answer", "rollback", "keys", "access"]
+Action = Literal["read", "submit", "cancel", "resume", "answer", "pause", "rollback", "keys", "access"]
 
 ROLES: tuple[Role, ...] = ("viewer", "operator", "editor", "admin")
 NEEDED: dict[Action, Role] = {
     "read": "viewer", "submit": "operator", "cancel": "operator", "resume": "operator", "answer": "operator",
-    "rollback": "editor", "keys": "editor", "access": "admin",
+    "pause": "operator",    "rollback": "editor", "keys": "editor", "access": "admin",
 }  # fmt: skip
 """The least role that may do it."""
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from legato.ports.access import Token, User
+from legato.terms.errors import Fault
 from legato.terms.instant import Instant
 
 
@@ -213,5 +214,29 @@ class TellObjects(Ask, frozen=True, kw_only=True, tag="objects"):
     objects: tuple[ObjectSeen, ...]
 
 
-ARRIVALS: tuple[type[Ask], ...] = (Deliver, TellObjects)
-"""What a service takes beside these, which has triggers."""
+class PauseTrigger(Ask, frozen=True, kw_only=True, tag="pause"):
+    """Let a trigger stand still, or (`paused` is False) go on."""
+
+    trigger: str
+    paused: bool
+
+
+class PausedNow(Struct, frozen=True, kw_only=True):
+    """It is recorded that the trigger stands still, or does not."""
+
+    trigger: str
+    paused: bool
+
+
+class GetFaults(Ask, frozen=True, kw_only=True, tag="faults"):
+    """What is wrong with the project's files as they are now."""
+
+
+class FaultsGiven(Struct, frozen=True, kw_only=True):
+    """The faults, of which there are none in a sound project: while there are some, an earlier version stays in force."""
+
+    faults: tuple[Fault, ...]
+
+
+ALIVE: tuple[type[Ask], ...] = (Deliver, TellObjects, PauseTrigger, GetFaults)
+"""What a service takes beside these: it has triggers, and code that is loaded again."""

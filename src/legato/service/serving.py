@@ -17,9 +17,9 @@ from legato.ports.clock import Clock
 from legato.ports.store import Store
 from legato.runtime.conductor import Conductor
 from legato.runtime.replay import read_state
+from legato.service import asks
 from legato.service.arrivals import Watch, patterns_of
-from legato.service.asks import ARRIVALS, ASKS, Ping, Pong
-from legato.service.attending import Attendant
+from legato.service.attending import Act, Attendant
 from legato.service.deliveries import Deliveries
 from legato.service.desk import Desk
 from legato.service.inbox import Inbox
@@ -28,10 +28,12 @@ from legato.service.planning import Planner
 from legato.service.reloading import Reloader
 from legato.service.sources import plan_when_answered
 from legato.service.ticker import Ticker, add_keys, plan_fired
+from legato.service.ticks import require_trigger
 from legato.service.workspace import Workspace
 from legato.terms.errors import Fault, InvalidProject, LegatoError
 from legato.terms.instant import Instant
 from legato.triggers.events import Fired
+from legato.triggers.inputs import Pause, Resume
 
 Tell = Callable[[str], None]
 """Told of each thing that matters, in a line."""
@@ -57,7 +59,7 @@ class Service:
         self._inbox = Inbox(state / "inbox")
         self._conductor: Conductor | None = None
         self._deliveries = Deliveries(state / PAYLOADS, store, lambda: self.ticker, clock.now)
-        self.desk = Desk(state, self.wake, (*ASKS, *ARRIVALS))
+        self.desk = Desk(state, self.wake, (*asks.ASKS, *asks.ALIVE))
 
     @property
     def workspace(self) -> Workspace:
@@ -97,15 +99,16 @@ class Service:
         self.reloader.step()
         self._tell_faults()
         for asked in self.desk.waiting() if self.reloader.faults else ():
-            if isinstance(asked.ask, Ping):
-                asked.answer(Pong(pid=os.getpid(), since=self.clock.now(), open_runs=0, workers=0))
+            if isinstance(asked.ask, asks.Ping):
+                asked.answer(asks.Pong(pid=os.getpid(), since=self.clock.now(), open_runs=0, workers=0))
             else:
                 asked.refuse(InvalidProject(self.reloader.faults))
 
     def _begin(self) -> None:
         """Own every open run: those that another service left, or that somebody interrupted."""
         conductor = self._conductor = self.reloader.conductor(self.store, self._hear)
-        attendant = Attendant(self.desk, conductor, lambda: self.workspace, self._deliveries.acts)
+        more: dict[type[asks.Ask], Act] = {asks.PauseTrigger: self._pause, asks.GetFaults: self._give_faults}
+        attendant = Attendant(self.desk, conductor, lambda: self.workspace, {**self._deliveries.acts, **more})
 
         def attend() -> None:
             attendant.attend()
@@ -213,6 +216,14 @@ class Service:
         plan_when_answered(
             self.workspace, self.store, lambda planner: plan_fired(planner, fired, payloads), self.conductor.ask, planned, refused
         )
+
+    def _pause(self, at: Attendant, ask: asks.PauseTrigger) -> asks.PausedNow:
+        name = require_trigger(self.workspace, ask.trigger).name
+        self.ticker.tell((Pause if ask.paused else Resume)(name, ask.actor), self.clock.now())
+        return asks.PausedNow(trigger=name, paused=ask.paused)
+
+    def _give_faults(self, at: Attendant, ask: asks.GetFaults) -> asks.FaultsGiven:
+        return asks.FaultsGiven(faults=tuple(self.reloader.faults))
 
     def _accept(self, fired: Fired, planner: Planner, plan: Plan) -> None:
         actor, key = f"trigger {fired.trigger}", fired.request.key

@@ -16,6 +16,7 @@ from legato.kernel.state import RunState
 from legato.plan.records import Plan
 from legato.plan.select import Selection
 from legato.plan.spread import Extents
+from legato.ports.access import Audit
 from legato.ports.decisions import Decided, Ticking
 from legato.ports.store import Store
 from legato.service.params import arguments_of
@@ -27,7 +28,7 @@ from legato.terms.fact import Metric
 from legato.terms.instant import Instant
 from legato.terms.key import show
 from legato.triggers.decide import decide
-from legato.triggers.events import AnyEvent, Decision, Fired, RunRequest, Skipped
+from legato.triggers.events import AnyEvent, Decision, Fired, RunRequest, Skipped, TriggerPaused, TriggerResumed
 from legato.triggers.inputs import Input, KeysAdded, MetricSeen, Published, RunEnded, StepFailed, TimePassed
 from legato.triggers.state import Kept, State, keep, load
 
@@ -87,7 +88,8 @@ class Ticker:
         if not events:
             return
         decided = [_decided(event) for event in events if isinstance(event, Fired | Skipped)]
-        self._keep({event.trigger for event in events}, decided)
+        wanted = [_audit(event) for event in events if isinstance(event, TriggerPaused | TriggerResumed)]
+        self._keep({event.trigger for event in events}, decided, wanted)
 
     def look_for_keys(self, now: Instant) -> None:
         """Tell the triggers of keys that dynamic sets have since the last time."""
@@ -145,10 +147,10 @@ class Ticker:
             if row is not None and trigger.open and row.key in trigger.open:
                 yield RunEnded(name, row.key)
 
-    def _keep(self, names: Iterable[str], decided: list[Decided] | None = None) -> None:
+    def _keep(self, names: Iterable[str], decided: Sequence[Decided] = (), audit: Sequence[Audit] = ()) -> None:
         kept = {name: pack(keep(self.state.triggers[name])) for name in names}
         if kept or decided:
-            self._store.tick(Ticking(decided=decided or [], kept=kept, heard=self._heard))
+            self._store.tick(Ticking(decided=list(decided), kept=kept, heard=self._heard, audit=list(audit)))
 
 
 def plan_fired(planner: Planner, fired: Fired, payloads: Path) -> Plan:
@@ -180,6 +182,11 @@ _decoder: msgspec.msgpack.Decoder[Fired | Skipped] = msgspec.msgpack.Decoder(Fir
 def _decided(decision: AnyEvent) -> Decided:
     assert isinstance(decision, Fired | Skipped)
     return Decided(trigger=decision.trigger, key=decision.key, body=pack(decision), waits=isinstance(decision, Fired))
+
+
+def _audit(event: TriggerPaused | TriggerResumed) -> Audit:
+    action = "pause" if isinstance(event, TriggerPaused) else "unpause"
+    return Audit(at=event.on, actor=event.actor, action=action, object=f"trigger {event.trigger}")
 
 
 def _selection(planner: Planner, request: RunRequest) -> Selection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -25,6 +25,9 @@ from legato.triggers.form import Form
 from legato.triggers.state import Kept
 from legato.triggers.upcoming import Upcoming, next_of, next_of_project, next_ticks
 from legato.triggers.words import describe, explain
+
+Sees = Callable[[Node], bool]
+"""Whether somebody may look at a node."""
 
 
 class ComingTick(Struct, frozen=True, kw_only=True):
@@ -98,9 +101,14 @@ class TriggerLine(Struct, frozen=True, kw_only=True):
     last: DecisionLine | None
 
 
-def list_triggers(workspace: Workspace, store: Store | None, words: str) -> list[TriggerLine]:
-    """The triggers of what the words select; of the whole project without any."""
-    nodes = _selected(workspace, store, words)
+def list_triggers(
+    workspace: Workspace, store: Store | None, words: str, *, sees: Sees = lambda node: True, after: str = "",
+    limit: int | None = None,
+) -> list[TriggerLine]:  # fmt: skip
+    """The triggers of what the words select, of the whole project without any; of those that somebody sees, by name, from behind
+    one on."""
+    found = sorted((each for each in _selected(workspace, store, words) if each.name > after and sees(each)), key=_name)
+    nodes = found[:limit]
     kept, asked, now = read_kept(store), Inbox(workspace.inbox).pausings(), workspace.clock.now()
     reader = _Reader(workspace, store)
     lines = []
@@ -119,8 +127,11 @@ def list_triggers(workspace: Workspace, store: Store | None, words: str) -> list
     return lines
 
 
-def list_coming(workspace: Workspace, store: Store | None, name: str = "", *, days: float = 7, limit: int = 50) -> Coming:
-    """The ticks that the clock brings from now on, of one trigger or of all."""
+def list_coming(
+    workspace: Workspace, store: Store | None, name: str = "", *, days: float = 7, limit: int = 50,
+    sees: Sees = lambda node: True,
+) -> Coming:  # fmt: skip
+    """The ticks that the clock brings from now on, of one trigger or of all that somebody sees."""
     now = workspace.clock.now()
     until, nodes = after(now, days * 86_400), workspace.project.nodes
     kept = read_kept(store)
@@ -128,8 +139,9 @@ def list_coming(workspace: Workspace, store: Store | None, name: str = "", *, da
         node = require_trigger(workspace, name)
         chosen, ticks = [node], next_ticks(node.trigger, now, until, node.name)
     else:
-        chosen = [node for node in nodes.values() if node.trigger is not None]
-        ticks = next_of_project(workspace.project, now, until)
+        chosen = [node for node in nodes.values() if node.trigger is not None and sees(node)]
+        seen = {node.name for node in chosen}
+        ticks = (each for each in next_of_project(workspace.project, now, until) if each.node in seen)
     paused = {each.trigger for each in kept.values() if each.paused}
     found = [_coming(each, nodes[each.node], paused=each.node in paused) for each in islice(ticks, limit + 1)]
     untimed = {node.name: describe(node.trigger) for node in chosen if not _is_timed(node)}
@@ -162,6 +174,10 @@ def read_kept(store: Store | None) -> dict[str, Kept]:
     """What is kept of each trigger that a service had under it, by name."""
     found = store.kept_triggers() if store is not None else {}
     return {name: unpack(body, Kept) for name, body in found.items()}
+
+
+def _name(node: Node) -> str:
+    return node.name
 
 
 def _selected(workspace: Workspace, store: Store | None, words: str) -> Iterator[Node]:

@@ -76,6 +76,7 @@ def ticking_rows(ticking: Ticking) -> list[tuple[str, list[Row]]]:
         ("add_decision", decided),
         ("keep_trigger", list(ticking.kept.items())),
         ("hear", [] if ticking.heard is None else [(ticking.heard,)]),
+        ("add_audit", audit_rows(ticking.audit)),
     ]
 
 

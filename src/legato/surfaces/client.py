@@ -65,6 +65,55 @@ class ChangeTold(Struct, frozen=True):
     step: int
 
 
+class TriggerTold(Struct, frozen=True):
+    """What runs by itself: on which node, when, and whether it stands still."""
+
+    name: str
+    kind: str
+    trigger: str
+    paused: bool
+
+
+class DecisionTold(Struct, frozen=True):
+    """What was decided of a tick: it fired, and became a run, or was skipped, and why."""
+
+    number: int
+    trigger: str
+    key: str
+    outcome: str
+    why: str
+    at: str
+    sentence: str
+    run: str
+
+
+class PointTold(Struct, frozen=True):
+    """A version of an asset, with the metrics that its attempt told."""
+
+    number: int
+    partition: str
+    version: str
+    state: str
+    run: str
+    at: str
+    metrics: dict[str, float]
+
+
+class _Triggers(Struct, frozen=True):
+    triggers: list[TriggerTold]
+    next: str
+
+
+class _Decisions(Struct, frozen=True):
+    decisions: list[DecisionTold]
+    older: int
+
+
+class _Series(Struct, frozen=True):
+    points: list[PointTold]
+    older: int
+
+
 class _Runs(Struct, frozen=True):
     runs: list[RunTold]
     older: str
@@ -120,7 +169,50 @@ class Client:
             yield piece["text"]
             start = piece["end"]
 
+    # -- by itself --
+
+    def triggers(self, select: str = "") -> Iterator[TriggerTold]:
+        """What runs by itself, by name, page by page."""
+        after = ""
+        while True:
+            page = msgspec.convert(self.get("/triggers", select=select, after=after), _Triggers)
+            yield from page.triggers
+            if not (after := page.next):
+                return
+
+    def decisions(self, trigger: str = "", *, most: int = 1_000) -> Iterator[DecisionTold]:
+        """What was decided of one trigger's ticks, or of all, newest first, page by page."""
+        before = 0
+        while most > 0:
+            page = msgspec.convert(
+                self.get("/decisions", trigger=trigger, limit=min(most, 100), before=before or None), _Decisions
+            )  # fmt: skip
+            yield from page.decisions
+            most, before = most - len(page.decisions), page.older
+            if not before:
+                return
+
+    def pause(self, trigger: str) -> None:
+        """Let a trigger stand still: what comes meanwhile is skipped for good."""
+        self.post("/triggers/pause", {"trigger": trigger})
+
+    def unpause(self, trigger: str) -> None:
+        """Let a paused trigger go on."""
+        self.post("/triggers/unpause", {"trigger": trigger})
+
     # -- data --
+
+    def series(self, of: str, metric: str = "", *, most: int = 1_000) -> Iterator[PointTold]:
+        """The metrics of an asset's versions, newest first; or one of them, of those versions that have it."""
+        before = 0
+        while most > 0:
+            page = msgspec.convert(
+                self.get("/series", of=of, metric=metric, limit=min(most, 100), before=before or None), _Series
+            )  # fmt: skip
+            yield from page.points[:most]
+            most, before = most - len(page.points), page.older
+            if not before:
+                return
 
     def rollback(self, what: str, to: str = "") -> str:
         """Publish older versions again; the run that did."""

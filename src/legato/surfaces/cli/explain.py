@@ -37,6 +37,20 @@ def read_explanations() -> dict[str, Explanation]:
     return found
 
 
+def find_explanation(word: str) -> Explanation:
+    """The explanation of a code or a word; `NotFound` (`topic`) if there is none."""
+    known = read_explanations()
+    asked = word.strip("[]").lower()
+    found = known.get(ALIASES.get(asked, asked))
+    if found is None:
+        from difflib import get_close_matches
+
+        near = get_close_matches(asked[:100], known, n=1)
+        why = f"did you mean `{near[0]}`?" if near else ""
+        raise NotFound("topic", f"there is no explanation of {word!r}", why=why, next="legato explain")
+    return found
+
+
 @command
 @click.argument("word", required=False)
 def explain(call: Call, word: str | None) -> None:
@@ -48,14 +62,7 @@ def explain(call: Call, word: str | None) -> None:
     if word is None:
         call.answer(list(known.values()), lambda: _draw_all(call.screen, known))
         return
-    asked = word.strip("[]").lower()
-    found = known.get(ALIASES.get(asked, asked))
-    if found is None:
-        from difflib import get_close_matches
-
-        near = get_close_matches(asked, known, n=1)
-        why = f"did you mean `{near[0]}`?" if near else ""
-        raise NotFound("topic", f"there is no explanation of {word!r}", why=why, next="legato explain")
+    found = find_explanation(word)
     call.answer(found, lambda: _draw(call.screen, found))
 
 

@@ -13,7 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 
 from legato.service.access import NEEDED, ROLES, Action, Actor
-from legato.surfaces.http import changing, entering, hooks, looking, runs, streaming
+from legato.surfaces.http import alone, changing, entering, hooks, looking, mending, runs, streaming
 from legato.surfaces.http.gate import API, MOST_BODY, Gate
 from legato.surfaces.http.problems import answer_problem
 from legato.surfaces.http.site import ACTOR, Site
@@ -21,7 +21,9 @@ from legato.surfaces.shape import encode, instants_of
 from legato.terms.errors import Forbidden
 
 VERSION = "1"
-BELOW_API: list[Any] = [*entering.ROUTES, *looking.ROUTES, *runs.ROUTES, *changing.ROUTES, *streaming.ROUTES]
+BELOW_API: list[Any] = [
+    *entering.ROUTES, *looking.ROUTES, *runs.ROUTES, *alone.ROUTES, *changing.ROUTES, *mending.ROUTES, *streaming.ROUTES,
+]  # fmt: skip
 BESIDE_API: list[Any] = [*hooks.ROUTES]
 HANDLERS = [*BELOW_API, *BESIDE_API]
 

@@ -52,6 +52,12 @@ class TokenAsked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     scope: dict[str, str] | None = None
 
 
+class LinkAsked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A link for a user, who can log in with it once."""
+
+    user: str
+
+
 class TokenShown(Struct, frozen=True, kw_only=True):
     """A token, without what it is known by."""
 
@@ -153,6 +159,16 @@ def make_token(request: Asking, data: JSONBody[TokenAsked]) -> TokenMade:
         return TokenMade(secret=secret, token=_shown(token))
 
 
+@post("/links", sync_to_thread=True, opt={"action": "access"})
+def make_link(request: Asking, data: JSONBody[LinkAsked]) -> TokenMade:
+    """Make a link that logs a user's browser in, once, soon: `/login#SECRET`."""
+    with entered(request) as inside:
+        inside.require("access", "tokens")
+        secret, token = new_token("link", data.user, inside.site.clock.now())
+        inside.ask(asks.ChangeAccess(tokens=(token,), actor=inside.actor.name), asks.Done)
+        return TokenMade(secret=secret, token=_shown(token))
+
+
 @delete("/tokens/{token:str}", sync_to_thread=True, status_code=200, opt={"action": "access"})
 def revoke_token(request: Asking, token: TokenId) -> asks.Done:
     """Take a token, a session or a link back."""
@@ -171,4 +187,4 @@ def _shown(token: Token) -> TokenShown:
     )
 
 
-ROUTES: list[Any] = [rollback, add_keys, audit, users, put_user, tokens, make_token, revoke_token]
+ROUTES: list[Any] = [rollback, add_keys, audit, users, put_user, tokens, make_token, make_link, revoke_token]

@@ -18,6 +18,8 @@ from legato.service.history import History, list_versions
 from legato.service.keys import Keys, KeySet, list_keys, list_sets
 from legato.service.planning import Planner
 from legato.service.planning import Request as Wanted
+from legato.service.running import find_run
+from legato.service.series import SeriesPage, read_series
 from legato.service.tracing import Lineage, trace
 from legato.service.why import Overview, Why, explain_asset
 from legato.surfaces.http.site import actor_of, entered
@@ -46,11 +48,21 @@ class ProjectShown(Struct, frozen=True, kw_only=True):
 
 
 class PlanAsked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to plan: a selection in words, whether what is fresh runs as well, and a flow's parameters."""
+    """What to plan: a selection in words, whether what is fresh runs as well, and a flow's parameters.
+
+    `start` is a step and a run that is repeated from there; `pins` are steps whose results are taken from a run, `STEP=RUN`.
+    """
 
     selection: str = ""
     force: bool = False
     params: dict[str, Any] = {}
+    start: tuple[str, str] | None = None
+    pins: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The runs whose results it takes."""
+        return tuple(filter(None, (self.start[1] if self.start else "", *(pin.rpartition("=")[2] for pin in self.pins))))
 
 
 class PlanStep(Struct, frozen=True, kw_only=True):
@@ -71,14 +83,28 @@ class PlanEstimate(Struct, frozen=True, kw_only=True):
     steps_unknown: int
 
 
+class PlanReused(Struct, frozen=True, kw_only=True):
+    """What a plan takes of an earlier run: whether it was pinned, who answered it, and what changed since (code, inputs)."""
+
+    step: str
+    node: str
+    partition: str
+    run: str
+    pinned: bool
+    answered_by: str
+    changed: str
+
+
 class PlanShown(Struct, frozen=True, kw_only=True):
-    """A plan: what runs, what is skipped, and why. Sources are as a run saw them last."""
+    """A plan: what runs, what is skipped, and why; and what it reuses. Sources are as a run saw them last."""
 
     request: str
     run: int
     skip: int
     estimate: PlanEstimate
     steps: list[PlanStep]
+    reused: list[PlanReused]
+    notes: tuple[str, ...]
 
 
 @looking("/project")
@@ -142,7 +168,10 @@ def why(request: Asking, key: Words) -> Why | Overview:
 def plan(request: Asking, data: JSONBody[PlanAsked]) -> PlanShown:
     """What would run, and why. Nothing is changed."""
     with entered(request) as inside:
-        made = Planner(inside.workspace, inside.store).plan(Wanted(data.selection, data.force, data.params))
+        for name in data.runs:
+            inside.run(find_run(inside.store, name).id)
+        wanted = Wanted(data.selection, data.force, data.params, data.start, data.pins)
+        made = Planner(inside.workspace, inside.store).plan(wanted)
         for name in {step.node for step in made.steps}:
             inside.node(name)
         return plan_record(made, inside.store.timings())  # type: ignore[return-value]  # the same, not yet a record
@@ -154,6 +183,14 @@ def versions(request: Asking, of: Words, limit: Limit = 20, before: Number = 0) 
     with entered(request) as inside:
         inside.node(of)
         return list_versions(inside.workspace, inside.store, of, limit=limit, before=before)
+
+
+@looking("/series")
+def series(request: Asking, of: Words, metric: Words = "", limit: Limit = 50, before: Number = 0) -> SeriesPage:
+    """What the attempts that made an asset told, version by version: its metrics over time, or one of them."""
+    with entered(request) as inside:
+        inside.node(of)
+        return read_series(inside.store, of, metric=metric, limit=limit, before=before)
 
 
 @looking("/troubles")
@@ -191,4 +228,4 @@ def _all_domains(nodes: Any) -> tuple[str, ...]:
     return tuple(sorted({node.domain for node in nodes}))
 
 
-ROUTES = [project, status, catalogue, node, lineage, why, plan, versions, troubles, key_sets, key_set, me]
+ROUTES = [project, status, catalogue, node, lineage, why, plan, versions, series, troubles, key_sets, key_set, me]

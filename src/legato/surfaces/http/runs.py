@@ -15,12 +15,12 @@ from legato.service.excerpts import MOST_BYTES, Excerpt, Matches, read_excerpt, 
 from legato.service.facts import RunFacts, read_facts
 from legato.service.logbook import AttemptRecord, Logbook
 from legato.service.planning import Planner
-from legato.service.planning import Request as Wanted
 from legato.service.reporting import RunLine, RunReport, list_runs, report_run
 from legato.service.resuming import Resumption, plan_resumption
+from legato.service.running import find_run
 from legato.service.steps import StepPage, list_steps
 from legato.service.waiting import Waiting, list_waits
-from legato.surfaces.http.looking import Asking, Limit, Number, Words, looking
+from legato.surfaces.http.looking import Asking, Limit, Number, PlanAsked, Words, looking
 from legato.surfaces.http.site import Inside, entered
 from legato.terms.codec import pack
 
@@ -39,12 +39,9 @@ class RunPage(Struct, frozen=True, kw_only=True):
     older: str
 
 
-class RunAsked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to run. The same `key` again gives the same run."""
+class RunAsked(PlanAsked, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to run, as it is planned. The same `key` again gives the same run."""
 
-    selection: str = ""
-    force: bool = False
-    params: dict[str, Any] = {}
     key: str = ""
 
 
@@ -168,12 +165,15 @@ def waits(request: Asking, of: Words = "") -> list[Waiting]:
 def submit(request: Asking, data: JSONBody[RunAsked]) -> asks.Submitted:
     """Run a selection, or a flow. The run is recorded when this is answered."""
     with entered(request) as inside:
-        for name in Planner(inside.workspace, inside.store).select(data.selection):
-            inside.node(name, "submit")
-        wanted = Wanted(data.selection, data.force, data.params)
+        for run in (find_run(inside.store, name) for name in data.runs):
+            inside.run(run.id, "submit")
+        if data.selection or not data.start:
+            for name in Planner(inside.workspace, inside.store).select(data.selection):
+                inside.node(name, "submit")
         question = asks.SubmitRun(
-            selection=wanted.selection, force=wanted.force, params=wanted.params, key=data.key, actor=inside.actor.name
-        )
+            selection=data.selection, force=data.force, params=data.params, start=data.start, pins=data.pins, key=data.key,
+            actor=inside.actor.name,
+        )  # fmt: skip
         return inside.ask(question, asks.Submitted)
 
 

@@ -89,6 +89,11 @@ class Inside:
         node = self.workspace.project.makers.get(name)
         return self.may_read("" if node is None else self.workspace.project.nodes[node].domain)
 
+    def require_node(self, name: str) -> None:
+        """Refuse who may not look at what this node makes; what no project declares any more belongs to no domain."""
+        node = self.workspace.project.makers.get(name)
+        self.require("read", "node", name, ("" if node is None else self.workspace.project.nodes[node].domain,))
+
     def node(self, name: str, action: Action = "read") -> Node:
         """The node that makes this asset, if the actor may do this with it."""
         node = self.workspace.node(name.partition("@")[0])

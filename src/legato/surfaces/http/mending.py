@@ -1,0 +1,63 @@
+"""Routes of the project itself and of its health: its versions, what changed, what is wrong, what things mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from legato.plan.diff import Difference
+from legato.ports.store import ProjectVersion
+from legato.service import asks
+from legato.service.checkup import Checkup, examine
+from legato.service.premises import Premises
+from legato.service.projects import diff_projects
+from legato.surfaces.cli.explain import Explanation, find_explanation
+from legato.surfaces.http.looking import Asking, Limit, Words, looking
+from legato.surfaces.http.site import entered, site_of
+from legato.terms.errors import Fault, InvalidProject
+
+
+@looking("/projects")
+def projects(request: Asking, limit: Limit = 50) -> list[ProjectVersion]:
+    """The versions of the project, the newest first, with when each came into force last."""
+    with entered(request) as inside:
+        return inside.store.projects(limit=limit)
+
+
+@looking("/diff")
+def diff(request: Asking, older: Words = "", newer: Words = "") -> Difference:
+    """What changed from one version of the project to another; by default, between the last two."""
+    with entered(request) as inside:
+        found = diff_projects(inside.store, older or None, newer or None)
+        seen = tuple(each for each in found.changes if inside.may_read_node(each.name))
+        return Difference(older=found.older, newer=found.newer, changes=seen)
+
+
+@looking("/faults")
+def faults(request: Asking) -> list[Fault]:
+    """What is wrong with the project's files. While there are faults, an earlier version stays in force, or nothing runs."""
+    try:
+        return list(site_of(request).ask(asks.GetFaults(), asks.FaultsGiven).faults)
+    except InvalidProject as error:  # there was no sound version yet
+        return error.faults
+
+
+@looking("/doctor", "access")
+def doctor(request: Asking) -> Checkup:
+    """Whether all is sound that the project stands on. It reads the whole store, and takes its time."""
+    with entered(request) as inside:
+        inside.require("access", "the store")
+        workspace = inside.workspace
+        premises = Premises(
+            root=workspace.root, state=workspace.state, storages=workspace.storages, project=workspace.project, fault=None,
+            open_reader=inside.site.open_reader, open_writer=workspace.open_writer, find_holder=workspace.find_holder,
+        )  # fmt: skip
+        return examine(premises)
+
+
+@looking("/explain")
+def explain(request: Asking, word: Words) -> Explanation:
+    """What the code of an error, or a word, means."""
+    return find_explanation(word)
+
+
+ROUTES: list[Any] = [projects, diff, faults, doctor, explain]
