@@ -18,7 +18,7 @@ from legato.surfaces.http.gate import API, OPEN_ROUTES
 MATRIX = {
     role: rows["routes"] for role, rows in tomllib.loads((Path(__file__).parent / "routes.toml").read_text()).items()
 }  # fmt: skip
-ROWS = [(route, role) for role, routes in MATRIX.items() for route in routes if role != "hook"]
+ROWS = [(route, role) for role, routes in MATRIX.items() for route in routes if role not in ("hook", "page")]
 SAMPLES = {"{run}": "5w2k8m-4zq1", "{step}": "0", "{token}": "abc123"}
 """What stands for the parts of a path: nothing has these names."""
 
@@ -40,13 +40,16 @@ def sampled(route: str) -> tuple[str, str]:
 
 def test_every_route_has_its_row_and_every_row_its_route() -> None:
     listed = [route for each in MATRIX.values() for route in each]
-    assert sorted(listed) == sorted(routes())
+    assert sorted(set(listed) - set(MATRIX["page"])) == sorted(routes())
     assert len(HANDLERS) == len(listed)
     assert VERSION == "1"
 
 
 def test_the_open_routes_are_these_exactly() -> None:
-    assert {f"{method} {path.removeprefix(API)}" for method, path in OPEN_ROUTES} == set(MATRIX["open"])
+    assert {f"{method} {path.removeprefix(API)}" for method, path in OPEN_ROUTES} == {
+        *MATRIX["open"],
+        *MATRIX["page"],
+    }
 
 
 @pytest.mark.parametrize(("route", "needed"), ROWS)

@@ -102,7 +102,7 @@ TRICKS = (
 def test_no_path_passes_beside_the_list_of_open_routes(door: Door, opened: tuple[str, str], trick: str) -> None:
     method, path = opened
     answer = door.send(method, trick.format(open=path, OPEN=path.upper()), OWN, b"{}" if method == "POST" else None)
-    if "?" in trick:
+    if "?" in trick or trick.format(open=path, OPEN=path.upper()) == path:
         assert answer.status in (200, 400, 503)  # what is after the ? is no path: the open route itself
     else:
         assert answer.status in (400, 401, 404), answer.body

@@ -13,7 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 
 from legato.service.access import NEEDED, ROLES, Action, Actor
-from legato.surfaces.http import alone, changing, entering, hooks, looking, mending, runs, streaming
+from legato.surfaces.http import alone, changing, entering, hooks, looking, mending, pages, runs, streaming
 from legato.surfaces.http.gate import API, MOST_BODY, Gate
 from legato.surfaces.http.problems import answer_problem
 from legato.surfaces.http.site import ACTOR, Site
@@ -24,7 +24,7 @@ VERSION = "1"
 BELOW_API: list[Any] = [
     *entering.ROUTES, *looking.ROUTES, *runs.ROUTES, *alone.ROUTES, *changing.ROUTES, *mending.ROUTES, *streaming.ROUTES,
 ]  # fmt: skip
-BESIDE_API: list[Any] = [*hooks.ROUTES]
+BESIDE_API: list[Any] = [*hooks.ROUTES, *pages.ROUTES]
 HANDLERS = [*BELOW_API, *BESIDE_API]
 
 log = logging.getLogger("legato.http")

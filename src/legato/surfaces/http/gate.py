@@ -22,7 +22,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 API = "/api/v1"
 LOGIN = f"{API}/login"
-OPEN_ROUTES = frozenset({("GET", f"{API}/health"), ("GET", f"{API}/ready"), ("POST", LOGIN)})
+PAGES = {"/": "home.html", "/login": "login.html", "/page.css": "page.css", "/page.js": "page.js"}
+"""The pages of the door, each with its file. They are the same for everybody, so they are open too."""
+OPEN_ROUTES = frozenset({("GET", f"{API}/health"), ("GET", f"{API}/ready"), ("POST", LOGIN), *(("GET", path) for path in PAGES)})
 """What is answered without login: these methods on exactly these paths."""
 
 HOOKS = "/hooks"
@@ -92,6 +94,8 @@ class Gate:
         if raw != path.encode() or not _PATH.match(path):
             raise NotFound("route", "there is nothing here", why="the path is not written as paths here are", next="legato api")
         self._judge_origin(headers)
+        if not _is_followed_link(method, path, headers):
+            self._judge_site(headers)
         if method not in ("GET", "HEAD") and OWN_HEADER not in headers and not _is_hook(method, path):
             raise Forbidden("request-foreign", "a request that changes something has the header X-Legato", next="legato api")
 
@@ -102,6 +106,8 @@ class Gate:
         origin = headers.get(b"origin")
         if origin is not None and origin.decode("latin-1").lower() != f"{self._site.scheme}://{host}":
             raise Forbidden("request-foreign", "the request comes from another site's page")
+
+    def _judge_site(self, headers: dict[bytes, bytes]) -> None:
         if headers.get(b"sec-fetch-site", b"none") not in (b"same-origin", b"none"):
             raise Forbidden("request-foreign", "the request comes from another site's page")
 
@@ -151,6 +157,12 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
             raise UsageError("request", f"the header {name.decode('latin-1')} is there twice")
         found[name] = found[name] + b"; " + value if name == b"cookie" and name in found else value
     return found
+
+
+def _is_followed_link(method: str, path: str, headers: dict[bytes, bytes]) -> bool:
+    """Whether a browser goes to one of the pages, from wherever its link stands: in a mail, a chat, another page."""
+    kind = headers.get(b"sec-fetch-mode"), headers.get(b"sec-fetch-dest")
+    return method == "GET" and path in PAGES and kind == (b"navigate", b"document")
 
 
 def _is_hook(method: str, path: str) -> bool:
