@@ -207,14 +207,15 @@ class Call(Struct, frozen=True, gc=False, array_like=True, omit_defaults=True):
         yield from (item for item in self.items if isinstance(item, Ref))
 
 
-class Called(Struct, frozen=True, gc=False, array_like=True, tag="called"):
+class Called(Struct, frozen=True, gc=False, array_like=True, tag="called", omit_defaults=True):
     """A flow under way makes calls, and goes on. The answers come later, in any order; a call that was made before is answered
-    from what is recorded."""
+    from what is recorded. `known` are calls whose outcome it has seen itself, since they were made beside it."""
 
     run: str
     step: int
     token: int
     calls: tuple[Call, ...]
+    known: tuple[bytes, ...] = ()
 
 
 class Parked(Struct, frozen=True, gc=False, array_like=True, tag="parked", omit_defaults=True):

@@ -65,6 +65,7 @@ class Flow:
         self._held: set[bytes] = set()
         self._failed: list[Pending] = []
         self._beside: Call | None = None
+        self._known: list[bytes] = []
         self._leaving: BaseException | None = None
         self._ignored = 0
         self._is_over = False
@@ -229,8 +230,9 @@ class Flow:
     def send(self) -> None:
         """Send the calls that were made."""
         if self._calls:
-            order, calls, self._calls, self._unsent = self._order, tuple(self._calls), [], 0
-            self._line.call(Called(order.run, order.step, order.token, calls))
+            order, called = self._order, (tuple(self._calls), tuple(self._known))
+            self._calls, self._known, self._unsent = [], [], 0
+            self._line.call(Called(order.run, order.step, order.token, *called))
 
     # -- waiting --
 
@@ -291,6 +293,7 @@ class Flow:
         call = self._beside
         if call is not None and type(report) is Done and _is_for(made, call) and made.run == self._order.run:
             self._settle(Answer(call.keys[0], report.value, report.kept))
+            self._known.append(call.keys[0])
 
     def _settle(self, answer: Answer) -> None:
         awaited = self._open.get(answer.key)
