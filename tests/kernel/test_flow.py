@@ -15,7 +15,7 @@ from legato.kernel.board import Board
 from legato.kernel.commands import Command, Deliver, KillAttempt, StartAttempts, StartBeside
 from legato.kernel.decide import decide
 from legato.kernel.fold import fold
-from legato.kernel.inputs import Cancel, Input, Offer, Resolve, Resume, Signal, TakeOver, Tick
+from legato.kernel.inputs import Cancel, Input, Offer, Reports, Resolve, Resume, Signal, TakeOver, Tick
 from legato.kernel.invariants import violations
 from legato.kernel.rules import flow
 from legato.kernel.state import RunState, Status
@@ -120,6 +120,16 @@ def test_a_direct_call_is_made_beside_its_flow(stage: Stage) -> None:
     token = stage.start_flow()
     assert stage.call(token, Call((b"a",), "task", beside=True)) == [StartBeside(1, 2, 0, token)]
     assert stage.offer() == []
+
+
+def test_a_flow_is_not_told_what_it_says_it_has_seen_itself(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call((b"a",), "task", beside=True), Call((b"b",), "task"))
+    ended = [Done("r", 1, 2, 0.01, b"\x01"), Done("r", 2, 3, 0.01, b"\x01")]
+    assert stage.offer() == [(2, 3)]
+    heard = Called("r", 0, token, (Call((b"c",), "task", beside=True),), (b"a", b"unknown"))
+    assert stage.tell(Reports([*ended, heard])) == [StartBeside(3, 4, 0, token), Deliver(0, token, (2,))]
+    assert stage.done(3, 4) == [Deliver(0, token, (3,))], "what it does not say it is told"
 
 
 def test_a_direct_call_waits_for_a_slot_like_all_others(stage: Stage) -> None:

@@ -132,7 +132,7 @@ def _succeeded(state: RunState, event: ev.StepSucceeded) -> None:
     state.release(index, event.at)
     if state.seats:
         _leave_seat(state, index)
-    if state.calls.of(index) and state.open:
+    if index in state.calls.children and state.open:
         state.orphaned.append(index)  # what it called in an earlier pass, and, with other code, no more
     take_outcome(state, index, event.at)
 

@@ -7,7 +7,7 @@ that pool has room again, however many steps stand in it, and however many lanes
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 from typing import Protocol
 
 Share = tuple[str, str]
@@ -31,7 +31,7 @@ class Doors(Protocol):
 class Lanes:
     """Keys in lanes; the lowest key of a lane that may go is first."""
 
-    __slots__ = ("_asleep", "_awake", "_doors", "_lanes", "_reopened", "_where")
+    __slots__ = ("_asleep", "_awake", "_doors", "_found", "_lanes", "_reopened", "_where")
 
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
@@ -40,6 +40,7 @@ class Lanes:
         self._asleep: dict[Share, list[tuple[int, Lane]]] = {}
         self._where: dict[Lane, Share] = {}
         self._reopened: set[Share] = set()
+        self._found: tuple[list[tuple[int, Lane]], Lane] | None = None
 
     def __bool__(self) -> bool:
         """Whether anything may start that nobody has looked at since it came, or since its pool had room again."""
@@ -67,12 +68,14 @@ class Lanes:
         """The key that is to start first, of those that may; it stays until `take`."""
         while (found := self._best()) is not None:
             heap, lane = found
-            if not self._doors.is_ready(self._lanes[lane][0]):
+            key = self._lanes[lane][0]
+            if not self._doors.is_ready(key):
                 self._drop(heap, lane)
                 continue
-            shut = self._doors.shut(lane, taken)
+            shut = self._doors.shut(lane, taken) if lane else None
             if shut is None:
-                return self._lanes[lane][0]
+                self._found = found
+                return key
             if self._where.get(lane) == shut:
                 self._reopened.discard(shut)
             else:
@@ -81,10 +84,9 @@ class Lanes:
 
     def take(self) -> None:
         """Remove the entry that `first` gave just now."""
-        found = self._best()
+        found, self._found = self._found or self._best(), None
         if found is not None:
-            heap, lane = found
-            self._drop(heap, lane)
+            self._drop(*found)
 
     def keys(self) -> set[int]:
         """All entries."""
@@ -105,7 +107,7 @@ class Lanes:
     def _best(self) -> tuple[list[tuple[int, Lane]], Lane] | None:
         """The lane with the lowest key among those awake and those at pools that have room again, and the heap it heads."""
         best = self._awake if self._trim(self._awake, None) else None
-        for share in list(self._reopened):
+        for share in list(self._reopened) if self._reopened else ():
             heap = self._asleep.get(share)
             if heap is None or not self._trim(heap, share):
                 self._reopened.discard(share)
@@ -128,10 +130,10 @@ class Lanes:
         """Remove the first entry of a lane, which heads this heap."""
         entries = self._lanes[lane]
         heappop(entries)
-        heappop(heap)
         if entries:
-            heappush(heap, (entries[0], lane))
+            heapreplace(heap, (entries[0], lane))
         else:
+            heappop(heap)
             del self._lanes[lane]
             self._where.pop(lane, None)
 

@@ -435,6 +435,8 @@ class RunState:
 
     def release(self, index: int, at: Instant) -> None:
         """Tell everybody who waits for this step that it is done."""
+        if index not in self.joints_of:
+            return
         left, joint_left, status = self.left, self.joint_left, self.status
         for joint in self.joints(index):
             if joint_left[joint] == 0:

@@ -61,10 +61,11 @@ class Book:
 
     def _succeeded(self, commit: Commit, event: ev.StepSucceeded) -> None:
         step = self.state.plan.steps[event.step]
+        handling = self.state.plan.handling[step.node]
         if not event.cached:
             count, seconds = commit.timings.get(step.node, (0, 0.0))
             commit.timings[step.node] = (count + 1, seconds + event.seconds)
-        if self.state.plan.handling[step.node].cached:
+        if handling.cached:
             self._cached(commit, event, step.node)
         if event.outputs:
             for output in event.outputs:
@@ -72,8 +73,9 @@ class Book:
                 commit.versions.append(version)
                 self._publish(commit, version)
             self.dispatch.forget(self.run.id, event.step)
-        names = self.state.plan.handling[step.node].outputs or (step.node,)
-        commit.settled.extend((name, step.partition) for name in names if self._catalogue.troubled(name, step.partition))
+        if self._catalogue.has_troubles:
+            names = handling.outputs or (step.node,)
+            commit.settled.extend((name, step.partition) for name in names if self._catalogue.troubled(name, step.partition))
 
     def _cached(self, commit: Commit, event: ev.StepSucceeded, node: str) -> None:
         """Let later runs find the result. In a rollback nothing counts any more."""

@@ -63,6 +63,11 @@ class Catalogue:
             self._columns[key] = version.columns if version else ()
         return self._columns[key]
 
+    @property
+    def has_troubles(self) -> bool:
+        """Whether any trouble is open."""
+        return bool(self._troubles)
+
     def troubled(self, asset: str, partition: str) -> bool:
         """Whether the newest try of this asset partition (or task) left a trouble open."""
         return (asset, partition) in self._troubles

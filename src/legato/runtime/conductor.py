@@ -338,8 +338,10 @@ class Conductor:
             if self._draining:  # then nothing starts, beside a flow or elsewhere: the flow gives its process back
                 return replace(report, calls=tuple(replace(call, beside=False) for call in report.calls))
             return report
-        self._begun.pop((report.run, report.step, report.token), None)
-        live.edition.beside.discard((report.run, report.step))
+        if self._begun:
+            self._begun.pop((report.run, report.step, report.token), None)
+        if live.edition.beside:
+            live.edition.beside.discard((report.run, report.step))
         if type(report) is Done:
             self._pace.see(paced_as(live.state, report.step), report.seconds)
             return self._with_replaced(report) if report.outputs else report

@@ -72,7 +72,9 @@ class Dispatch:
 
     def questions(self, state: RunState, index: int) -> list[Question]:
         """What has to be asked of sources before the order of this step can be made: no plan has asked for what a flow makes."""
-        edges = self._graph.needs.get(state.plan.steps[index].node, ()) if index >= state.planned else ()
+        if index < state.planned:
+            return []
+        edges = self._graph.needs.get(state.plan.steps[index].node, ())
         sources = [edge for edge in edges if self.node(edge.up).kind == "source"]
         if not sources:
             return []
@@ -95,6 +97,8 @@ class Dispatch:
         `seen` are the answers to its `questions`.
         """
         order = self._order(state, index, token, mode, seen)
+        if not (state.undone or state.noted or mode == "undo"):
+            return order
         undone, noted = state.undone.get(index, 0), state.noted.get(index)
         if mode == "undo":
             result = _value_of(state, "result", index)

@@ -26,7 +26,7 @@ class Capture:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._limit = limit_bytes
         self._log = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        self._size = os.fstat(self._log).st_size
+        self._size = self._end()
         self._streams = _stream(1), _stream(2)
         self._before: tuple[int, int] | None = None
         self._streams_before = sys.stdout, sys.stderr
@@ -47,7 +47,7 @@ class Capture:
             _flush(sys.stdout, sys.stderr)
             self._before = _duplicate(1), _duplicate(2)
             self._streams_before = sys.stdout, sys.stderr
-        self._size = os.fstat(self._log).st_size
+        self._size = self._end()
         self._aim()
 
     def restore(self) -> None:
@@ -64,7 +64,7 @@ class Capture:
     def end(self) -> LogSpan | None:
         """What was written since the last call, cut to the limit in its middle; None for nothing. Mends closed streams."""
         self._aim()
-        start, self._size = self._size, os.fstat(self._log).st_size
+        start, self._size = self._size, self._end()
         if self._size == start:
             return None
         if self._size - start > self._limit:
@@ -81,6 +81,9 @@ class Capture:
         os.close(self._log)
         remove_empty(self.path)
         remove_session(self.path.parent)
+
+    def _end(self) -> int:
+        return os.lseek(self._log, 0, os.SEEK_END)  # what is written is appended wherever this leads
 
     def _aim(self) -> None:
         # User code may have closed or replaced a descriptor or a stream; what is still buffered belongs to the log.
@@ -144,5 +147,7 @@ def _duplicate(fd: int) -> int:
 
 def _flush(*streams: TextIO) -> None:
     for stream in streams:
-        with contextlib.suppress(OSError, ValueError):
+        try:  # costs nothing where nothing is wrong, unlike `suppress`: this happens at every attempt
             stream.flush()
+        except (OSError, ValueError):
+            continue

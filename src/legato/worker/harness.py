@@ -155,9 +155,10 @@ class Harness:
                 "node", f"this project has no {order.node}", why="the run was planned from other code",
                 next="plan the run again",
             )  # fmt: skip
-        names = {"run": node.name, "fallback": node.fallback, "undo": undo_key(node.name), "key": cache_key(node.name)}
-        key = names[order.mode]
-        return node, self._kit.code.body(key)
+        if order.mode == "run":
+            return node, self._kit.code.body(node.name)
+        names = {"fallback": node.fallback, "undo": undo_key(node.name), "key": cache_key(node.name)}
+        return node, self._kit.code.body(names[order.mode])
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:

@@ -20,14 +20,21 @@ class Surroundings:
         os.umask(self._umask)
 
     def restore(self) -> None:
-        """Make the process as it was. Cheap if nothing changed: two system calls and two comparisons."""
+        """Make the process as it was. Cheap if nothing changed: two system calls and three comparisons."""
         os.umask(self._umask)
-        with contextlib.suppress(OSError):  # the folder itself may have been removed
-            os.chdir(self._folder)
+        if not self._is_in_folder():
+            with contextlib.suppress(OSError):  # the folder itself may have been removed
+                os.chdir(self._folder)
         if sys.path != self._path:
             sys.path[:] = self._path
         if _raw_environ() != self._environ:
             self._restore_environ()
+
+    def _is_in_folder(self) -> bool:
+        try:
+            return os.getcwd() == self._folder
+        except OSError:
+            return False
 
     def _restore_environ(self) -> None:
         now = _raw_environ()

@@ -65,7 +65,7 @@ class Teller:
     _progress: tuple[Number, Number | None, str] | None = None
     _waiting_bytes = _shown = 0
     _began = _due = 0.0
-    _is_closed = False
+    _has_told = _is_closed = False
 
     def __init__(
         self, order: Order, mask: Mask, keep: Callable[[str, Path], Ref], send: Callable[[Noted], None], *, has_keys: bool
@@ -82,7 +82,7 @@ class Teller:
     def progress(self, done: Number, total: Number | None, message: str) -> None:
         """The newest progress takes the place of the one before."""
         with self._lock:
-            self._progress = done, total, message
+            self._has_told, self._progress = True, (done, total, message)
 
     def metric(self, name: str, value: Number, unit: str) -> None:
         """One value of a series."""
@@ -175,6 +175,9 @@ class Teller:
 
     def close(self) -> None:
         """Send all that was told. What threads that go on tell from now on is lost."""
+        if not self._has_told:  # else another thread may just be sending it
+            self._is_closed = True
+            return
         with self._lock:
             for series in self._series.values():
                 if series.left_out is not None:
@@ -192,6 +195,7 @@ class Teller:
             )  # fmt: skip
         hide = self.cover()
         series = self._series[name, unit] = _Series(hide(name), hide(unit))
+        self._has_told = True
         return series
 
     def _show(self, fact: Table | Markdown, size: int, *content: object) -> None:
@@ -211,6 +215,7 @@ class Teller:
                 why="each of them is kept for good", next="tell fewer; for numbers there is lg.metric",
             )  # fmt: skip
         self._shown += 1
+        self._has_told = True
         return key
 
     def _key(self, *content: object) -> int:

@@ -31,9 +31,9 @@ def take_called(turn: Turn, called: Called) -> None:
         return
     state = turn.state
     known = state.calls.of(called.step)
-    if called.known and (told := state.told.get(called.step)):
+    if called.known and called.step in state.told:
         seen = {known.get(key) for key in called.known}
-        state.told[called.step] = [step for step in told if step not in seen]
+        state.told[called.step] = [step for step in state.told[called.step] if step not in seen]
     new, again = _sort(state, known, called.calls)
     if (beyond := _beyond(state, called.step, len(known), new)) is not None:
         turn.emit(AttemptStopping(turn.now, called.step, called.token, beyond))

@@ -13,6 +13,7 @@ from legato.kernel.inputs import Offer
 from legato.kernel.lanes import Share
 from legato.kernel.state import RunState
 from legato.kernel.turn import Turn
+from legato.plan.records import Handling
 from legato.terms.attempt import Mode
 
 
@@ -32,11 +33,12 @@ def grant(turn: Turn, offer: Offer) -> None:
         found = _next(turn, taken, flows=offer.flows)
         if found is None:
             break
-        index, key = found
+        index, key, node = found
         if index in batch:
             continue
-        its_mode = _mode(state, index)
-        cost = _cost(state, index, its_mode, offer)
+        handling = state.plan.handling[node]
+        its_mode = _mode(state, index, handling)
+        cost = _cost(state, index, node, handling, its_mode, offer)
         if batch and (cost > room_s or its_mode != mode):
             state.put(index, key)
             break
@@ -44,7 +46,7 @@ def grant(turn: Turn, offer: Offer) -> None:
         if mode == "fallback":
             _start(turn, (index,), mode)
             return
-        if state.handling(index).pools:
+        if handling.pools:
             taken.update(state.lane(index))
         batch[index] = None
         room_s -= cost
@@ -52,11 +54,11 @@ def grant(turn: Turn, offer: Offer) -> None:
         _start(turn, tuple(batch), mode)
 
 
-def _mode(state: RunState, index: int) -> Mode:
+def _mode(state: RunState, index: int, handling: Handling) -> Mode:
     """What the step's next attempt is to make."""
     if index in state.fallback_due:
         return "fallback"
-    return "key" if state.lacks_key(index) else "run"
+    return "key" if handling.keyed and state.lacks_key(index) else "run"
 
 
 def _start(turn: Turn, steps: tuple[int, ...], mode: Mode) -> None:
@@ -65,20 +67,23 @@ def _start(turn: Turn, steps: tuple[int, ...], mode: Mode) -> None:
     turn.ask(StartAttempts(steps, token, mode))
 
 
-def _cost(state: RunState, index: int, mode: Mode, offer: Offer) -> float:
+def _cost(state: RunState, index: int, node: str, handling: Handling, mode: Mode, offer: Offer) -> float:
     """Expected seconds. A step fills the offer and so travels alone if its time is not known, if its worker died before, or if a
     rate counts its start, which should be when it is handed out."""
-    node = state.plan.steps[index].node
-    limits, pools = state.board.limits, state.plan.handling[node].pools
-    if mode == "key":
-        node, pools = cache_key(node), ()
-    if state.losses[index] or any(use.pool in limits and limits[use.pool].starts is not None for use in pools):
+    if state.losses[index]:
         return offer.room_s
+    if mode == "key":
+        node = cache_key(node)
+    elif handling.pools:
+        limits = state.board.limits
+        if any(use.pool in limits and limits[use.pool].starts is not None for use in handling.pools):
+            return offer.room_s
     return offer.cost_s.get(node, offer.room_s)
 
 
-def _next(turn: Turn, taken: Mapping[Share, int], *, flows: bool) -> tuple[int, int] | None:
-    """The first ready step that may start, with its key, if it is of this run; nobody else writes its asset partitions."""
+def _next(turn: Turn, taken: Mapping[Share, int], *, flows: bool) -> tuple[int, int, str] | None:
+    """The first ready step that may start, with its key and its node, if it is of this run; nobody else writes its asset
+    partitions."""
     state, board = turn.state, turn.state.board
     lanes = state.track.flows if flows else state.track.steps
     while (found := board.first(lanes, turn.now, taken)) is not None:
@@ -86,11 +91,12 @@ def _next(turn: Turn, taken: Mapping[Share, int], *, flows: bool) -> tuple[int, 
         if run is not state:
             return None
         lanes.take()
-        if not state.plan.handling[state.plan.steps[index].node].outputs:
-            return index, key
+        node = state.plan.steps[index].node
+        if not state.plan.handling[node].outputs:
+            return index, key, node
         held = board.holder(state.claims(index), (state.run_id, index))
         if held is None:
-            return index, key
+            return index, key, node
         board.park(held[0], partial(state.put, index, key))
     return None
 
