@@ -61,6 +61,7 @@ def open_workspace(folder: Path | None = None, *, executor: str | None = None, w
         open_writer=lambda holder: _open_writer(config, holder),
         open_executor=lambda session: _executor(config, kit, executor or config.executor, count, session),
         observe=_observer(kit),
+        workers=1 if (executor or config.executor) == "inline" else count,
         find_holder=lambda: find_holder(config),
         keep=config.keep,
     )
@@ -244,7 +245,8 @@ def _without_code(config: Config, snapshot: Snapshot) -> Workspace:
         root=config.root, state=config.home, project=snapshot.project, take_snapshot=lambda: snapshot,
         graph=Graph(snapshot.project), clock=SystemClock(), storages=_storages(config, unpickle=False),
         open_reader=lambda: _open_reader(config), open_writer=lambda holder: _open_writer(config, holder),
-        open_executor=_no_code, observe=None, find_holder=lambda: find_holder(config), keep=config.keep,
+        open_executor=_no_code, observe=None, workers=config.workers or os.cpu_count() or 1,
+        find_holder=lambda: find_holder(config), keep=config.keep,
     )  # fmt: skip
 
 

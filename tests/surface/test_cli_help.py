@@ -12,7 +12,7 @@ import pytest
 from legato.surfaces.cli.main import COMMANDS, call, legato
 
 SPEC = (
-    "init demo check list show diff plan run status why runs logs facts resume cancel waits approve signal "
+    "init demo check list show diff plan run backfill status why runs logs facts resume cancel waits approve signal "
     "triggers next decisions pause unpause up dev versions rollback keys query users tokens login-link audit api "
     "doctor clean explain"
 )

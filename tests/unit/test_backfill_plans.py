@@ -60,6 +60,15 @@ def test_a_window_counts_if_any_of_it_lies_there():
     assert between(hourly("2013-01-01", end="2014-01-01"), "2013-01-05T07", "2013-01-05T08") == ["2013-01-05T07", "2013-01-05T08"]
 
 
+def test_windows_that_lie_there_whole():
+    """Of the months that a span touches, those of which nothing lies outside."""
+    months = monthly("2013-01", end="2014-01")
+    assert months.between("2013-01-02", "2013-03-31", 12, whole=True) == (1, 3)
+    assert months.between("2013-01-01", "2013-03-30", 12, whole=True) == (0, 2)
+    assert months.between("2013-01-02", "2013-01-30", 12, whole=True) == (0, 0)
+    assert months.between("", "", 12, whole=True) == (0, 12)
+
+
 def test_days_where_clocks_change():
     """A day of its zone is all of that day, also where it has 23 hours."""
     zone = hourly("2013-01-01", end="2014-01-01", tz="Europe/Berlin")
@@ -77,7 +86,7 @@ def test_ends_that_are_swapped_are_told():
 def selected(*nodes, begin="", end=""):
     whole, extents = project(*nodes), Extents({}, NOW)
     selection = {each.name: extents.of(each.partitions) for each in nodes}
-    found = within(whole, extents, selection, begin, end)
+    found = within(whole, extents, selection, (begin, end))
     return {name: keys(whole.nodes[name].partitions, found[name], {}) for name in found}
 
 
@@ -97,7 +106,7 @@ def test_what_lies_outside_is_left_out_and_nothing_at_all_is_told():
     assert set(selected(node("old", parts=DAYS), node("new", parts=late), end="2013-03")) == {"old"}
     with pytest.raises(NotFound, match="no partition lies between") as error:
         selected(node("new", parts=late), end="2013-03")
-    assert error.value.why == "new is from 2013-06-01 to 2013-12-31"
+    assert error.value.why == "new is daily from 2013-06-01 to 2013-12-31"
 
 
 def test_times_that_mean_nothing_are_refused():

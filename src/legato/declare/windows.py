@@ -144,15 +144,15 @@ class Windows(Struct, frozen=True, tag="windows", dict=True):
         low, high = self._from(begin), self._from(_day_after(text, begin))
         return max(0, low), high if self.bound is None else min(high, self.bound)
 
-    def between(self, begin: str, end: str, count: int) -> Range:
+    def between(self, begin: str, end: str, count: int, *, whole: bool = False) -> Range:
         """Of the first `count` windows those of which any part lies between two moments, or periods, both included (empty: no
-        bound). Moments are written like keys of any cut: `2013`, `2013-01`, `2013-01-05`, `2013-01-05T07`."""
+        bound); or that lie there `whole`. Moments are written like keys: `2013`, `2013-01`, `2013-01-05`, `2013-01-05T07`."""
         opening = from_datetime(read_moment(begin, self.zone)) if begin else None
         closing = self._closing(end) if end else None
         if opening is not None and closing is not None and opening >= closing:
             raise NotFound("partition-key", f"{begin} to {end} ends before it starts", next=f"write {end} to {begin}")
-        low = 0 if opening is None else max(0, self.index_at(opening))
-        high = count if closing is None else min(count, self.index_at(Instant(closing - 1)) + 1)
+        low = 0 if opening is None else max(0, self.index_at(Instant(opening - whole)) + whole)
+        high = count if closing is None else min(count, self.index_at(Instant(closing - (not whole))) + (not whole))
         return (low, high) if low < high else (0, 0)
 
     def _closing(self, text: str) -> Instant:

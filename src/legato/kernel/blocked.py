@@ -22,7 +22,7 @@ class Blocked(Struct, frozen=True, omit_defaults=True):
     are the runs and steps that have it; `until` is when it comes by itself.
     """
 
-    kind: Literal["step", "slot", "rate", "partition", "turn", "retry", "poll", "sleep", "approval", "signal", "call"]
+    kind: Literal["step", "pause", "slot", "rate", "partition", "turn", "retry", "poll", "sleep", "approval", "signal", "call"]
     on: str = ""
     holders: tuple[Owner, ...] = ()
     until: Instant | None = None
@@ -55,6 +55,8 @@ def begun_by(state: RunState, index: int) -> str:
 
 
 def _ready(state: RunState, index: int, now: Instant, board: Board) -> Blocked:
+    if state.paused:
+        return Blocked("pause")
     share = board.shut(state.lane(index), now=now)
     if share is not None:
         pool, key = share

@@ -2,62 +2,93 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import UTC
 
 from msgspec.structs import replace
 
 from legato.declare.node import Project
-from legato.declare.partitions import coord_of, dimensions, intersection, region
+from legato.declare.partitions import (
+    Region,
+    contains,
+    coord_of,
+    describe,
+    difference,
+    dimensions,
+    intersection,
+    of_coords,
+    region,
+)
 from legato.declare.pool import Use
-from legato.declare.windows import Windows
-from legato.plan.records import Backfill, Plan
+from legato.declare.windows import Windows, read_moment
+from legato.plan.records import Backfill, Order, Plan
 from legato.plan.select import Selection
 from legato.plan.spread import Extents
-from legato.terms.errors import NotFound, UsageError
+from legato.terms.errors import LegatoError, NotFound, UsageError
 
-Order = Literal["oldest", "newest"]
-"""Which partitions go first."""
+Span = tuple[str, str]
+"""Two moments or periods, both included; empty: no bound."""
 
 OWN = Use("")
 """The pool of a run alone."""
 
+_ANY = 0, 1 << 62
 
-def within(project: Project, extents: Extents, selection: Selection, begin: str, end: str) -> Selection:
-    """What of the selection lies between two moments, both included (empty: no bound).
 
-    A window counts if any of it lies there; what is not cut by time stays as it is. `UsageError` (`backfill-flow`,
-    `backfill-time`) where that means nothing, `NotFound` (`partition-key`) where nothing lies there.
+def within(project: Project, extents: Extents, selection: Selection, span: Span) -> Selection:
+    """What of the selection lies in a span of time, if only in part; what is not cut by time stays as it is.
+
+    `UsageError` (`backfill-flow`, `backfill-time`) where that means nothing, `NotFound` (`partition-key`) where that is nothing.
     """
-    flows = [name for name in selection if project.nodes[name].kind == "flow"]
-    if flows:
-        raise UsageError("backfill-flow", f"{flows[0]} is a flow: it has no partitions to fill", next=f"legato run {flows[0]}")
-    if not (begin or end):
+    flow = next((name for name in selection if project.nodes[name].kind == "flow"), None)
+    if flow is not None:
+        raise UsageError("backfill-flow", f"{flow} is a flow: it has no partitions to fill", next=f"legato run {flow}")
+    if span == ("", ""):
         return selection
-    found: Selection = {}
-    reach: dict[str, str] = {}
-    for name, chosen in selection.items():
-        cut = dimensions(project.nodes[name].partitions)
-        times = [part for _, part in cut if isinstance(part, Windows)]
-        if not times:
-            found[name] = chosen
-            continue
-        box = tuple(part.between(begin, end, part.count(extents.now)) if isinstance(part, Windows) else _ANY for _, part in cut)
-        found[name] = intersection(chosen, region([box]))
-        if not found[name]:
-            reach[name] = times[0].reach()
-    cut_by_time = [name for name in found if name in reach or _has_time(project, name)]
-    if not cut_by_time:
+    _require_times(span)
+    timed = [name for name in selection if _has_time(project, name)]
+    if not timed:
         raise UsageError(
             "backfill-time", "--from and --to say nothing: nothing of the selection is cut by time",
             next="leave them out, or name partitions: ASSET@KEY",
         )  # fmt: skip
-    if len(reach) == len(cut_by_time):
-        name = cut_by_time[0]
-        raise NotFound("partition-key", "no partition lies between --from and --to", why=f"{name} is {reach[name]}")
+    narrowed = {name: intersection(selection[name], _between(project, extents, name, span)) for name in timed}
+    if not any(narrowed.values()):
+        why = f"{timed[0]} is {describe(project.nodes[timed[0]].partitions)}"
+        raise NotFound("partition-key", "no partition lies between --from and --to", why=why)
+    found = {name: narrowed.get(name, chosen) for name, chosen in selection.items()}
     return {name: chosen for name, chosen in found.items() if chosen}
 
 
-_ANY = 0, 1 << 62
+def _require_times(span: Span) -> None:
+    for text in filter(None, span):
+        try:
+            read_moment(text, UTC)
+        except LegatoError as error:
+            raise UsageError(
+                "backfill-time", error.what, why=error.why, next="write for example 2013-01, or 2013-01-05T07"
+            ) from None
+
+
+def without_edges(project: Project, extents: Extents, selection: Selection, span: Span, plan: Plan) -> Selection:
+    """The selection without what the span only touches and what lacks an input, going by its plan.
+
+    A month of which some days are filled is made if it can be, and is not asked for if it cannot.
+    """
+    found = dict(selection)
+    for step in plan.steps:
+        if step.reason.kind == "blocked" and step.node in selection and _has_time(project, step.node):
+            coord = coord_of(project.nodes[step.node].partitions, step.partition, extents.dynamic)
+            if not contains(_between(project, extents, step.node, span, whole=True), coord):
+                found[step.node] = difference(found[step.node], of_coords([coord]))
+    return {name: chosen for name, chosen in found.items() if chosen}
+
+
+def _between(project: Project, extents: Extents, name: str, span: Span, *, whole: bool = False) -> Region:
+    """The partitions of a node that is cut by time that a span touches, or holds as a whole."""
+    cut = (part for _, part in dimensions(project.nodes[name].partitions))
+    return region(
+        [tuple(part.between(*span, part.count(extents.now), whole=whole) if isinstance(part, Windows) else _ANY for part in cut)]
+    )
 
 
 def _has_time(project: Project, name: str) -> bool:
@@ -86,12 +117,11 @@ def in_order(plan: Plan, project: Project, extents: Extents, order: Order) -> tu
 
 def _opening(project: Project, extents: Extents, name: str, key: str) -> int | None:
     """When the window of a partition opens; None of what is not cut by time."""
-    parts = project.nodes[name].partitions
-    cut = dimensions(parts)
     if not _has_time(project, name):
         return None
+    parts = project.nodes[name].partitions
     coord = coord_of(parts, key, extents.dynamic)
-    return max(part.opening(at) for (_, part), at in zip(cut, coord, strict=True) if isinstance(part, Windows))
+    return max(part.opening(at) for (_, part), at in zip(dimensions(parts), coord, strict=True) if isinstance(part, Windows))
 
 
 def in_own_pool(plan: Plan, backfill: Backfill) -> Plan:

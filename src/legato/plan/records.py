@@ -110,13 +110,18 @@ class Handling(Struct, frozen=True, kw_only=True):
     code: str = ""
 
 
+Order = Literal["oldest", "newest"]
+"""Which partitions go first."""
+
+
 class Backfill(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a plan works off many partitions.
 
-    `turns` are its steps, all of them by number, in the order in which they are to start (empty: as they stand). No more than
+    `turns` are its steps, all of them by number, in the `order` in which they are to start (empty: as they stand). No more than
     `at_once` are under way at a time (None: as many as there are workers). It yields to all other work, or is as `urgent`.
     """
 
+    order: Order = "oldest"
     turns: tuple[int, ...] = ()
     at_once: int | None = None
     urgent: bool = False

@@ -211,6 +211,10 @@ class Store(Keeping, Protocol):
         """Runs, newest first; `before` is the id of the last one of the page before."""
         ...
 
+    def backfills(self, *, limit: int = 50, before: str | None = None) -> list[Run]:
+        """Runs that are backfills, newest first; `before` is the id of the last one of the page before."""
+        ...
+
     def plan(self, run_id: str) -> bytes:
         """The accepted plan of a run; `NotFound` (`run`) if there is none."""
         ...

@@ -184,11 +184,11 @@ class Conductor:
         )  # only now: what the run once held must not touch what others hold today
         return state
 
-    def resume(self, run_id: str, *, actor: str) -> RunState:
-        """Own a run and let what failed, was skipped or was cancelled be tried again."""
+    def resume(self, run_id: str, *, actor: str, failed_only: bool = False) -> RunState:
+        """Own a run and let it go on where it stands still, or with what did not succeed (`failed_only`: was not cancelled)."""
         owned = self.runs.get(run_id)
         state = owned.state if owned is not None else self.adopt(run_id)
-        self._tell(self.runs[run_id], Resume(actor), self.clock.now())
+        self._tell(self.runs[run_id], Resume(actor, failed_only), self.clock.now())
         return state
 
     def cancel(self, run_id: str, *, actor: str, reason: str = "") -> None:

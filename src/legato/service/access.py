@@ -22,7 +22,7 @@ Action = Literal["read", "submit", "cancel", "resume", "answer", "pause", "rollb
 ROLES: tuple[Role, ...] = ("viewer", "operator", "editor", "admin")
 NEEDED: dict[Action, Role] = {
     "read": "viewer", "submit": "operator", "cancel": "operator", "resume": "operator", "answer": "operator",
-    "pause": "operator",    "rollback": "editor", "keys": "editor", "access": "admin",
+    "pause": "operator", "rollback": "editor", "keys": "editor", "access": "admin",
 }  # fmt: skip
 """The least role that may do it."""
 

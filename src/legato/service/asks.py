@@ -7,6 +7,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from legato.ports.access import Token, User
+from legato.service.planning import Filling
 from legato.terms.errors import Fault
 from legato.terms.instant import Instant
 
@@ -56,6 +57,7 @@ class SubmitRun(Ask, frozen=True, kw_only=True, tag="submit"):
     params: dict[str, Any] = {}
     start: tuple[str, str] | None = None
     pins: tuple[str, ...] = ()
+    backfill: Filling | None = None
     key: str = ""
     source: str = ""
 
@@ -78,11 +80,20 @@ class CancelRun(Ask, frozen=True, kw_only=True, tag="cancel"):
     reason: str = ""
 
 
+class PauseRun(Ask, frozen=True, kw_only=True, tag="pause"):
+    """Let a run stand still."""
+
+    run: str
+    reason: str = ""
+
+
 class ResumeRun(Ask, frozen=True, kw_only=True, tag="resume"):
-    """Let a run go on, with the project's files as they are in `source`, if that is said."""
+    """Let a run go on, with the project's files as they are in `source`, if that is said; with `failed_only` what was cancelled
+    stays so."""
 
     run: str
     source: str = ""
+    failed_only: bool = False
 
 
 class AnswerWait(Ask, frozen=True, kw_only=True, tag="answer"):
@@ -156,7 +167,7 @@ class Done(Struct, frozen=True, kw_only=True):
 
 
 ASKS: tuple[type[Ask], ...] = (
-    Ping, GetSnapshot, SubmitRun, CancelRun, ResumeRun, AnswerWait, SendSignal, RollBack, AddKeys, LogIn, ChangeAccess,
+    Ping, GetSnapshot, SubmitRun, CancelRun, PauseRun, ResumeRun, AnswerWait, SendSignal, RollBack, AddKeys, LogIn, ChangeAccess,
 )  # fmt: skip
 """What every service takes. Others are handed to `Desk` and `Attendant` beside these."""
 

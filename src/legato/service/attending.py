@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from legato.kernel.inputs import Cancel, Input, Resolve, Signal
+from legato.kernel.inputs import Cancel, Input, Pause, Resolve, Signal
 from legato.kernel.inputs import Resume as GoOn
 from legato.kernel.state import RunState
 from legato.plan.records import Plan
@@ -20,7 +20,7 @@ from legato.service.inbox import Inbox
 from legato.service.keys import add_keys, judge_keys
 from legato.service.planning import Planner, Request
 from legato.service.publishing import moves_back, rollback
-from legato.service.running import find_run
+from legato.service.running import find_run, require_open
 from legato.service.sources import plan_when_answered
 from legato.service.waiting import require_answerer, require_size, run_of
 from legato.service.workspace import Workspace
@@ -171,7 +171,7 @@ def _give_snapshot(at: Attendant, ask: asks.GetSnapshot) -> asks.SnapshotGiven:
 def _submit(at: Attendant, ask: asks.SubmitRun) -> object:
     if (former := _former(at, ask)) is not None:
         return former
-    later, request = Later(), Request(ask.selection, ask.force, ask.params, ask.start, ask.pins)
+    later, request = Later(), Request(ask.selection, ask.force, ask.params, ask.start, ask.pins, ask.backfill)
 
     def planned(planner: Planner, plan: Plan) -> None:
         later.give(lambda: _former(at, ask) or _accept(at, ask, planner, plan))
@@ -198,9 +198,14 @@ def _accept(at: Attendant, ask: asks.SubmitRun, planner: Planner, plan: Plan) ->
 
 def _cancel(at: Attendant, ask: asks.CancelRun) -> object:
     run = find_run(at.store, ask.run)
-    if run.state != "open":
-        raise UsageError("run-ended", f"run {run.id} has {run.state} already", next=f"legato status {run.id}")
+    require_open(run)
     return at.tell(ask, run, Cancel(ask.actor, ask.reason), "cancel", ask.reason)
+
+
+def _pause(at: Attendant, ask: asks.PauseRun) -> object:
+    run = find_run(at.store, ask.run)
+    require_open(run)
+    return at.tell(ask, run, Pause(ask.actor, ask.reason), "pause", ask.reason)
 
 
 def _resume(at: Attendant, ask: asks.ResumeRun) -> object:
@@ -208,7 +213,7 @@ def _resume(at: Attendant, ask: asks.ResumeRun) -> object:
     if run.state == "succeeded":
         raise UsageError("run-succeeded", f"run {run.id} succeeded: nothing is left to resume", next="legato run")
     Inbox(at.workspace.inbox).forget(run.id)
-    return at.tell(ask, run, GoOn(ask.actor), "resume")
+    return at.tell(ask, run, GoOn(ask.actor, ask.failed_only), "resume", "failed only" if ask.failed_only else "")
 
 
 def _answer(at: Attendant, ask: asks.AnswerWait) -> object:
@@ -265,6 +270,6 @@ _FATAL = frozenset(("store-write", "store-fenced", "store-damaged", "store-close
 
 _ACTS: dict[type[asks.Ask], Act] = {
     asks.Ping: _ping, asks.GetSnapshot: _give_snapshot, asks.SubmitRun: _submit,
-    asks.CancelRun: _cancel, asks.ResumeRun: _resume, asks.AnswerWait: _answer, asks.SendSignal: _signal,
+    asks.CancelRun: _cancel, asks.PauseRun: _pause, asks.ResumeRun: _resume, asks.AnswerWait: _answer, asks.SendSignal: _signal,
     asks.RollBack: _roll_back, asks.AddKeys: _add_keys, asks.LogIn: _log_in, asks.ChangeAccess: _change_access,
 }  # fmt: skip

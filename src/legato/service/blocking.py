@@ -51,7 +51,7 @@ def waiting_steps(state: RunState, board: Board, now: Instant) -> tuple[Waiting,
             continue
         node = state.plan.steps[index].node
         handling = state.plan.handling[node]
-        if code == READY and not (handling.pools or handling.outputs):
+        if code == READY and not (handling.pools or handling.outputs or state.paused):
             alike.setdefault((node, _TURN), []).append(index)
         elif (blocked := blocked_by(state, index, now, board)) is not None:
             alike.setdefault((node, in_words(state, blocked, board)), []).append(index)
@@ -65,6 +65,10 @@ def in_words(state: RunState, blocked: Blocked, board: Board) -> str:
     """What a step waits for, for people: `a slot of pool crm, held by enrich#3 (2 of 2)`."""
     until = f" at {to_datetime(blocked.until).astimezone():%Y-%m-%d %H:%M:%S}" if blocked.until is not None else ""
     match blocked.kind:
+        case "pause":
+            return f"the run to go on: legato resume {state.run_id}"
+        case "slot" if blocked.on == state.own_pool:
+            return f"its turn: the run has {board.limits[blocked.on]}"
         case "slot":
             limit = board.limits[blocked.on.partition("[")[0]]
             return f"a slot of pool {blocked.on} ({limit}), held by {_holders(state, board, blocked.holders)}"

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from legato.kernel.inputs import Cancel, Resolve, Signal
+from legato.kernel.inputs import Pause as PauseRun
 from legato.ports.clock import Clock
 from legato.terms.instant import Instant
 from legato.triggers.inputs import Pause
@@ -45,6 +46,14 @@ class Signalling(Struct, frozen=True, tag="signal"):
     at: Instant
 
 
+class Standstill(Struct, frozen=True, tag="stand-still"):
+    """Somebody wants this run to stand still."""
+
+    run: str
+    actor: str
+    reason: str = ""
+
+
 class Pausing(Struct, frozen=True, tag="pause"):
     """Somebody wants a trigger to stand still, or (`paused` is False) to go on. It is for the service, which has the triggers."""
 
@@ -58,7 +67,8 @@ class Pausing(Struct, frozen=True, tag="pause"):
         return "pause" if self.paused else "unpause"
 
 
-RunRequest = Cancellation | Resolution | Signalling
+RunRequest = Cancellation | Standstill | Resolution | Signalling
+RunInput = Cancel | PauseRun | Resolve | Signal
 Request = RunRequest | Pausing
 _decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 
@@ -88,7 +98,7 @@ class Inbox:
         """Whether it is recorded what a conductor did about the request of this name."""
         return not (self._folder / f"{name}.json").exists()
 
-    def read(self, owned: Container[str] | None = None) -> Iterator[tuple[str, Cancel | Resolve | Signal]]:
+    def read(self, owned: Container[str] | None = None) -> Iterator[tuple[str, RunInput]]:
         """What was asked since the last call, oldest first; of these runs alone, if they are said.
 
         An answer for another run stays until that is resumed, and what is about a trigger for `read_pausings`. What is no request
@@ -132,10 +142,10 @@ class Inbox:
         return {asked.trigger: asked for _, asked in self._pausings()}
 
     def forget(self, run: str) -> None:
-        """Drop the wish to stop a run: somebody wants it to go on."""
+        """Drop the wish to stop a run, or to pause it: somebody wants it to go on."""
         for path in self._waiting():
             asked = _read(path)
-            if isinstance(asked, Cancellation) and asked.run == run:
+            if isinstance(asked, Cancellation | Standstill) and asked.run == run:
                 path.unlink(missing_ok=True)
 
     def answered(self) -> dict[tuple[str, int | str], str]:
@@ -161,9 +171,11 @@ class Inbox:
             return []
 
 
-def _as_input(asked: RunRequest, name: str) -> Cancel | Resolve | Signal:
+def _as_input(asked: RunRequest, name: str) -> RunInput:
     if isinstance(asked, Cancellation):
         return Cancel(asked.actor, asked.reason)
+    if isinstance(asked, Standstill):
+        return PauseRun(asked.actor, asked.reason)
     if isinstance(asked, Signalling):
         return Signal(name, asked.name, asked.value, asked.actor, asked.at)
     return Resolve(asked.step, asked.value, asked.actor, asked.at, asked.reason)

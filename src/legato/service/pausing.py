@@ -1,12 +1,18 @@
-"""Pausing triggers: the wish is left for the service, which alone decides on ticks."""
+"""Pausing: a trigger, of whose ticks the service alone decides, or a run, which its conductor lets stand still."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from legato.ports.store import Store
-from legato.service.inbox import Inbox, Pausing
-from legato.service.running import actor
+from legato.kernel.inputs import Pause
+from legato.kernel.standing import Standing, standing_of
+from legato.ports.store import Run, Store
+from legato.runtime.replay import read_state
+from legato.service.asks import Heard, PauseRun
+from legato.service.desk import ask, is_open
+from legato.service.inbox import Inbox, Pausing, Standstill
+from legato.service.planning import Planner
+from legato.service.running import actor, require_open, session
 from legato.service.ticks import read_kept, require_trigger
 from legato.service.workspace import Workspace
 from legato.triggers.words import describe
@@ -35,6 +41,41 @@ def ask_to_pause(workspace: Workspace, store: Store | None, name: str, *, paused
     if not heard and (asked is None or asked.paused != paused):
         request = inbox.leave(Pausing(node.name, who, paused), workspace.clock)
     return Paused(name=node.name, trigger=describe(node.trigger), paused=paused, heard=heard, request=request, actor=who)
+
+
+class RunStandsStill(Struct, frozen=True, kw_only=True):
+    """A run that starts nothing any more until it is resumed; `running` attempts are still under way."""
+
+    run: str
+    request: str
+    running: int
+    standing: Standing
+
+
+def pause_run(workspace: Workspace, store: Store, run: Run, reason: str = "") -> None:
+    """Let a run stand still; `UsageError` (`run-ended`) if there is nothing to pause.
+
+    It is asked at the service's desk, or left for the conductor that is at work; where nobody is, it is recorded from here.
+    """
+    require_open(run)
+    if run.paused:
+        return
+    if is_open(workspace.state):
+        ask(workspace.state, PauseRun(actor=actor(), run=run.id, reason=reason), Heard)
+    elif workspace.find_holder() is not None:
+        Inbox(workspace.inbox).leave(Standstill(run.id, actor(), reason), workspace.clock)
+    else:
+        with session(workspace, f"legato pause {run.id}") as opened:
+            conductor = opened.conductor(Planner(workspace, opened.store))
+            conductor.adopt(run.id)
+            conductor.tell(run.id, Pause(actor(), reason))
+            conductor.drive()
+
+
+def standstill(store: Store, run: Run) -> RunStandsStill:
+    """How a paused run stands."""
+    state = read_state(store, run.id)
+    return RunStandsStill(run=run.id, request=run.request, running=len(state.running), standing=standing_of(state))
 
 
 def is_paused(store: Store | None, trigger: str) -> bool:

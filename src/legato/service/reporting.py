@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from legato.kernel.events import SkipKind
+from legato.kernel.standing import Standing, standing_of
 from legato.kernel.state import FAILED, SKIPPED, RunState
 from legato.ports.store import Holder, Run, Store
 from legato.service.blocking import Waiting, board_of, others_of, waiting_steps
@@ -82,7 +83,7 @@ class Measured(Struct, frozen=True, kw_only=True):
 
 
 class RunReport(Struct, frozen=True, kw_only=True):
-    """One run. `state` is the run's own, but for an open one: running or interrupted. `counts` are all steps by status.
+    """One run. `state` is the run's own, but for an open one: running, paused or interrupted. `counts` are all steps by status.
 
     `not_undone` are steps that a rollback could not take back, with the errors of their undo. `metrics` are the newest ones, the
     last one last; `facts` counts all that was told.
@@ -106,6 +107,7 @@ class RunReport(Struct, frozen=True, kw_only=True):
     metrics: tuple[Measured, ...] = ()
     facts: int = 0
     waiting: tuple[Waiting, ...] = ()
+    backfill: Standing | None = None
 
 
 class RunLine(Struct, frozen=True, kw_only=True):
@@ -122,26 +124,27 @@ class RunLine(Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     cached: int = 0
     domains: tuple[str, ...] = ()
+    backfill: Standing | None = None
 
 
 def state_in_words(run: Run, holder: Holder | None, newest: str) -> str:
-    """The run's state; an open run is `running` if a live process works on it, else `interrupted`."""
-    if run.state != "open":
-        return run.state
+    """The run's state; an open run is `paused`, or `running` if a live process works on it, else `interrupted`."""
+    if run.state != "open" or run.paused:
+        return "paused" if run.paused else run.state
     if holder is None:
         return "interrupted"
     if "up" in holder.command.split():  # the service has all open runs
         return "running"
-    named = "resume" in holder.command.split() or "cancel" in holder.command.split()
+    named = {"resume", "cancel", "pause"} & set(holder.command.split())
     return "running" if (run.id in holder.command if named else run.id == newest) else "interrupted"
 
 
 def list_runs(
     workspace: Workspace, store: Store, *, limit: int, state: str | None = None, before: str | None = None
 ) -> list[RunLine]:  # fmt: skip
-    """Runs, newest first. `state` is a run's state, or `running` or `interrupted`; `before` is the last of the page before."""
+    """Runs, newest first; `before` is the last of the page before. `state` is a run's state, or of open ones how they are."""
     holder, newest = workspace.find_holder(), next((each.id for each in store.runs(limit=1)), "")
-    stored = "open" if state in ("running", "interrupted") else state
+    stored = "open" if state in ("running", "paused", "interrupted") else state
     found = store.runs(limit=limit, before=before, state=stored)  # type: ignore[arg-type]
     lines = [_line(run, state_in_words(run, holder, newest)) for run in found]
     return [line for line in lines if state in (None, "open", line.state)]
@@ -181,7 +184,7 @@ def report_state(
             Measured(step=index, name=names.of(index), metric=each.name, value=each.value, unit=each.unit, at=each.at)
             for (index, _), each in list(tally.metrics.items())[-MOST_METRICS:]
         ), facts=tally.count,
-        waiting=waiting,
+        waiting=waiting, backfill=None if run.backfill is None else standing_of(state),
     )  # fmt: skip
 
 
@@ -189,7 +192,7 @@ def _line(run: Run, words: str) -> RunLine:
     seconds = None if run.ended is None else (run.ended - run.at) / 1e6
     return RunLine(
         id=run.id, request=run.request, actor=run.actor, state=words, at=run.at, ended=run.ended, seconds=seconds,
-        steps=run.steps, counts=run.counts, cached=run.cached, domains=run.domains,
+        steps=run.steps, counts=run.counts, cached=run.cached, domains=run.domains, backfill=run.backfill,
     )  # fmt: skip
 
 

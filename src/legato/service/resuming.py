@@ -48,11 +48,11 @@ class Resumption(Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...]
 
 
-def plan_resumption(workspace: Workspace, store: Store, run: Run) -> Resumption:
+def plan_resumption(workspace: Workspace, store: Store, run: Run, *, failed_only: bool = False) -> Resumption:
     """What `resume` would do with a run, with the project as it is now. Nothing is changed."""
     state = read_state(store, run.id)
     state.later = {name: handling_of(node) for name, node in workspace.project.nodes.items()}
-    for asked in (TakeOver(), Resume("")):  # in memory, on a state that is then thrown away
+    for asked in (TakeOver(), Resume("", failed_only)):  # in memory, on a state that is then thrown away
         decide(state, asked, workspace.clock.now())
     return foresee(state, run, workspace.project, Folder(workspace.project, workspace.extents(store)))
 

@@ -89,16 +89,17 @@ def run(opened: Session, request: Request, started: Started) -> tuple[Plan, RunS
 
 
 def resume(
-    opened: Session, run_id: str, told: Callable[[Resumption], None], started: Callable[[Conductor, str], None]
-) -> RunState:
-    """Let a run go on: one that was interrupted where it stood, one that ended with what did not succeed.
+    opened: Session, run_id: str, told: Callable[[Resumption], None], started: Callable[[Conductor, str], None], *,
+    failed_only: bool = False,
+) -> RunState:  # fmt: skip
+    """Let a run go on: one that was interrupted or paused where it stood, one that ended with what did not succeed.
 
     Before anything starts, `told` hears what will be done.
     """
     planner = Planner(opened.workspace, opened.store)
     conductor = opened.conductor(planner)
     opened.inbox.forget(run_id)
-    state = conductor.resume(run_id, actor=actor())
+    state = conductor.resume(run_id, actor=actor(), failed_only=failed_only)
     project = opened.workspace.project
     told(foresee(state, conductor.runs[run_id].book.run, project, Folder(project, planner.extents)))
     started(conductor, run_id)
@@ -130,6 +131,12 @@ def find_run(store: Store, text: str) -> Run:
         names = ", ".join(each.id for each in matches[:4])
         raise UsageError("run", f"{text!r} could be any of {len(matches)} runs: {names}", next="write more of the run's name")
     return matches[0]
+
+
+def require_open(run: Run) -> None:
+    """Refuse (`run-ended`) a run that has its outcome."""
+    if run.state != "open":
+        raise UsageError("run-ended", f"run {run.id} has {run.state} already", next=f"legato status {run.id}")
 
 
 def run_to_resume(store: Store, text: str | None) -> Run:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from legato.kernel import events as ev
 from legato.kernel.inputs import Cancel, Resolve, Signal
+from legato.kernel.inputs import Pause as PauseRun
 from legato.kernel.state import RunState
 from legato.plan.diff import compare
 from legato.plan.records import Plan
@@ -22,7 +23,7 @@ from legato.service.arrivals import Watch, patterns_of
 from legato.service.attending import Act, Attendant
 from legato.service.deliveries import Deliveries
 from legato.service.desk import Desk
-from legato.service.inbox import Inbox
+from legato.service.inbox import Inbox, RunInput
 from legato.service.keeping import Keeper, Rounds
 from legato.service.planning import Planner
 from legato.service.reloading import Reloader
@@ -107,6 +108,7 @@ class Service:
     def _begin(self) -> None:
         """Own every open run: those that another service left, or that somebody interrupted."""
         conductor = self._conductor = self.reloader.conductor(self.store, self._hear)
+        conductor.spares_a_worker = True
         more: dict[type[asks.Ask], Act] = {asks.PauseTrigger: self._pause, asks.GetFaults: self._give_faults}
         attendant = Attendant(self.desk, conductor, lambda: self.workspace, {**self._deliveries.acts, **more})
 
@@ -120,13 +122,13 @@ class Service:
         self._deliveries.sweep()
         self.reloader.on_change = self._change
         self._rounds = Rounds(Keeper(self.store, lambda: self.workspace, conductor.open_states))
-        count, before = 0, None
-        while page := self.store.runs(limit=_PAGE, before=before, state="open"):
-            for run in page:
-                conductor.adopt(run.id)
-            count, before = count + len(page), page[-1].id
-        if count:
-            self._tell(f"{count} open run{'' if count == 1 else 's'} taken up")
+        found: list[str] = []
+        while page := self.store.runs(limit=_PAGE, before=found[-1] if found else None, state="open"):
+            found += [run.id for run in page]
+        for run in reversed(found):  # the older one has its turn first, as before
+            conductor.adopt(run)
+        if found:
+            self._tell(f"{len(found)} open run{'' if len(found) == 1 else 's'} taken up")
 
     # -- from then on --
 
@@ -251,8 +253,10 @@ class Service:
                 self._tell(f"run {state.run_id} {event.outcome.replace('_', ' ')}")
 
 
-def _audit_of(run: str, wanted: Cancel | Resolve | Signal, now: Instant) -> Audit:
+def _audit_of(run: str, wanted: RunInput, now: Instant) -> Audit:
     match wanted:
+        case PauseRun():
+            return Audit(at=now, actor=wanted.actor, action="pause", object=run, detail=wanted.reason)
         case Cancel():
             return Audit(at=now, actor=wanted.actor, action="cancel", object=run, detail=wanted.reason)
         case Resolve():

@@ -47,6 +47,8 @@ class Workspace:
     open_executor: Callable[[str], Executor]
     observe: Observe | None
     """Asks a source at once; None where its code is elsewhere: then workers are asked (`service/sources.py`)."""
+    workers: int = 1
+    """How many steps can be under way at once."""
     find_holder: Callable[[], Holder | None] = lambda: None
     """Who has the store open for writing, if anybody."""
     keep: Keep = DEFAULT_KEEP

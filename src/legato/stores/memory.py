@@ -48,6 +48,7 @@ class MemoryDisk(MemoryRoom):
         self.cached: dict[str, tuple[str, bytes]] = {}
         self.dynamic_keys: dict[str, dict[str, None]] = {}
         self.keys: dict[str, int] = {}
+        self.backfills: list[int] = []
         self.log: list[tuple[int, bytes] | None] = []
         self.users: dict[str, bytes] = {}
         self.tokens: dict[str, bytes] = {}
@@ -71,8 +72,9 @@ class MemoryDisk(MemoryRoom):
 
     # One method a statement of `sql/store.sql`; none of them can fail once its rows are there.
 
-    def insert_run(self, run_id: str, state: str, body: bytes, key: str | None) -> None:
+    def insert_run(self, run_id: str, state: str, body: bytes, key: str | None, backfill: int) -> None:
         self.numbers[run_id] = len(self.runs)
+        self.backfills += [len(self.runs)] if backfill else []
         if key is not None:
             self.keys[key] = len(self.runs)
         self.runs.append((state, body))
@@ -256,6 +258,14 @@ class MemoryStore(MemoryKeeping):
             below = len(self.disk.runs) if before is None else self.disk.number(before)
             rows = (row for row in reversed(self.disk.runs[:below]) if row is not None and state in (None, row[0]))
             found = [body for _, body in islice(rows, limit)]
+        return [unpack(body, Run) for body in found]
+
+    def backfills(self, *, limit: int = 50, before: str | None = None) -> list[Run]:
+        """Runs that are backfills, newest first."""
+        with self.disk.lock:
+            below = len(self.disk.runs) if before is None else self.disk.number(before)
+            rows = (self.disk.runs[number] for number in reversed(self.disk.backfills) if number < below)
+            found = [row[1] for row in islice(filter(None, rows), limit)]
         return [unpack(body, Run) for body in found]
 
     def plan(self, run_id: str) -> bytes:

@@ -128,7 +128,7 @@ def event_rows(run: int, bodies: Sequence[bytes]) -> list[Row]:
 
 def run_row(run: Run) -> Row:
     """The row of a new run."""
-    return (run.id, run.state, pack(run), run.key or None)
+    return (run.id, run.state, pack(run), run.key or None, int(run.backfill is not None))
 
 
 def _kept(moves: dict[Key, bytes | None]) -> list[Row]:

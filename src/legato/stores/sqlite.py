@@ -147,6 +147,11 @@ class SqliteStore(SqliteKeeping):
         rows = self._rows("runs", below, limit) if state is None else self._rows("runs_in_state", state, below, limit)
         return [unpack(body, Run) for (body,) in rows]
 
+    def backfills(self, *, limit: int = 50, before: str | None = None) -> list[Run]:
+        """Runs that are backfills, newest first."""
+        below = _NO_LIMIT if before is None else self._number(before)
+        return [unpack(body, Run) for (body,) in self._rows("backfills", below, limit)]
+
     def plan(self, run_id: str) -> bytes:
         """The accepted plan of a run."""
         return zlib.decompress(self._rows("plan", self._number(run_id))[0][0])

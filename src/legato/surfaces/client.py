@@ -55,6 +55,40 @@ class RunTold(Struct, frozen=True):
     counts: dict[str, int]
 
 
+class StandingTold(Struct, frozen=True):
+    """How far a backfill is: `requested` is the sum of the others, at every moment."""
+
+    requested: int
+    done: int
+    failed: int
+    cancelled: int
+    pending: int
+
+
+class BackfillTold(Struct, frozen=True):
+    """A backfill, and how far it is."""
+
+    id: str
+    request: str
+    state: str
+    standing: StandingTold
+
+
+class BackfillForeseen(Struct, frozen=True):
+    """What a backfill would make, and what it takes going by history: seconds with the workers that it may use, and bytes."""
+
+    request: str
+    requested: int
+    fresh: int
+    blocked: int
+    first: str
+    last: str
+    lasts_s: float
+    work_s: float
+    unknown: int
+    size_bytes: float
+
+
 class ChangeTold(Struct, frozen=True):
     """One change: its number, by which a stream is resumed, its run, and what it is."""
 
@@ -151,9 +185,13 @@ class Client:
         """Stop a run."""
         self.post(f"/runs/{quote(run, safe='')}/cancel", {"reason": reason})
 
-    def resume(self, run: str) -> None:
-        """Let a run go on."""
-        self.post(f"/runs/{quote(run, safe='')}/resume", {})
+    def pause_run(self, run: str, reason: str = "") -> None:
+        """Let a run stand still: nothing new starts, what is under way ends."""
+        self.post(f"/runs/{quote(run, safe='')}/pause", {"reason": reason})
+
+    def resume(self, run: str, *, failed_only: bool = False) -> None:
+        """Let a run go on, also a paused one; with `failed_only` what was cancelled stays so."""
+        self.post(f"/runs/{quote(run, safe='')}/resume" + ("?failed_only=true" if failed_only else ""), {})
 
     def answer(self, run: str, step: int, value: Any, reason: str = "") -> None:
         """Answer what a flow waits for."""
@@ -168,6 +206,22 @@ class Client:
                 return
             yield piece["text"]
             start = piece["end"]
+
+    # -- backfills --
+
+    def foresee_backfill(self, selection: str = "", begin: str = "", end: str = "", **more: Any) -> BackfillForeseen:
+        """What a backfill would make, and what it takes. `more` are `order`, `at_once`, `urgent`, `again`."""
+        body = {"selection": selection, "from": begin, "to": end, **more}
+        return msgspec.convert(self.post("/backfills/preview", body), BackfillForeseen)
+
+    def backfill(self, selection: str = "", begin: str = "", end: str = "", *, key: str = "", **more: Any) -> RunSubmitted:
+        """Make the partitions of a selection in a span of time, behind other work. With a `key`, asking twice gives one run."""
+        body = {"selection": selection, "from": begin, "to": end, "key": key, **more}
+        return msgspec.convert(self.post("/backfills", body), RunSubmitted)
+
+    def standing(self, run: str) -> BackfillTold:
+        """How far a backfill is."""
+        return msgspec.convert(self.get(f"/backfills/{quote(run, safe='')}"), BackfillTold)
 
     # -- by itself --
 

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from legato.kernel.standing import Standing
 from legato.ports.access import AccessChange
 from legato.ports.decisions import Decided, Ticking
 from legato.ports.store import Commit, ProjectVersion, RunState, Start, Store
@@ -308,6 +309,17 @@ class StoreContract:
         assert _paged_runs(store, 4, None) == [f"r{number}" for number in range(11, 0, -1)]
         assert _paged_runs(store, 2, "failed") == ["r9", "r6", "r3"]
         assert store.runs(limit=0) == []
+
+    def test_backfills_are_paged_apart_from_other_runs(self, store: Store) -> None:
+        for number in range(2, 12):
+            standing = Standing(4, 1, 0, 0, 3) if number % 2 else None
+            store.accept(make_run(f"r{number}", backfill=standing), b"", [])
+        first = store.backfills(limit=2)
+        assert [run.id for run in first] == ["r11", "r9"]
+        assert [run.id for run in store.backfills(limit=9, before="r9")] == ["r7", "r5", "r3"]
+        moved = make_run("r11", backfill=Standing(4, 2, 0, 0, 2), paused=True)
+        store.commit([Commit(run_id="r11", run=moved)])
+        assert store.backfills(limit=1) == [moved]
 
     def test_versions_are_paged_newest_first_without_gap_or_duplicate(self, store: Store) -> None:
         for number in range(7):

@@ -8,7 +8,7 @@ select value from meta where key = 'epoch';
 update meta set value = value + 1 where key = 'epoch';
 
 -- name: insert_run
-insert into run (id, state, body, key) values (?, ?, ?, ?);
+insert into run (id, state, body, key, backfill) values (?, ?, ?, ?, ?);
 
 -- name: update_run
 update run set state = ?, body = ? where number = ?;
@@ -132,6 +132,9 @@ select body from run where number < ? order by number desc limit ?;
 
 -- name: runs_in_state
 select body from run where state = ? and number < ? order by number desc limit ?;
+
+-- name: backfills
+select body from run where backfill = 1 and number < ? order by number desc limit ?;
 
 -- name: plan
 select body from plan where run = ?;

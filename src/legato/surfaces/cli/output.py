@@ -15,7 +15,7 @@ from legato.terms.instant import Instant, to_datetime
 COLOURS = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36}
 OF_STATUS = {
     "fresh": "green", "succeeded": "green", "published": "green", "stale": "yellow", "missing": "yellow", "skipped": "yellow",
-    "cancelled": "yellow", "quarantined": "red", "failed": "red", "open": "cyan", "running": "cyan",
+    "cancelled": "yellow", "paused": "yellow", "quarantined": "red", "failed": "red", "open": "cyan", "running": "cyan",
 }  # fmt: skip
 """The colour of a status, an outcome or a version's state."""
 

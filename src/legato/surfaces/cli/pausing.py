@@ -1,4 +1,4 @@
-"""`legato pause` and `legato unpause`: let a trigger stand still, and go on."""
+"""`legato pause` and `legato unpause`: let a trigger or a run stand still, and a trigger go on."""
 
 from __future__ import annotations
 
@@ -7,25 +7,59 @@ import time
 import click
 from msgspec.structs import replace
 
+from legato.ports.store import Run, Store
 from legato.service.inbox import Inbox
-from legato.service.pausing import Paused, ask_to_pause, is_paused
+from legato.service.pausing import Paused, RunStandsStill, ask_to_pause, is_paused, pause_run, standstill
+from legato.service.running import find_run, require_open
 from legato.service.shell import command as shell
 from legato.service.workspace import Workspace
 from legato.surfaces.cli.call import Call, command
-from legato.surfaces.cli.output import Screen
+from legato.surfaces.cli.output import Screen, count
+from legato.surfaces.cli.summary import in_standing
+from legato.terms.errors import Unreachable
 
 PATIENCE_S, LOOK_EVERY_S = 10.0, 0.05
 
 
 @command
-@click.argument("trigger")
-def pause(call: Call, trigger: str) -> None:
-    """Let a trigger stand still: what comes meanwhile is skipped for good.
+@click.argument("name", metavar="RUN|TRIGGER")
+@click.option("--reason", default="", metavar="TEXT", help="Why; it is kept with the run.")
+def pause(call: Call, name: str, reason: str) -> None:
+    """Let a run or a trigger stand still.
+
+    RUN is a run's id, the beginning of one, or `last`: nothing new starts, what is under way ends, and `legato resume RUN` goes
+    on from there.
 
     TRIGGER is the name of an asset or flow. Each tick that comes while it is paused is recorded as skipped, and not made up for
     when it goes on. Runs that it asked for before go on, and `legato run` runs it as ever.
     """
-    _ask(call, trigger, paused=True)
+    workspace = call.workspace()
+    store = call.reader(workspace)
+    if name in workspace.project.makers or store is None:
+        _ask(call, name, paused=True)
+    else:
+        _pause_run(call, workspace, store, find_run(store, name), reason)
+
+
+def _pause_run(call: Call, workspace: Workspace, store: Store, run: Run, reason: str) -> None:
+    pause_run(workspace, store, run, reason)
+    until = time.monotonic() + PATIENCE_S
+    while not (now := find_run(store, run.id)).paused and now.state == "open":
+        if time.monotonic() > until:
+            raise Unreachable(
+                "pause-unheard", f"run {run.id} was not paused within {PATIENCE_S:.0f} s",
+                why="the process that runs steps may be at work on another run", next=f"legato status {run.id}",
+            )  # fmt: skip
+        time.sleep(LOOK_EVERY_S)
+    require_open(now)  # it may have ended meanwhile
+    found = standstill(store, now)
+    call.answer(found, lambda: _draw_run(call.screen, found))
+
+
+def _draw_run(screen: Screen, found: RunStandsStill) -> None:
+    ending = f"; {count(found.running, 'attempt')} under way will end" if found.running else ""
+    screen.say(f"run {screen.paint(found.run, 'bold')} {screen.status('paused')}: {in_standing(found.standing)}{ending}")
+    screen.say(f"{screen.paint('next: ', 'dim')}{screen.paint(f'legato resume {found.run}', 'bold')}")
 
 
 @command
@@ -33,7 +67,7 @@ def pause(call: Call, trigger: str) -> None:
 def unpause(call: Call, trigger: str) -> None:
     """Let a paused trigger go on, with what comes from now on.
 
-    TRIGGER is the name of an asset or flow.
+    TRIGGER is the name of an asset or flow. A run goes on by `legato resume RUN`.
     """
     _ask(call, trigger, paused=False)
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from legato.kernel import events as ev
 from legato.kernel.family import WAITS
+from legato.kernel.standing import standing_of
 from legato.kernel.state import BACKOFF, HELD, RunState
 from legato.ports.clock import Clock
 from legato.service.estimating import Timings
@@ -22,6 +23,7 @@ from legato.surfaces.cli.numbers import progress_in_words
 from legato.surfaces.cli.output import Screen, bar, cells_of, clip, count
 from legato.surfaces.cli.pace import Pace
 from legato.surfaces.cli.streaming import Stream
+from legato.surfaces.cli.summary import in_standing
 from legato.terms.attempt import Wait
 from legato.terms.fact import Progress
 from legato.terms.instant import Instant, format_seconds
@@ -107,6 +109,8 @@ class Lines:
 
     def state_in_words(self, now: Instant) -> str:
         """How far the run is: `812 of 1,475 done, 3 failed, about 40 s left`."""
+        if self.state.plan.backfill is not None:
+            return f"{in_standing(standing_of(self.state))}{self.time_left(now)}{self.far()}"
         return f"{self.pace.done:,} of {count(self.pace.total, 'step')} done{self.trouble()}{self.time_left(now)}{self.far()}"
 
     def far(self) -> str:
@@ -194,6 +198,15 @@ class Lines:
             if self.state.status[index] == HELD:
                 self._waiting(wait)
 
+    def _paused(self, event: ev.RunPaused) -> None:
+        why = f" ({event.reason})" if event.reason else ""
+        under_way = len(self.state.running)
+        ending = f"; {count(under_way, 'attempt')} under way will end" if under_way else ""
+        self.say(f"{self.screen.paint('paused', 'yellow')}  by {event.actor}{why}{ending}")
+
+    def _unpaused(self, event: ev.RunUnpaused) -> None:
+        self.say(f"{self.screen.paint('goes on', 'green')} by {event.actor}")
+
     def _taken_back(self, event: ev.StepUndone) -> None:
         handling = self.state.handling(event.step)
         if not handling.undo and not handling.outputs:  # there was nothing to take back
@@ -232,6 +245,8 @@ _TELLING: dict[type, Callable[[Lines, Any], None]] = {
     ev.StepsCalled: Lines._called,
     ev.StepsRevived: Lines._called,
     ev.StepUndone: Lines._taken_back,
+    ev.RunPaused: Lines._paused,
+    ev.RunUnpaused: Lines._unpaused,
     ev.RunEnded: Lines._ended,
 }
 """What is told of which events."""
@@ -263,7 +278,10 @@ class Live(Lines):
 
     def _picture(self, now: Instant) -> list[str]:
         done, total = self.pace.done, self.pace.total
-        head = f" {done:,}/{total:,}{self.trouble()}  {format_seconds(self.pace.elapsed_s(now))}{self.time_left(now)}"
+        told = f"{done:,}/{total:,}{self.trouble()}"
+        if self.state.plan.backfill is not None:
+            told = in_standing(standing_of(self.state))
+        head = f" {told}  {format_seconds(self.pace.elapsed_s(now))}{self.time_left(now)}"
         lines = [self._bar(done / max(1, total), min(40, max(8, self.screen.width - cells_of(head) - 1))) + head]
         for index, attempt in list(self.state.running.items())[:MOST_RUNNING]:
             took = format_seconds((now - attempt.started) / 1e6)
@@ -272,7 +290,8 @@ class Live(Lines):
         more = len(self.state.running) - MOST_RUNNING
         lines += [self.screen.paint(f"  and {more} more", "dim")] if more > 0 else []
         board = self.state.board
-        for (pool, key), number in list(self.state.track.steps.sleeping().items())[:MOST_POOLS]:
+        asleep = {share: number for share, number in self.state.track.steps.sleeping().items() if share[0] != self.state.own_pool}
+        for (pool, key), number in list(asleep.items())[:MOST_POOLS]:
             what = f"  {count(number, 'step')} wait for pool {pool}{f'[{key}]' if key else ''} ({board.limits[pool]})"
             lines.append(self.screen.paint(clip(what, self.screen.width - 1), "yellow"))
         return lines

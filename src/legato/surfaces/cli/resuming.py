@@ -16,11 +16,12 @@ from legato.surfaces.cli.there import resume_there
 @command
 @click.argument("run", required=False)
 @click.option("--plan", "only_plan", is_flag=True, help="Only say what would be done. Nothing is changed.")
+@click.option("--failed", "failed_only", is_flag=True, help="Only what failed, and fell with it: what was cancelled stays so.")
 @run_options
 def resume_command(
-    call: Call, run: str | None, only_plan: bool, executor: str | None, workers: int | None, no_wait: bool
+    call: Call, run: str | None, only_plan: bool, failed_only: bool, executor: str | None, workers: int | None, no_wait: bool
 ) -> int | None:
-    """Let a run go on where it stopped.
+    """Let a run go on where it stopped, or stands still.
 
     RUN is a run's id, the beginning of one, or `last`; without it, the newest run that did not succeed. What is recorded
     stays; what failed, was skipped or cancelled is tried again. Calls of a flow whose code has changed run again, if the flow
@@ -30,16 +31,16 @@ def resume_command(
     history = call.history(workspace)
     chosen = run_to_resume(history, run)
     if only_plan:
-        found = plan_resumption(workspace, history, chosen)
+        found = plan_resumption(workspace, history, chosen, failed_only=failed_only)
         call.answer(found, lambda: draw_resumption(call.screen, found, whole=True))
         return None
     if is_open(workspace.state):
-        _tell(call, plan_resumption(workspace, history, chosen))
-        return resume_there(call, workspace, chosen.id)
+        _tell(call, plan_resumption(workspace, history, chosen, failed_only=failed_only))
+        return resume_there(call, workspace, chosen.id, failed_only=failed_only)
     sitting = Sitting(call, workspace)
     with sitting.place(f"legato resume {chosen.id}", wait=not no_wait) as session:
         with sitting.watch():
-            resume(session, chosen.id, lambda found: _tell(call, found), sitting.follow)
+            resume(session, chosen.id, lambda found: _tell(call, found), sitting.follow, failed_only=failed_only)
         return sitting.answer()
 
 

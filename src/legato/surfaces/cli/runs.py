@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from legato.service.backfilling import BackfillLine, list_backfills
 from legato.service.health import FOLLOWING, Health, TroubleShown, health
 from legato.service.reporting import RunLine, RunReport, list_runs, report_run
 from legato.service.running import find_run
@@ -15,16 +16,22 @@ from legato.surfaces.cli.output import Screen, count, when
 from legato.surfaces.cli.summary import draw_summary
 from legato.terms.instant import format_seconds
 
-STATES = ("running", "interrupted", "succeeded", "failed", "cancelled", "rolled_back", "partly_undone")
+STATES = ("running", "paused", "interrupted", "succeeded", "failed", "cancelled", "rolled_back", "partly_undone")
 MOST_TROUBLES = 10
 
 
 @command
 @click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 10_000), help="How many at most.")
 @click.option("--state", type=click.Choice(STATES), help="Only runs in this state.")
-def runs(call: Call, limit: int, state: str | None) -> None:
+@click.option("--backfills", is_flag=True, help="Only backfills, with how far each is.")
+def runs(call: Call, limit: int, state: str | None, backfills: bool) -> None:
     """List runs, newest first."""
     workspace = call.workspace()
+    if backfills:
+        all = list_backfills(workspace, call.history(workspace), limit=limit)
+        kept = [line for line in all if state in (None, line.state)]
+        call.answer(kept, lambda: _draw_backfills(call.screen, kept))
+        return
     found = list_runs(workspace, call.history(workspace), limit=limit, state=state)
     call.answer(found, lambda: _draw_runs(call.screen, found))
 
@@ -44,6 +51,22 @@ def _draw_runs(screen: Screen, found: list[RunLine]) -> None:
         )
     else:
         screen.say("no such runs")
+
+
+def _draw_backfills(screen: Screen, found: list[BackfillLine]) -> None:
+    rows = [
+        (
+            screen.paint(line.id, "bold"), when(line.at), screen.status(line.state), *(f"{number:,}" for number in (
+                line.standing.requested, line.standing.done, line.standing.failed, line.standing.cancelled, line.standing.pending,
+            )), line.actor, line.request,
+        )
+        for line in found
+    ]  # fmt: skip
+    numbers = ("requested", "done", "failed", "cancelled", "pending")
+    if rows:
+        screen.table(("run", "when", "state", *numbers, "by", "request"), rows, right=numbers)
+    else:
+        screen.say("no such backfills")
 
 
 @command

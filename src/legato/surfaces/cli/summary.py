@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from legato.kernel.standing import Standing
 from legato.service.reporting import Failure, Measured, RunReport
 from legato.service.shell import command as shell
 from legato.surfaces.cli.numbers import in_unit
@@ -72,7 +73,16 @@ def _draw_metrics(screen: Screen, metrics: Sequence[Measured]) -> None:
 def _headline(screen: Screen, report: RunReport) -> str:
     word = screen.paint(screen.status(report.state.replace("_", " ")), "bold")
     took = f" in {format_seconds(report.seconds)}" if report.seconds is not None else ""
-    return f"run {report.id} {word}{took}: {in_counts(report.counts, report.cached) or 'nothing to do'}"
+    told = in_counts(report.counts, report.cached) if report.backfill is None else in_standing(report.backfill)
+    return f"run {report.id} {word}{took}: {told or 'nothing to do'}"
+
+
+def in_standing(standing: Standing) -> str:
+    """How far a backfill is: `120 of 365 done, 3 failed, 242 pending`."""
+    rest = [(standing.failed, "failed"), (standing.cancelled, "cancelled"), (standing.pending, "pending")]
+    return f"{standing.done:,} of {standing.requested:,} done" + "".join(
+        f", {number:,} {word}" for number, word in rest if number
+    )
 
 
 def in_counts(counts: dict[str, int], cached: int = 0) -> str:
@@ -105,7 +115,10 @@ def next_commands(report: RunReport) -> list[tuple[str, str]]:
     """What to do next, as commands, each with what it is for."""
     facts = [(f"legato facts {report.id}", "all that its steps told")] if report.facts else []
     if report.state == "running":
-        return [(f"legato logs -f {report.id}", "what it prints"), (f"legato cancel {report.id}", "stop it")]
+        pause = [(f"legato pause {report.id}", "let it stand still")] if report.backfill is not None else []
+        return [(f"legato logs -f {report.id}", "what it prints"), *pause, (f"legato cancel {report.id}", "stop it")]
+    if report.state == "paused":
+        return [(f"legato resume {report.id}", "let it go on"), (f"legato cancel {report.id}", "give it up")]
     if report.state == "interrupted":
         return [(f"legato resume {report.id}", "go on where it stopped")]
     if report.state == "succeeded":

@@ -33,7 +33,7 @@ def run_there(call: Call, workspace: Workspace, request: Request, *, alone: bool
         )  # fmt: skip
     asked = SubmitRun(
         actor=actor(), selection=request.selection, force=request.force, params=request.params, start=request.start,
-        pins=request.pins, key=secrets.token_hex(16), source=workspace.snapshot.source,
+        pins=request.pins, backfill=request.backfill, key=secrets.token_hex(16), source=workspace.snapshot.source,
     )  # fmt: skip
     found = ask(workspace.state, asked, Submitted, PATIENCE_S)
     if not found.run:
@@ -43,17 +43,18 @@ def run_there(call: Call, workspace: Workspace, request: Request, *, alone: bool
     return _watch(workspace, store, view, _Trail(store, found.run))
 
 
-def resume_there(call: Call, workspace: Workspace, run_id: str) -> int:
+def resume_there(call: Call, workspace: Workspace, run_id: str, *, failed_only: bool = False) -> int:
     """Have the service let a run go on, and watch it."""
     store, view = call.history(workspace), View(call, workspace)
     trail = _Trail(store, run_id)
     trail.read()
-    ask(workspace.state, ResumeRun(actor=actor(), run=run_id, source=workspace.snapshot.source), Heard, PATIENCE_S)
+    wish = ResumeRun(actor=actor(), run=run_id, source=workspace.snapshot.source, failed_only=failed_only)
+    ask(workspace.state, wish, Heard, PATIENCE_S)
     return _watch(workspace, store, view, trail)
 
 
 def _watch(workspace: Workspace, store: Store, view: View, trail: _Trail) -> int:
-    """Tell what happens until the run has ended. Whoever has enough leaves it to the service."""
+    """Tell what happens until the run has ended, or stands still. Whoever has enough leaves it to the service."""
     state, seen = trail.state, time.monotonic()
     view.begin(state, ask(workspace.state, Ping(), Pong).workers, store)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -61,7 +62,7 @@ def _watch(workspace: Workspace, store: Store, view: View, trail: _Trail) -> int
         while True:
             if events := trail.read():
                 view.hear(state, events)
-            if state.ended is not None:
+            if state.ended is not None or (state.paused and not state.running):
                 break
             view.tick()
             now = time.monotonic()

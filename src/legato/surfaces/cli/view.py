@@ -38,10 +38,21 @@ class View:
         """The plan of a run that was accepted."""
         if not self._call.json:
             screen = self._call.screen
+            if plan.backfill is not None:
+                self._preview(plan, store)
+                screen.say(f"run {screen.paint(run_id, 'bold')}")
+                return
             draw_folds(screen, self._folder(store).plan(plan), MOST_LINES)
             screen.say(totals(plan, store.timings()))
             draw_notes(screen, plan)
             screen.say(f"run {screen.paint(run_id, 'bold')}")
+
+    def _preview(self, plan: Plan, store: Store) -> None:
+        from legato.service.backfilling import foresee_backfill  # few runs need it
+        from legato.surfaces.cli.backfilling import draw_preview
+
+        folder = self._folder(store)
+        draw_preview(self._call.screen, foresee_backfill(self._workspace, store, folder, plan), folder.plan(plan), MOST_LINES)
 
     def begin(self, state: RunState, slots: int, store: Store) -> None:
         """The run is about to start, or to go on; so many workers are there for it."""
@@ -69,7 +80,7 @@ class View:
 
     def answer(self, run: Run, state: RunState, store: Store) -> int:
         """Tell how the run ended; the exit code."""
-        words = "interrupted" if state.ended is None else run.state
+        words = run.state if state.ended is not None else "paused" if state.paused else "interrupted"
         report = report_state(self._folder(store), run, state, words, self._warned, self._tally)
         report = replace(report, seconds=(self._workspace.clock.now() - self._began) / 1e6)
         code = EXIT_INTERRUPTED if state.ended is None else EXIT_OK if state.ended == "succeeded" else EXIT_FAILED

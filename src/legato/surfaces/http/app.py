@@ -13,7 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 
 from legato.service.access import NEEDED, ROLES, Action, Actor
-from legato.surfaces.http import alone, changing, entering, hooks, looking, mending, pages, runs, streaming
+from legato.surfaces.http import alone, backfills, changing, entering, hooks, looking, mending, pages, runs, streaming
 from legato.surfaces.http.gate import API, MOST_BODY, Gate
 from legato.surfaces.http.problems import answer_problem
 from legato.surfaces.http.site import ACTOR, Site
@@ -22,7 +22,8 @@ from legato.terms.errors import Forbidden
 
 VERSION = "1"
 BELOW_API: list[Any] = [
-    *entering.ROUTES, *looking.ROUTES, *runs.ROUTES, *alone.ROUTES, *changing.ROUTES, *mending.ROUTES, *streaming.ROUTES,
+    *entering.ROUTES, *looking.ROUTES, *runs.ROUTES, *backfills.ROUTES, *alone.ROUTES, *changing.ROUTES, *mending.ROUTES,
+    *streaming.ROUTES,
 ]  # fmt: skip
 BESIDE_API: list[Any] = [*hooks.ROUTES, *pages.ROUTES]
 HANDLERS = [*BELOW_API, *BESIDE_API]

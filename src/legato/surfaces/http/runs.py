@@ -28,6 +28,7 @@ RunId = Annotated[str, PathParameter(max_length=64, pattern=r"^[0-9a-z-]+$")]
 StepNumber = Annotated[int, PathParameter(ge=0, le=1 << 31)]
 StepAfter = Annotated[int, QueryParameter(ge=-1, le=1 << 31)]
 Most = Annotated[int, QueryParameter(ge=1, le=MOST_BYTES)]
+Flag = Annotated[bool, QueryParameter()]
 OfState = Annotated[str, QueryParameter(name="state", max_length=20)]
 _MOST_PAGES = 20
 
@@ -185,12 +186,20 @@ def cancel(request: Asking, run: RunId, data: JSONBody[Reason]) -> asks.Heard:
         return inside.ask(asks.CancelRun(run=found.id, reason=data.reason, actor=inside.actor.name), asks.Heard)
 
 
+@post("/runs/{run:str}/pause", sync_to_thread=True, status_code=200, opt={"action": "pause"})
+def pause(request: Asking, run: RunId, data: JSONBody[Reason]) -> asks.Heard:
+    """Let a run stand still: nothing new starts, what is under way ends."""
+    with entered(request) as inside:
+        found = inside.run(run, "pause")
+        return inside.ask(asks.PauseRun(run=found.id, reason=data.reason, actor=inside.actor.name), asks.Heard)
+
+
 @post("/runs/{run:str}/resume", sync_to_thread=True, status_code=200, opt={"action": "resume"})
-def resume(request: Asking, run: RunId) -> asks.Heard:
-    """Let a run go on: what did not succeed is tried again."""
+def resume(request: Asking, run: RunId, failed_only: Flag = False) -> asks.Heard:
+    """Let a run go on: a paused one where it stands; else what did not succeed is tried again, or only what failed."""
     with entered(request) as inside:
         found = inside.run(run, "resume")
-        return inside.ask(asks.ResumeRun(run=found.id, actor=inside.actor.name), asks.Heard)
+        return inside.ask(asks.ResumeRun(run=found.id, failed_only=failed_only, actor=inside.actor.name), asks.Heard)
 
 
 @post("/runs/{run:str}/waits/{step:int}", sync_to_thread=True, status_code=200, opt={"action": "answer"})
@@ -220,5 +229,5 @@ def send_signal(request: Asking, run: RunId, data: JSONBody[SignalSent]) -> asks
 
 
 ROUTES = [
-    runs, run, steps, attempts, log, log_search, facts, resumption, waits, submit, cancel, resume, answer, send_signal,
+    runs, run, steps, attempts, log, log_search, facts, resumption, waits, submit, cancel, pause, resume, answer, send_signal,
 ]  # fmt: skip
