@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legato.declare.resource import Secret
 from legato.terms.attempt import Done, Order, Returned
 from legato.worker import kin
 from legato.worker.capture import Capture, trim
-from legato.worker.mask import Mask
 from legato.worker.pipe import (
     Frame,
     Splitter,
@@ -100,14 +98,6 @@ def test_a_capture_gives_the_streams_back(tmp_path: Path, capfd: pytest.CaptureF
     assert silent is None
     assert span is not None
     assert (tmp_path / span.file).read_text()[span.start : span.end] == "inside\n"
-
-
-def test_secrets_in_a_log_are_overwritten_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIPE_SECRET", "hunter22")
-    log = tmp_path / "log"
-    log.write_text("hunter22 hunter22 end hunter22")
-    Mask((Secret("PIPE_SECRET"), Secret("PIPE_UNSET"))).hide_in_file(log, 9, 21)
-    assert log.read_text() == "hunter22 ******** end hunter22"
 
 
 def test_surroundings_are_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

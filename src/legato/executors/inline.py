@@ -8,13 +8,16 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic, perf_counter
+from typing import Any
 
 from legato.executors.strand import Strand
 from legato.terms.attempt import Answers, Begun, LogSpan, Order, Report, Returned
 from legato.worker.capture import Capture
 from legato.worker.harness import Harness
 from legato.worker.lock import PATIENCE_S, STEP_S, WorkersLock, workers_left
+from legato.worker.mask import Mask
 from legato.worker.preload import Kit
+from legato.worker.veil import Veil
 
 SLICE_S = 0.02
 """After so long `poll` returns what was made, so that its caller can record it."""
@@ -40,7 +43,9 @@ class InlineExecutor:
         self, kit: Kit, logs: Path | None = None, session: str = "inline", log_limit_bytes: int = 16 * 2**20, flows: int = 2,
         lock: Path | None = None,
     ) -> None:  # fmt: skip
-        self._capture = Capture(logs, f"{session}/0.log", log_limit_bytes) if logs is not None else None
+        secrets = kit.code.secrets
+        hidden: dict[str, Any] = {"veil": Veil.create(), "mask": Mask(secrets)} if secrets and logs is not None else {}
+        self._capture = Capture(logs, f"{session}/0.log", log_limit_bytes, **hidden) if logs is not None else None
         self._harness = Harness(kit, self._capture)
         self._lock = WorkersLock(str(lock or ""))
         self._queue: deque[tuple[Order, float, int]] = deque()

@@ -6,9 +6,12 @@ import contextlib
 import os
 import sys
 from pathlib import Path
+from threading import Lock
 from typing import TextIO
 
 from legato.terms.attempt import LogSpan
+from legato.worker.mask import Mask
+from legato.worker.veil import Veil
 
 _CHUNK = 1 << 20
 
@@ -16,16 +19,22 @@ _CHUNK = 1 << 20
 class Capture:
     """One append-only log file, and the part of it that each attempt wrote.
 
-    `redirect` sends the process's output there, `restore` sends it back to where it went before. Costs nothing for output
-    that never comes: a silent attempt is two comparisons and three system calls.
+    With a `veil` output goes there first, and from there to the log with secrets hidden by the `mask`: at each `pour`, from any
+    thread, and when an attempt ends. `redirect` sends the process's output there, `restore` sends it back to where it went
+    before. Costs nothing for output that never comes: a silent attempt is two comparisons and three system calls.
     """
 
-    def __init__(self, logs: Path, file: str, limit_bytes: int = 16 * 2**20) -> None:
+    def __init__(
+        self, logs: Path, file: str, limit_bytes: int = 16 * 2**20, *, veil: Veil | None = None, mask: Mask | None = None
+    ) -> None:  # fmt: skip
         self.file = file
+        self._veil, self._mask = veil, mask
+        self._pouring = Lock()
         self.path = logs / file
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._limit = limit_bytes
-        self._log = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._log = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._sink = self._log if veil is None else veil.open_end()
         self._size = self._end()
         self._streams = _stream(1), _stream(2)
         self._before: tuple[int, int] | None = None
@@ -61,9 +70,16 @@ class Capture:
             os.close(before)
         self._before = None
 
+    def pour(self, *, all: bool = False) -> None:
+        """Bring what came so far to the log."""
+        if self._veil is not None and self._mask is not None:
+            with self._pouring:
+                self._veil.pour(self._log, self._mask.forms(), all=all)
+
     def end(self) -> LogSpan | None:
         """What was written since the last call, cut to the limit in its middle; None for nothing. Mends closed streams."""
         self._aim()
+        self.pour(all=True)
         start, self._size = self._size, self._end()
         if self._size == start:
             return None
@@ -78,6 +94,10 @@ class Capture:
     def close(self) -> None:
         """Stop catching; the file stays, unless nothing was ever written to it."""
         self.restore()
+        self.pour(all=True)
+        if self._veil is not None:
+            os.close(self._sink)
+            self._veil.close()
         os.close(self._log)
         remove_empty(self.path)
         remove_session(self.path.parent)
@@ -87,8 +107,8 @@ class Capture:
 
     def _aim(self) -> None:
         # User code may have closed or replaced a descriptor or a stream; what is still buffered belongs to the log.
-        os.dup2(self._log, 1)
-        os.dup2(self._log, 2)
+        os.dup2(self._sink, 1)
+        os.dup2(self._sink, 2)
         out, err = self._streams
         if out.closed or err.closed:
             out, err = self._streams = _stream(1), _stream(2)

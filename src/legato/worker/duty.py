@@ -15,11 +15,14 @@ from legato.terms.attempt import Answers, Begun, Called, Declined, Done, LogSpan
 from legato.worker import kin
 from legato.worker.capture import Capture
 from legato.worker.harness import Harness
+from legato.worker.lending import seal
 from legato.worker.line import Taken
+from legato.worker.mask import Mask
 from legato.worker.outbox import Outbox
 from legato.worker.pipe import Frame, Splitter, decode_answers, decode_key, decode_orders
 from legato.worker.preload import Kit, WorkerSettings
 from legato.worker.slate import Slate
+from legato.worker.veil import Veil
 
 TICK_S = 0.05
 """After so long an attempt counts as one that lasts: its `Begun` is sent, and what waited in the outbox."""
@@ -162,6 +165,7 @@ class Duty:
 
     def _tick(self) -> None:
         self._harness.send_due()
+        self._capture.pour()
         order = self._now
         is_flow = self._flow is not None and order is self._flow[1]  # announced when it began
         if order is not None and order is not self._announced and not is_flow:
@@ -220,7 +224,9 @@ class Duty:
         self._outbox.flush()
 
 
-def serve(kit: Kit, settings: WorkerSettings, number: int, sock: socket.socket, slate: Slate) -> NoReturn:
+def serve(
+    kit: Kit, settings: WorkerSettings, number: int, sock: socket.socket, slate: Slate, veil: Veil | None
+) -> NoReturn:  # fmt: skip
     """Be the worker of this number until the end of the process."""
     code = 1
     try:
@@ -228,7 +234,9 @@ def serve(kit: Kit, settings: WorkerSettings, number: int, sock: socket.socket, 
         os.dup2(devnull, 0)
         os.close(devnull)
         os.chdir(kit.root)
-        capture = Capture(Path(settings.logs), log_name(settings, number), settings.log_limit_bytes)
+        mask = Mask(kit.code.secrets)
+        seal(kit.code.secrets)
+        capture = Capture(Path(settings.logs), log_name(settings, number), settings.log_limit_bytes, veil=veil, mask=mask)
         capture.redirect()
         _show_crashes()
         harness = Harness(kit, capture, owns_process=True, inline_limit_bytes=settings.inline_limit_bytes)

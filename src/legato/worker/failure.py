@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sysconfig
 import traceback
+from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 
@@ -26,26 +27,29 @@ class Refused(Exception):
         self.kind, self.message, self.types = kind, message, types
 
 
-def describe_failure(error: BaseException, body: Body | None, root: Path, kind: str = "raised") -> Error:
-    """The record of an exception that came out of an attempt; `body` is the function that was to run."""
+def describe_failure(
+    error: BaseException, body: Body | None, root: Path, kind: str = "raised", hide: Callable[[str], str] = str
+) -> Error:
+    """The record of an exception that came out of an attempt; `body` is the function that was to run. All text is hidden that
+    `hide` hides, before any is cut."""
     try:
         if isinstance(error, Refused):
-            return Error(error.kind, error.message, error.types, _place(body, root))
-        return _describe(error, body, root, kind)
+            return Error(error.kind, hide(error.message), error.types, _place(body, root))
+        return _describe(error, body, root, kind, hide)
     except BaseException:  # an exception made to resist, or no memory left to tell the story
         return Error(kind=kind, message="(no description)", types=_types(error))
 
 
-def _describe(error: BaseException, body: Body | None, root: Path, kind: str) -> Error:
+def _describe(error: BaseException, body: Body | None, root: Path, kind: str, hide: Callable[[str], str]) -> Error:
     frames = traceback.extract_tb(error.__traceback__)
     users = [frame for frame in frames if _is_users(frame.filename, body, root)]
     where = f"{_shorten(users[-1].filename, root)}:{users[-1].lineno}" if users else _place(body, root)
     return Error(
         kind=kind,
-        message=_message(error),
+        message=_cut(hide(_message(error))),
         types=_types(error),
         where=where,
-        trace=_trace(error, body, root),
+        trace=_cut(hide(_trace(error, body, root))),
         retry_after_s=_retry_after(error),
     )
 
@@ -63,7 +67,7 @@ def _message(error: BaseException) -> str:
         text = str(error)
     except BaseException:
         text = f"({type(error).__qualname__} whose text cannot be made)"
-    return _cut(text) or type(error).__qualname__
+    return text or type(error).__qualname__
 
 
 def _retry_after(error: BaseException) -> float | None:
@@ -81,7 +85,7 @@ def _trace(error: BaseException, body: Body | None, root: Path) -> str:
         seen.add(id(part))
         part.stack = _trim_stack(part.stack, body, root)
         part = part.__cause__ or part.__context__
-    return _cut("".join(story.format()).rstrip())
+    return "".join(story.format()).rstrip()
 
 
 def _trim_stack(stack: traceback.StackSummary, body: Body | None, root: Path) -> traceback.StackSummary:

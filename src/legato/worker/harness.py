@@ -26,6 +26,7 @@ from legato.worker.capture import Capture
 from legato.worker.failure import Refused, describe_failure
 from legato.worker.flow import Flow, GiveUp, Parking
 from legato.worker.inputs import Inputs
+from legato.worker.lending import lend
 from legato.worker.line import Line
 from legato.worker.loop import Loop
 from legato.worker.mask import Mask
@@ -107,6 +108,7 @@ class Harness:
         if result is None:
             return Declined(order.run, order.step, order.token, seconds)
         value, kept, outputs = result
+        outputs = self._mask.hide_in_outputs(outputs)
         return Done(order.run, order.step, order.token, seconds, value, kept, outputs, log)
 
     def _give_up(self, order: Order, body: Body, started: float, start: int, why: Refused) -> Report:
@@ -221,7 +223,8 @@ class Harness:
         arguments = Arguments(self._kit.project, self._kit.code, self._values, node, order)
         flow = Flow(order, line, arguments, Outcomes(self._inputs), give_up)
         if self._owns_process:
-            return flow.run(body, kwargs, self._loop)
+            with lend(body):
+                return flow.run(body, kwargs, self._loop)
         loop = Loop()  # several bodies wait in one process, each in a loop of its own
         try:
             return flow.run(body, kwargs, loop)
@@ -232,20 +235,19 @@ class Harness:
         if caught is None:
             return None
         kind = "undo" if order.mode == "undo" else "raised"
-        return self._mask.hide_in_error(describe_failure(caught, body, self._kit.root, kind))
+        return describe_failure(caught, body, self._kit.root, kind, self._mask.cover())
 
     def _end_log(self, start: int) -> LogSpan | None:
         """What was written from this position on. What others wrote meanwhile, while this attempt was set aside, stands in it."""
         if self._capture is None:
             return None
-        log = self._capture.end()
-        if log is not None:
-            self._mask.hide_in_file(self._capture.path, log.start, log.end)
+        self._capture.end()
         return self._capture.since(start)
 
     def _call(self, body: Body, kwargs: dict[str, Any]) -> Any:
-        value = body.fn(**kwargs)
-        return self._loop.run_clean(value) if type(value) is CoroutineType else value
+        with lend(body):
+            value = body.fn(**kwargs)
+            return self._loop.run_clean(value) if type(value) is CoroutineType else value
 
     def _accept_change(self) -> None:
         """Let what a resource changed and started stay for the attempts to come."""

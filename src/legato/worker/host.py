@@ -13,16 +13,19 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from legato.declare.resource import Secret, watch_secrets
 from legato.declare.snapshot import encode, take
 from legato.terms.codec import pack
 from legato.terms.errors import Fault, InvalidProject, LegatoError, Place
 from legato.worker import kin
+from legato.worker.mask import Mask
 from legato.worker.nursery import break_off, encode_event, live
 from legato.worker.preload import Kit
+from legato.worker.veil import Veil
 
 LOG = "host.log"
 """What loading the project printed, in the folder of the executor's log session."""
@@ -34,8 +37,8 @@ GRACE_S = 5.0
 class _Watchdog:
     """Ends this process while it loads, if the conductor goes or the time is over."""
 
-    def __init__(self, control: socket.socket, limit_s: float, root: str) -> None:
-        self._control, self._limit_s, self._root = control, limit_s, root
+    def __init__(self, control: socket.socket, limit_s: float, root: str, output: _Output) -> None:
+        self._control, self._limit_s, self._root, self._output = control, limit_s, root, output
         self._main = threading.get_ident()
         self._done = os.eventfd(0)
         faulthandler.dump_traceback_later(limit_s + GRACE_S, exit=True)  # should the interpreter be held, so that no thread runs
@@ -59,6 +62,7 @@ class _Watchdog:
         if not found:
             what = f"the project was still being loaded after {self._limit_s:g} s"
             hint = "move work out of the modules' top floor into functions, or raise the time limit"
+            self._output.show()
             _send(self._control, "faulty", pack([Fault("code-slow", what, self._place(), hint)]))
         kin.end_children()
         os._exit(1)
@@ -74,10 +78,12 @@ def run_host(control: socket.socket, load: Callable[[], Kit], hazard: Callable[[
     """Be a code host in an interpreter of its own: load, tell the snapshot or the faults, then be the nursery."""
     try:
         kin.adopt_orphans()
-        _redirect(Path(argument["settings"]["logs"]) / argument["settings"]["session"] / LOG)
-        watchdog = _Watchdog(control, argument["limit_s"], argument["root"])
-        kit, told = _load(load)
-        watchdog.stop()
+        with watch_secrets() as named:
+            output = _Output(Path(argument["settings"]["logs"]) / argument["settings"]["session"] / LOG, named)
+            watchdog = _Watchdog(control, argument["limit_s"], argument["root"], output)
+            kit, told = _load(load, named)
+            watchdog.stop()
+        output.show()
         if kit is None:
             _send(control, "faulty", told)
             kin.end_children()
@@ -89,7 +95,7 @@ def run_host(control: socket.socket, load: Callable[[], Kit], hazard: Callable[[
     os._exit(0)
 
 
-def _load(load: Callable[[], Kit]) -> tuple[Kit | None, bytes]:
+def _load(load: Callable[[], Kit], named: Sequence[Secret]) -> tuple[Kit | None, bytes]:
     """The kit and its snapshot, or the faults."""
     try:
         kit = load()
@@ -102,16 +108,30 @@ def _load(load: Callable[[], Kit]) -> tuple[Kit | None, bytes]:
         )
     except BaseException as error:
         traceback.print_exc()
-        what = f"the project cannot be loaded: {type(error).__name__}: {error}"
+        what = Mask(named).cover()(f"the project cannot be loaded: {type(error).__name__}: {error}")
         return None, pack([Fault("code-host", what, None, "see its output: legato logs")])
 
 
-def _redirect(log: Path) -> None:
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    for stream in (1, 2):
-        os.dup2(fd, stream)
-    os.close(fd)
+class _Output:
+    """What this process prints: behind a veil while it loads, since what is secret is known only when it has been declared."""
+
+    def __init__(self, log: Path, secrets: Sequence[Secret]) -> None:
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._secrets, self._veil = secrets, Veil.create()
+        self._lead(self._veil.open_end())
+
+    def show(self) -> None:
+        """Write to the log what was printed so far, and from here on directly."""
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        self._lead(os.dup(self._log))
+        self._veil.pour(self._log, Mask(self._secrets).forms(), all=True)
+
+    def _lead(self, fd: int) -> None:
+        for stream in (1, 2):
+            os.dup2(fd, stream)
+        os.close(fd)
 
 
 def _send(control: socket.socket, event: Literal["loaded", "faulty"], body: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import gc
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,15 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from msgspec.structs import replace
+
 from legato.declare import faces
 from legato.declare.body import Code
 from legato.declare.draft import BUILT_IN_STORAGES, Site
 from legato.declare.node import Project
 from legato.declare.project import collect, freeze
+from legato.declare.resource import watch_secrets
 from legato.terms.codec import fingerprint
 from legato.terms.errors import Fault, Place
 from legato.worker.config import Config, read_config
 from legato.worker.fingerprint import Fingerprints
+from legato.worker.mask import Mask
 from legato.worker.modules import Finder, Own, import_modules
 from legato.worker.source import chain_of
 
@@ -58,7 +63,10 @@ def load_project(folder: Path, judge: Judge | None = None) -> Loaded:
 
 def _load(config: Config, finder: Finder, faults: Sequence[Fault], judge: Judge | None) -> Loaded:
     finder.own.name(config.modules)
-    modules, failed = import_modules(config.modules, finder.own, config.file)
+    with watch_secrets() as named:
+        modules, failed = import_modules(config.modules, finder.own, config.file)
+    hide = Mask(named).cover()
+    failed = [replace(fault, what=hide(fault.what), hint=hide(fault.hint)) for fault in failed]
     known = [*faults, *failed, *_unbound_checks(modules, finder.trees)]
     site = Site(
         name=config.name,
@@ -71,6 +79,7 @@ def _load(config: Config, finder: Finder, faults: Sequence[Fault], judge: Judge 
     fingerprints = Fingerprints(finder.own, finder.trees)
     declared = collect(vars(module) for module in modules)
     project, code = freeze(declared, site, code_of=fingerprints.of, judge=judge, known=known)
+    code = dataclasses.replace(code, secrets=tuple(dict.fromkeys((*code.secrets, *named))))
     return Loaded(project, code, config, _source(config, finder.texts))
 
 

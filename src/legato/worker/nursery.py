@@ -21,16 +21,18 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import msgspec
 
 from legato.terms.errors import LegatoError
 from legato.worker import kin
-from legato.worker.duty import serve
+from legato.worker.duty import log_name, serve
 from legato.worker.lock import PATIENCE_S, STEP_S, WorkersLock
 from legato.worker.preload import Kit, WorkerSettings
 from legato.worker.slate import Slate
+from legato.worker.veil import Veil, Veils
 
 Verb = Literal["spawn", "kill"]
 Event = Literal["spawned", "exited", "failed", "barred", "broken", "loaded", "faulty"]
@@ -41,7 +43,7 @@ MESSAGE_BYTES = 1 << 16
 STALE = 75
 """The exit code of a fresh worker that finds other code than its host has told of."""
 
-Spawn = Callable[[int, int, int, Iterable[int]], int]
+Spawn = Callable[[int, int, int, Iterable[int], Veil | None], int]
 """Starts the worker of a number with a socket and a slate (descriptors), without those of others; its pid."""
 
 
@@ -67,8 +69,9 @@ def decode_event(body: bytes) -> tuple[Event, int, int, str]:
 class Nursery:
     """The life of the nursery process. `spawn` is how it starts a worker, `lock` what it needs before the first."""
 
-    def __init__(self, control: socket.socket, spawn: Spawn, lock: WorkersLock) -> None:
+    def __init__(self, control: socket.socket, spawn: Spawn, lock: WorkersLock, veils: Veils) -> None:
         self._control = control
+        self._veils = veils
         self._spawn = spawn
         self._lock = lock
         self._waiting: dict[int, tuple[int, int]] = {}
@@ -131,8 +134,8 @@ class Nursery:
                 self._drop(number, encode_event("failed", number, text=f"no worker can be started: {error}"))
 
     def _start(self, number: int) -> None:
-        others = [fd for each, fds in self._waiting.items() if each != number for fd in fds]
-        pid = self._spawn(number, *self._waiting[number], others)
+        others = [fd for each, fds in self._waiting.items() if each != number for fd in fds] + self._veils.descriptors()
+        pid = self._spawn(number, *self._waiting[number], others, self._veils.hang(number))
         self._workers[pid] = number
         self._drop(number, encode_event("spawned", number, pid))
 
@@ -151,6 +154,7 @@ class Nursery:
         if sum(map(kin.kill, strays)):  # each of their deaths wakes the nursery again
             return
         for number, status in self._dead:
+            self._veils.lift(number)
             self._tell(encode_event("exited", number, status))
         self._dead.clear()
 
@@ -176,6 +180,7 @@ class Nursery:
         for pid in self._workers:
             kin.kill_group(pid)
         kin.end_children()
+        self._veils.lift_all()
 
 
 def run_forked(control: socket.socket, kit: Kit, settings: WorkerSettings) -> NoReturn:
@@ -204,14 +209,18 @@ def live(control: socket.socket, kit: Kit, hazard: Callable[[], str], argument: 
     settings = msgspec.convert(argument["settings"], WorkerSettings)
     lock = WorkersLock(settings.lock, argument.get("lock", -1))
     if hazard():
-        Nursery(control, lambda *args: _start_worker(argument, lock, *args), lock).run()
+        Nursery(control, lambda *args: _start_worker(argument, lock, *args), lock, _veils(kit, settings)).run()
     else:
         gc.freeze()
         _forking(control, kit, settings, lock).run()
 
 
 def _forking(control: socket.socket, kit: Kit, settings: WorkerSettings, lock: WorkersLock) -> Nursery:
-    return Nursery(control, lambda *args: _fork_worker(control, kit, settings, *args), lock)
+    return Nursery(control, lambda *args: _fork_worker(control, kit, settings, *args), lock, _veils(kit, settings))
+
+
+def _veils(kit: Kit, settings: WorkerSettings) -> Veils:
+    return Veils(kit.code.secrets, lambda number: Path(settings.logs) / log_name(settings, number))
 
 
 def break_off(control: socket.socket, error: BaseException) -> NoReturn:
@@ -225,9 +234,10 @@ def break_off(control: socket.socket, error: BaseException) -> NoReturn:
     os._exit(1)
 
 
-def _fork_worker(
-    control: socket.socket, kit: Kit, settings: WorkerSettings, number: int, sock: int, slate: int, others: Iterable[int]
-) -> int:
+def _fork_worker(  # noqa: PLR0913 - what it has, and what it is handed
+    control: socket.socket, kit: Kit, settings: WorkerSettings, number: int, sock: int, slate: int, others: Iterable[int],
+    veil: Veil | None,
+) -> int:  # fmt: skip
     parent = os.getpid()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # native threads of libraries; fork_hazard has judged them
@@ -242,14 +252,17 @@ def _fork_worker(
         _forget_signals()
         _settle(parent)
         _reseed()
-        serve(kit, settings, number, socket.socket(fileno=sock), Slate(slate))
+        serve(kit, settings, number, socket.socket(fileno=sock), Slate(slate), veil)
     finally:
         os._exit(1)
 
 
-def _start_worker(argument: dict[str, Any], lock: WorkersLock, number: int, sock: int, slate: int, _: Iterable[int]) -> int:
-    kept = (sock, slate, *lock.descriptors)
-    text = json.dumps(argument | {"number": number, "socket": sock, "slate": slate, "kept": kept, "parent": os.getpid()})
+def _start_worker(
+    argument: dict[str, Any], lock: WorkersLock, number: int, sock: int, slate: int, _: Iterable[int], veil: Veil | None
+) -> int:  # fmt: skip
+    kept = (sock, slate, *lock.descriptors, *((veil.fd,) if veil is not None else ()))
+    known = {"number": number, "socket": sock, "slate": slate, "veil": veil and veil.fd, "kept": kept, "parent": os.getpid()}
+    text = json.dumps(argument | known)
     command = [sys.executable, "-m", "legato.worker", "worker", text]
     process = subprocess.Popen(command, pass_fds=kept)
     process.returncode = 0  # the nursery reaps it itself; keeps Popen from trying
@@ -265,7 +278,8 @@ def run_fresh_worker(load: Callable[[], Kit], argument: dict[str, Any]) -> NoRet
     if kit.source != argument.get("source", kit.source):
         os._exit(STALE)
     settings = msgspec.convert(argument["settings"], WorkerSettings)
-    serve(kit, settings, argument["number"], socket.socket(fileno=argument["socket"]), Slate(argument["slate"]))
+    veil = Veil(argument["veil"]) if argument["veil"] is not None else None
+    serve(kit, settings, argument["number"], socket.socket(fileno=argument["socket"]), Slate(argument["slate"]), veil)
 
 
 def _settle(parent: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from legato.declare.body import Body, Code
 from legato.terms.errors import LegatoError
+from legato.worker.lending import lend
 
 
 class Resources:
@@ -40,14 +41,15 @@ class Resources:
 
     def _make(self, body: Body) -> Any:
         kwargs = {binding.param: self.get(binding.kind) for binding in body.bindings if binding.source == "resource"}
-        made = body.fn(**kwargs)
-        if inspect.isgenerator(made):
-            self._endings.append(made)
-            return next(made)
-        if inspect.isasyncgen(made):
-            self._endings.append(made)
-            return self._finish(anext(made))
-        return self._finish(made) if inspect.isawaitable(made) else made
+        with lend(body):
+            made = body.fn(**kwargs)
+            if inspect.isgenerator(made):
+                self._endings.append(made)
+                return next(made)
+            if inspect.isasyncgen(made):
+                self._endings.append(made)
+                return self._finish(anext(made))
+            return self._finish(made) if inspect.isawaitable(made) else made
 
     def close(self) -> None:
         """Let every resource clean up, the newest first; a failing one does not keep the others from it."""
