@@ -23,9 +23,9 @@ PATIENCE_S = 40.0
 class Up:
     """A service of the project in a folder, started as people start it."""
 
-    def __init__(self, folder: Path, source: str, name: str = "dev") -> None:
+    def __init__(self, folder: Path, source: str, name: str = "dev", workers: int = 1) -> None:
         self.folder = folder
-        (folder / "legato.toml").write_text('modules = ["flows"]\nworkers = 1\n')
+        (folder / "legato.toml").write_text(f'modules = ["flows"]\nworkers = {workers}\n')
         (folder / "flows.py").write_text(source)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -112,9 +112,9 @@ class Up:
 
 
 @contextmanager
-def up(folder: Path, source: str, name: str = "dev") -> Iterator[Up]:
+def up(folder: Path, source: str, name: str = "dev", workers: int = 1) -> Iterator[Up]:
     """A service, up while the block runs."""
-    service = Up(folder, source, name)
+    service = Up(folder, source, name, workers)
     try:
         wait_until(lambda: service.get("/api/v1/health") == 200)
         yield service

@@ -80,7 +80,7 @@ class CancelRun(Ask, frozen=True, kw_only=True, tag="cancel"):
     reason: str = ""
 
 
-class PauseRun(Ask, frozen=True, kw_only=True, tag="pause"):
+class PauseRun(Ask, frozen=True, kw_only=True, tag="pause-run"):
     """Let a run stand still."""
 
     run: str
