@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import socket
 import string
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from http_site import Answer, Door, open_door, schema
@@ -117,15 +119,6 @@ TRAVERSALS = (
     "~root",
     "file:///etc/passwd",
 )
-
-
-@pytest.mark.parametrize("name", TRAVERSALS)
-def test_a_name_is_never_a_path(door: Door, name: str) -> None:
-    for path, param in (("/node", "name"), ("/why", "key"), ("/versions", "of"), ("/key-set", "name"), ("/waits", "of")):
-        answer = door.ask("GET", path, **{param: name})
-        assert answer.status in (400, 404), (path, answer.body)
-        assert b"root:" not in answer.body
-    assert door.ask("GET", f"/runs/{name.replace('/', '%2f')}".replace("\x00", "%00")).status in (400, 404)
 
 
 # -- bodies --
@@ -299,6 +292,71 @@ def invented(random: random.Random, kind: dict[str, Any], depth: int = 0) -> Any
         case "boolean":
             return random.random() < 0.5
     return random.choice([*TEXTS, "".join(random.choices(string.printable, k=12))])
+
+
+ROUTES = [
+    *((method, re.sub(r"\{\w+\}", "0", path)) for method, path, _ in OPERATIONS),
+    *((method, path) for method, path in sorted(OPEN_ROUTES) if not path.startswith(API)),
+    ("GET", f"{API}/changes?after=99999999"), ("POST", "/hooks/orders"),
+]  # fmt: skip
+"""Everything that is answered."""
+
+
+@pytest.mark.parametrize(("method", "target"), ROUTES)
+def test_every_route_is_behind_the_gate(door: Door, method: str, target: str) -> None:
+    body = b"{}" if method == "POST" else None
+    whole = {**OWN, **bearer(door)}
+    for foreign in (
+        {"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"},
+    ):  # fmt: skip
+        assert door.send(method, target, {**whole, **foreign}, body).code == "request-foreign"
+    if method != "GET" and not target.startswith("/hooks"):
+        assert door.send(method, target, bearer(door), body).code == "request-foreign"
+    if method != "POST":
+        return
+    assert door.send(method, target, {**whole, "Content-Type": "text/plain"}, body).code == "request-type"
+    assert door.send(method, target, whole, b"[" * 40 + b"]" * 40).code == "request-large"
+    assert door.send(method, target, whole, b'"' + b"x" * MOST_BODY + b'"').code == "request-large"
+    for wrong in (b"[]", b"5", b'"x"', b"null", b'{"nobody": 1}', b"{"):
+        answer = door.send(method, target, whole, wrong)
+        assert answer.status < 500, answer.body
+        assert answer.status >= 400 or target.endswith(("/logout", "/resume")), answer.body
+
+
+def texts_in(kind: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Where a body holds texts, by the names that lead there."""
+    if "$ref" in kind:
+        kind = SCHEMA["components"]["schemas"][kind["$ref"].rsplit("/", 1)[1]]
+    found = [path] if kind.get("type") == "string" and path else []
+    for name, each in kind.get("properties", {}).items():
+        found += texts_in(each, (*path, name))
+    return found
+
+
+@pytest.mark.parametrize("name", TRAVERSALS)
+def test_a_name_is_never_a_path(door: Door, name: str) -> None:
+    """Whatever takes a text, in its path, its query or its body, takes it for no file."""
+    secret = door.service.workspace.root / "legato.toml"
+    for method, path, operation in OPERATIONS:
+        told = quote(name, safe="")
+        answers = [door.ask(method, re.sub(r"\{\w+\}", told, path.removeprefix(API)), body={} if method == "POST" else None)]
+        target = re.sub(r"\{\w+\}", "0", path.removeprefix(API))
+        answers += [
+            door.ask(method, target, **{each["name"]: name})
+            for each in operation.get("parameters", ())
+            if each["in"] == "query" and each["schema"].get("type") == "string"
+        ]
+        content = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        for place in texts_in(content):
+            body: Any = name
+            for part in reversed(place):
+                body = {part: body}
+            answers.append(door.ask(method, target, body=body))
+        for answer in answers:
+            assert answer.status < 500, (path, answer.body)
+            assert b"root:" not in answer.body
+            assert secret.read_bytes() not in answer.body
+            assert answer.status in (200, 202, 400, 401, 404, 409, 503), (path, answer.status)
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -101,7 +101,7 @@ def schema_of(app: Litestar) -> dict[str, Any]:
     made["components"]["securitySchemes"] = {
         "token": {"type": "http", "scheme": "bearer"}, "session": {"type": "apiKey", "in": "cookie", "name": "legato_session"},
     }  # fmt: skip
-    return made
+    return {**made, "components": _settle_numbers(made["components"])}
 
 
 def _records() -> set[type[msgspec.Struct]]:
@@ -115,6 +115,20 @@ def _records() -> set[type[msgspec.Struct]]:
             found.add(kind)
             waiting += [each.type for each in msgspec.structs.fields(kind)]
     return found
+
+
+def _settle_numbers(part: Any) -> Any:
+    """The schema with a whole number or any as what it is: a number. `oneOf` would have it be one of the two alone."""
+    if isinstance(part, list):
+        return [_settle_numbers(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    made = {key: _settle_numbers(each) for key, each in part.items()}
+    if {"type": "number"} in made.get("oneOf", ()):
+        left = [each for each in made["oneOf"] if each != {"type": "integer"}]
+        rest = {key: each for key, each in made.items() if key != "oneOf"}
+        return {**rest, "oneOf": left} if len(left) > 1 else {**rest, **left[0]}
+    return made
 
 
 def _mend(properties: dict[str, Any], instants: frozenset[str]) -> None:
