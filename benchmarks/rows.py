@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks import flows, triggers
+from benchmarks import flows, serving, triggers
 from benchmarks.measure import NOOP, Result, at_least, at_most, project, python, run_once, time_command, time_commits, time_run
 
 Row = Callable[[float], Result]
@@ -184,5 +184,6 @@ ROWS: dict[str, Row] = {
     "independent": independent, "chained": chained, "cold": cold, "import": importing, "plan": planning, "fan-out": fan_out,
     "memory": memory, "history": history, "triggers": triggers.passes, "demo": demo, "in-turn": flows.in_turn,
     "mapped": flows.mapped, "map-large": flows.map_large, "map-memory": flows.map_memory, "asleep": flows.asleep,
-    "short-calls": flows.short_calls, "long-calls": flows.long_calls,
+    "short-calls": flows.short_calls, "long-calls": flows.long_calls, "first-line": serving.first_line, "idle": serving.idle,
+    "start": serving.start, "routes": serving.routes, "ticking": serving.ticking,
 }  # fmt: skip

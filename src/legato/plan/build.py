@@ -131,17 +131,10 @@ class _Builder:
             project=self.graph.project.fingerprint,
             steps=steps,
             observed={asset: dict(seen) for asset, seen in self.facts.observed.items()},
-            handling={name: handling_of(nodes[name]) for name in self._handled()},
+            handling={name: handling_of(nodes[name]) for name in self.whole},
             arguments={name: given for name, given in params.items() if given},
             force=self.force,
         )
-
-    def _handled(self) -> Iterable[str]:
-        """The nodes that may have steps: those of the plan, and whatever a flow in it may call."""
-        nodes = self.graph.project.nodes
-        if not any(nodes[name].kind == "flow" for name in self.whole):
-            return self.whole
-        return {**self.whole, **{name: () for name, node in nodes.items() if node.kind != "source"}}
 
     @staticmethod
     def _runs(node: Node, reason: Reason) -> bool:
