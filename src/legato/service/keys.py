@@ -11,7 +11,7 @@ from legato.declare.resolve import did_you_mean
 from legato.ports.access import Audit
 from legato.ports.store import Store
 from legato.service.shell import command
-from legato.service.workspace import Workspace, dynamic_names, dynamic_sets
+from legato.service.workspace import Workspace, dynamic_sets
 from legato.terms.errors import NotFound, UsageError
 
 _MOST_NAMED = 3
@@ -44,10 +44,7 @@ class Added(Struct, frozen=True, kw_only=True):
 
 def list_sets(workspace: Workspace, store: Store | None) -> list[KeySet]:
     """The dynamic sets of the project, by name."""
-    return [
-        KeySet(name=name, count=len(_read(store, name)), cuts=_cut_by(workspace, name))
-        for name in dynamic_names(workspace.project)
-    ]
+    return [KeySet(name=name, count=len(_read(store, name)), cuts=_cut_by(workspace, name)) for name in workspace.dynamic]
 
 
 def list_keys(workspace: Workspace, store: Store | None, name: str) -> Keys:
@@ -93,7 +90,7 @@ def _cut_by(workspace: Workspace, name: str) -> tuple[str, ...]:
 
 
 def _require_set(workspace: Workspace, name: str) -> None:
-    known = dynamic_names(workspace.project)
+    known = workspace.dynamic
     if name not in known:
         why = did_you_mean(name, known) if known else "no asset of the project is cut by lg.dynamic(...)"
         raise NotFound("dynamic-set", f"no dynamic set of partition keys is named {name!r}", why=why, next="legato keys")

@@ -134,7 +134,7 @@ class Service:
 
     def _conduct(self, is_over: Callable[[], bool]) -> None:
         while not is_over():
-            self.conductor.turn(self.reloader.patience_s)
+            self.conductor.turn(self._patience_s())
             self.reloader.step(self.conductor)
             self._tell_faults()
             self._tick(self.clock.now())
@@ -144,6 +144,11 @@ class Service:
         self.conductor.drain()
         self.conductor.drive()
         self._inbox.settle()
+
+    def _patience_s(self) -> float:
+        """How long a turn may wait: not beyond the next tick."""
+        due, longest = self.ticker.due(), self.reloader.patience_s
+        return longest if due is None else max(0.0, min(longest, (due - self.clock.now()) / 1e6))
 
     def _take_in(self) -> None:
         """What was left for runs in the inbox; what was taken in before is recorded by now."""

@@ -59,6 +59,11 @@ class Workspace:
         """The project as data, with what its flows and tasks can be given."""
         return self.take_snapshot()
 
+    @cached_property
+    def dynamic(self) -> list[str]:
+        """The names of the dynamic sets of partition keys."""
+        return dynamic_names(self.project)
+
     @property
     def logs(self) -> Path:
         """The folder below which attempts' output stands."""
@@ -71,8 +76,7 @@ class Workspace:
 
     def extents(self, store: Store | None) -> Extents:
         """Which partitions there are now."""
-        names = dynamic_names(self.project)
-        return Extents({name: store.dynamic_keys(name) if store else [] for name in names}, self.clock.now())
+        return Extents({name: store.dynamic_keys(name) if store else [] for name in self.dynamic}, self.clock.now())
 
     def node(self, name: str) -> Node:
         """The node that makes this asset, or is this task or flow."""

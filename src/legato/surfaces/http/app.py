@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 from typing import Any, get_args
 
 import msgspec
@@ -81,6 +82,7 @@ def _answer(request: Any, error: Exception) -> Response[bytes]:
 # -- the schema --
 
 
+@lru_cache(maxsize=2)
 def schema_of(app: Litestar) -> dict[str, Any]:
     """The OpenAPI schema, with what Litestar cannot know: instants are times, refusals are problems."""
     made: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(app.openapi_schema.to_schema(), enc_hook=str))
