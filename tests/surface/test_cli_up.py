@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
+from getpass import getuser
 from pathlib import Path
 
 import pytest
 from up_site import up, wait_until
+
+from legato.surfaces.client import Client
 
 PROJECT = """
 import legato as lg
@@ -119,11 +122,15 @@ def test_broken_code_leaves_the_version_before(tmp_path: Path) -> None:
         service.write(QUIET + "\n@lg.asset(retries=-1)\ndef broken():\n    return 1\n")
         wait_until(lambda: "the version before stays in force" in service.said())
         assert "flows.py" in service.said()
+        token = service.legato("tokens", "add", getuser(), "--label", "a test")["secret"]
+        api = Client(f"http://127.0.0.1:{service.port}", token)
+        wait_until(lambda: any("retries" in each for each in api.get("/project")["faults"]))
         service.write(QUIET + "\n@lg.asset\ndef mended():\n    return 1\n")
         started = time.monotonic()
         wait_until(lambda: "mended new" in service.said())
         assert time.monotonic() - started < 20
         assert service.call("run", "mended")[0] == 0
+        wait_until(lambda: api.get("/project")["faults"] == [])
         assert service.end().rstrip().endswith("stopped")
 
 

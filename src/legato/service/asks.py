@@ -39,10 +39,12 @@ class GetSnapshot(Ask, frozen=True, kw_only=True, tag="snapshot"):
 
 
 class SnapshotGiven(Struct, frozen=True, kw_only=True):
-    """The snapshot that the conductor works with; no body where it is the known one."""
+    """The snapshot that the conductor works with; no body where it is the known one. `faults` is what is wrong with the files as
+    they are now, if they are not in force for that."""
 
     source: str
     body: bytes = b""
+    faults: tuple[Fault, ...] = ()
 
 
 class SubmitRun(Ask, frozen=True, kw_only=True, tag="submit"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from legato.kernel.inputs import Cancel, Input, Pause, Resolve, Signal
@@ -24,7 +24,7 @@ from legato.service.running import find_run, require_open
 from legato.service.sources import plan_when_answered
 from legato.service.waiting import require_answerer, require_size, run_of
 from legato.service.workspace import Workspace
-from legato.terms.errors import LegatoError, NotFound, UsageError
+from legato.terms.errors import Fault, LegatoError, NotFound, UsageError
 from legato.terms.instant import Instant, after
 from legato.terms.key import show
 
@@ -90,6 +90,8 @@ class Attendant:
         self._done: list[tuple[Asked, Callable[[], object]]] = []
         self._held: list[tuple[Asked, Instant]] = []
         self.since = workspace().clock.now()
+        self.faults: Callable[[], Iterable[Fault]] = tuple
+        """What is wrong with the project's files as they are now."""
 
     @property
     def workspace(self) -> Workspace:
@@ -165,7 +167,7 @@ def _give_snapshot(at: Attendant, ask: asks.GetSnapshot) -> asks.SnapshotGiven:
 
     snapshot = at.workspace.snapshot
     name = f"{snapshot.source} {snapshot.fingerprint}"
-    return asks.SnapshotGiven(source=name, body=b"" if ask.known == name else encode(snapshot))
+    return asks.SnapshotGiven(source=name, body=b"" if ask.known == name else encode(snapshot), faults=tuple(at.faults()))
 
 
 def _submit(at: Attendant, ask: asks.SubmitRun) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
@@ -48,4 +49,6 @@ class Mirror:
         else:
             if given.body:
                 self._workspace, self._source = self._build(decode(given.body)), given.source
+            if self._workspace is not None and self._workspace.faults != given.faults:
+                self._workspace = replace(self._workspace, faults=given.faults)
         self._looked = time.monotonic()

@@ -111,6 +111,7 @@ class Service:
         conductor.spares_a_worker = True
         more: dict[type[asks.Ask], Act] = {asks.PauseTrigger: self._pause, asks.GetFaults: self._give_faults}
         attendant = Attendant(self.desk, conductor, lambda: self.workspace, {**self._deliveries.acts, **more})
+        attendant.faults = lambda: self.reloader.faults
 
         def attend() -> None:
             attendant.attend()

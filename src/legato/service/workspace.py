@@ -19,7 +19,7 @@ from legato.ports.executor import Executor
 from legato.ports.storage import Storage
 from legato.ports.store import Holder, Store
 from legato.terms.attempt import Ref
-from legato.terms.errors import LegatoError, NotFound, UsageError
+from legato.terms.errors import Fault, LegatoError, NotFound, UsageError
 from legato.terms.key import split
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Workspace:
     """How many steps can be under way at once."""
     find_holder: Callable[[], Holder | None] = lambda: None
     """Who has the store open for writing, if anybody."""
+    faults: tuple[Fault, ...] = ()
+    """What is wrong with the project's files as they are now, where this is the version before."""
     keep: Keep = DEFAULT_KEEP
     """How long what is old is kept."""
 

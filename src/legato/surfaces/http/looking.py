@@ -37,7 +37,10 @@ def looking(path: str, action: Action = "read") -> Callable[[Any], HTTPRouteHand
 
 
 class ProjectShown(Struct, frozen=True, kw_only=True):
-    """The project that is served, and the roles of whoever asks in its domains."""
+    """The project that is served, and the roles of whoever asks in its domains.
+
+    `faults` is what is wrong with its files as they are now; where there are any, the version before them is in force.
+    """
 
     name: str
     fingerprint: str
@@ -45,6 +48,7 @@ class ProjectShown(Struct, frozen=True, kw_only=True):
     domains: tuple[str, ...]
     actor: str
     roles: dict[str, str]
+    faults: tuple[str, ...] = ()
 
 
 class PlanAsked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,6 +120,7 @@ def project(request: Asking) -> ProjectShown:
         return ProjectShown(
             name=known.name, fingerprint=known.fingerprint, nodes=len(known.nodes), domains=domains, actor=inside.actor.name,
             roles={domain: role for domain in domains if (role := inside.actor.role_in(domain)) in ROLES},
+            faults=tuple(map(str, inside.workspace.faults)),
         )  # fmt: skip
 
 
