@@ -99,6 +99,22 @@ def find_holder(config: Config) -> Holder | None:
     return find(config.home / "state.db")
 
 
+@contextmanager
+def hold_service(config: Config, command: str) -> Iterator[None]:
+    """Be the only service of a project while the block runs; `Unreachable` (`store-locked`) names the one that is up.
+
+    The conductor has a lock of its own, but it comes and goes: this one is the supervisor's, from its first moment to its last.
+    """
+    from legato.stores.lock import WriterLock
+
+    config.home.mkdir(mode=0o700, exist_ok=True)
+    lock = WriterLock(str(config.home / "service"), command)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def open_mirror(folder: Path) -> Mirror:
     """The project in a folder as its running service tells it; nothing of its code is imported."""
     from legato.service.mirror import Mirror

@@ -20,6 +20,9 @@ from legato.surfaces.http.app import build_routes, schema_of
 from legato.surfaces.http.gate import API
 from legato.surfaces.http.serving import Address, listen, make_server, make_site
 
+BESIDE = ("/metrics",)
+"""What stands beside the API, under no version."""
+
 
 class Answer:
     """A response: its status, headers and body."""
@@ -87,7 +90,7 @@ class Door:
         """The answer to somebody with a role, or with a secret of their own."""
         token = secret or self.secrets.get(role, "")
         headers = {"X-Legato": "1", **({"Authorization": f"Bearer {token}"} if token else {})}
-        target = API + path + (f"?{urlencode(params)}" if params else "")
+        target = (path if path in BESIDE else API + path) + (f"?{urlencode(params)}" if params else "")
         return self.send(method, target, headers, None if body is None else json.dumps(body).encode())
 
     def get(self, path: str, role: str = "viewer", **params: Any) -> Any:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import time
 from getpass import getuser
 from pathlib import Path
 
 import pytest
-from up_site import up, wait_until
+from up_site import PATIENCE_S, up, wait_until
+
+from legato.terms.errors import EXIT_UNREACHABLE
 
 from legato.surfaces.client import Client
 
@@ -73,6 +77,16 @@ def test_a_service_fires_answers_survives_and_ends(tmp_path: Path) -> None:
         assert {each["state"] for each in runs} <= {"succeeded", "interrupted"}
         fired = [each for each in service.decisions("beat") if each["run"]]
         assert len({each["run"] for each in fired}) == len(fired)
+
+
+def test_a_service_speaks_json_to_who_collects_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEGATO_LOG_FORMAT", "json")
+    with up(tmp_path, QUIET, "up") as service:
+        wait_until(lambda: service.call("run", "sales")[0] == 0)
+        lines = [json.loads(line) for line in service.end().splitlines()]
+    assert {"service", "conductor"} <= {line["part"] for line in lines}
+    assert {line["level"] for line in lines} <= {"info", "warning"}
+    assert lines[-1]["message"] == "stopped"
 
 
 def test_the_command_line_works_through_the_service(tmp_path: Path) -> None:
@@ -148,3 +162,17 @@ def test_there_is_one_service_of_a_project(tmp_path: Path) -> None:
         code, said = service.call("up")
         assert code != 0
         assert "store-locked" in said
+
+
+def test_of_services_that_begin_at_once_one_stays(tmp_path: Path) -> None:
+    """Also while no conductor has taken its place yet: nobody goes on trying beside the one that is up."""
+    with up(tmp_path, QUIET, "up") as service:
+        others = [service.start("up", "--no-api", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(3)]
+        said = [other.communicate(timeout=PATIENCE_S)[0] for other in others]
+        assert all(other.returncode == EXIT_UNREACHABLE for other in others), said
+        assert all("store-locked" in words and "`legato up`" in words for words in said)
+        wait_until(lambda: service.call("run", "sales")[0] == 0)
+        os.kill(service.process.pid, signal.SIGKILL)
+        service.process.wait()
+        code, words = service.call("run", "sales", "--force")
+        assert code == 0, words

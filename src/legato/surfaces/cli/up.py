@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +13,8 @@ import click
 
 from legato.service.supervisor import Part, Supervisor, end_with_supervisor
 from legato.surfaces.cli.call import Call, command
-from legato.surfaces.cli.output import Screen
-from legato.terms.errors import EXIT_OK, Unreachable
+from legato.surfaces.lines import hand_over, lead_logging, make_teller
+from legato.terms.errors import EXIT_FAILED, EXIT_OK, LegatoError, Unreachable
 
 PORT = 4747
 SETTLING_S = 2.0
@@ -25,6 +25,7 @@ _shared: list[Callable[..., Any]] = [
     click.option("--port", default=PORT, show_default=True, help="The port of the HTTP API."),
     click.option("--no-api", is_flag=True, help="Run triggers and take requests of this machine, without the HTTP API."),
     click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="How many worker processes."),
+    click.option("--log-format", type=click.Choice(["text", "json"]), default=None, help="How the service says what it does."),
     click.option("--part", hidden=True, type=click.Choice(["conductor", "listener"]), help="Be one process of the service."),
     click.option("--url", hidden=True, default="", help="Where that one's API is."),
 ]
@@ -61,20 +62,33 @@ class Options(NamedTuple):
     port: int
     no_api: bool
     workers: int | None
+    log_format: str | None
     part: str | None
     url: str
 
 
 def _serve(call: Call, name: str, options: Options) -> int:
     folder = call.folder or Path.cwd()
+    if options.log_format:
+        hand_over(options.log_format)
+    if options.part is None:
+        return _supervise(call, name, folder, options)
     parts = {"conductor": _conduct, "listener": _listen}
-    return parts.get(options.part or "", _supervise)(call, name, folder, options)
+    lead_logging(options.part)
+    try:
+        return parts[options.part](call, name, folder, options)
+    except LegatoError as error:
+        make_teller(options.part, warns=True)(str(error))
+        return error.exit_code
+    except Exception:
+        logging.getLogger("legato").exception("this is a fault of Legato")
+        return EXIT_FAILED
 
 
 def _supervise(call: Call, name: str, folder: Path, wanted: Options) -> int:
     import msgspec
 
-    from legato.wiring import find_holder, require_config
+    from legato.wiring import find_holder, hold_service, require_config
 
     address = None if wanted.no_api else _address(wanted.host, wanted.port)
     config = require_config(folder)
@@ -83,7 +97,7 @@ def _supervise(call: Call, name: str, folder: Path, wanted: Options) -> int:
             "store-locked", f"process {holder.pid} works on this project already (`{holder.command}`, since {holder.since})",
             next=f"kill -INT {holder.pid}",
         )  # fmt: skip
-    root, tell = str(config.root), _teller(call.screen)
+    root, tell = str(config.root), make_teller("service")
     options = [*(("--workers", str(wanted.workers)) if wanted.workers else ()), *(("--url", address.url) if address else ())]
     parts = [Part("conductor", (sys.executable, "-m", "legato", "-C", root, name, "--part", "conductor", *options))]
     if address is not None:
@@ -91,9 +105,10 @@ def _supervise(call: Call, name: str, folder: Path, wanted: Options) -> int:
         parts.append(Part("web", (sys.executable, "-m", "legato.surfaces.http", root, said), 5.0))
     if config.broker is not None or config.buckets:
         parts.append(Part("listener", (sys.executable, "-m", "legato", "-C", root, name, "--part", "listener"), 10.0))
-    tell(f"{config.name} is up" + (f", its API at {address.url}" if address else "") + "; Ctrl-C ends it")
-    Supervisor(parts, tell).run()
-    tell("stopped")
+    with hold_service(config, f"legato {name}"):
+        tell(f"{config.name} is up" + (f", its API at {address.url}" if address else "") + "; Ctrl-C ends it")
+        Supervisor(parts, tell).run()
+        tell("stopped")
     return EXIT_OK
 
 
@@ -110,7 +125,7 @@ def _conduct(call: Call, name: str, folder: Path, wanted: Options) -> int:
     from legato.wiring import open_service
 
     end_with_supervisor()
-    tell, asked = _teller(call.screen), list[int]()
+    tell, asked = make_teller("conductor"), list[int]()
     settling_s = SETTLING_S if name == "up" else 0.0
     with open_service(folder, f"legato {name}", tell, workers=wanted.workers, settling_s=settling_s) as service:
 
@@ -135,13 +150,5 @@ def _listen(call: Call, name: str, folder: Path, wanted: Options) -> int:
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    listen(folder, _teller(call.screen), stop)
+    listen(folder, make_teller("listener"), stop)
     return EXIT_OK
-
-
-def _teller(screen: Screen) -> Callable[[str], None]:
-    def tell(words: str) -> None:
-        screen.say(f"{datetime.now():%H:%M:%S}  {words}")
-        screen.stream.flush()
-
-    return tell

@@ -14,7 +14,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 
 from legato.service.access import NEEDED, ROLES, Action, Actor
-from legato.surfaces.http import alone, backfills, changing, entering, hooks, looking, mending, pages, runs, streaming
+from legato.surfaces.http import alone, backfills, changing, entering, hooks, looking, mending, metrics, pages, runs, streaming
 from legato.surfaces.http.gate import API, MOST_BODY, Gate
 from legato.surfaces.http.problems import answer_problem
 from legato.surfaces.http.site import ACTOR, Site
@@ -26,7 +26,7 @@ BELOW_API: list[Any] = [
     *entering.ROUTES, *looking.ROUTES, *runs.ROUTES, *backfills.ROUTES, *alone.ROUTES, *changing.ROUTES, *mending.ROUTES,
     *streaming.ROUTES,
 ]  # fmt: skip
-BESIDE_API: list[Any] = [*hooks.ROUTES, *pages.ROUTES]
+BESIDE_API: list[Any] = [*hooks.ROUTES, *metrics.ROUTES, *pages.ROUTES]
 HANDLERS = [*BELOW_API, *BESIDE_API]
 
 log = logging.getLogger("legato.http")

@@ -102,8 +102,8 @@ def make_server(address: Address, site: Site) -> Server:
     from legato.surfaces.http.app import build_app
 
     config = uvicorn.Config(
-        build_app(site), log_level="warning", access_log=False, server_header=False, proxy_headers=False, lifespan="off",
-        ws="none", http="h11", loop="asyncio", limit_concurrency=256, backlog=128, timeout_keep_alive=15,
+        build_app(site), log_level="warning", log_config=None, access_log=False, server_header=False, proxy_headers=False,
+        lifespan="off", ws="none", http="h11", loop="asyncio", limit_concurrency=256, backlog=128, timeout_keep_alive=15,
         timeout_graceful_shutdown=3, h11_max_incomplete_event_size=16_384,
         ssl_certfile=address.certificate or None, ssl_keyfile=address.key or None,
     )  # fmt: skip

@@ -16,6 +16,7 @@ from legato.service.access import Action, Actor, Thing, can, require
 from legato.service.asks import Ask
 from legato.service.desk import ask
 from legato.service.hooks import Hook
+from legato.service.metering import Meter
 from legato.service.readings import Readings
 from legato.service.workspace import Workspace
 from legato.terms.errors import NotFound
@@ -44,6 +45,8 @@ class Site:
     """How many streams each actor has open."""
     hooks: tuple[Workspace, dict[str, Hook]] | None = None
     """The webhooks of the project that was looked at last."""
+    meter: Meter = field(default_factory=Meter)
+    """What was counted of the runs' events."""
     readings: Readings = field(default_factory=Readings)
     """What was read of runs."""
 
