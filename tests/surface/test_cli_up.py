@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 from up_site import PATIENCE_S, up, wait_until
 
-from legato.terms.errors import EXIT_UNREACHABLE
-
 from legato.surfaces.client import Client
+from legato.terms.errors import EXIT_UNREACHABLE
 
 PROJECT = """
 import legato as lg
