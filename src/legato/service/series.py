@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from msgspec import Struct
 
 from legato.kernel import events as ev
@@ -15,8 +13,8 @@ from legato.terms.key import split
 
 Number = int | float
 _TAG = str(ev.FactsNoted.__struct_config__.tag).encode()
-MOST_RUNS = 20
-"""Of so many runs are the events read for one page, which ends there."""
+MOST_EVENTS = 50_000
+"""When so many events of runs were read for a page, it ends with what the last of them made."""
 
 
 class SeriesPoint(Struct, frozen=True, kw_only=True):
@@ -45,15 +43,14 @@ def read_series(store: Store, key: str, *, metric: str = "", limit: int = 50, be
     """The metrics of an asset's versions; or one of them, of those versions that have it. The asset is known to exist."""
     asset, partition = split(key)
     page = store.versions(asset, partition or None, limit=limit + 1, before=before)
-    known: dict[str, Mapping[tuple[int, int], dict[str, Number]]] = {}
+    runs = _Runs(store)
     points: list[SeriesPoint] = []
     older = page[limit - 1][0] if len(page) > limit else 0
     for place, (number, version) in enumerate(page[:limit]):
-        if version.run not in known and len(known) == MOST_RUNS:
+        if runs.count >= MOST_EVENTS and not runs.has(version.run):
             older = page[place - 1][0]
             break
-        told = known[version.run] if version.run in known else known.setdefault(version.run, _read(store, version.run))
-        metrics = told.get((version.step, version.token), {})
+        metrics = runs.of(version)
         if not metric or metric in metrics:
             points.append(_point(number, version, {metric: metrics[metric]} if metric else metrics))
     return SeriesPage(asset=asset, partition=partition, points=points, older=older)
@@ -66,15 +63,31 @@ def _point(number: int, version: Version, metrics: dict[str, Number]) -> SeriesP
     )  # fmt: skip
 
 
-def _read(store: Store, run: str) -> Mapping[tuple[int, int], dict[str, Number]]:
-    """The metrics of a run, by step and token. Events of other kinds are not looked into."""
-    found: dict[tuple[int, int], dict[str, Number]] = {}
-    for _, body in store.events(run):
-        if _TAG in body:
-            event = ev.decode(body)
+class _Runs:
+    """The metrics of runs, by step and token. Events of other kinds are counted, and not looked into."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._known = store, dict[str, dict[tuple[int, int], dict[str, Number]]]()
+        self.count = 0
+
+    def has(self, run: str) -> bool:
+        """Whether the run was read already."""
+        return run in self._known
+
+    def of(self, version: Version) -> dict[str, Number]:
+        """What the attempt that made a version told."""
+        if version.run not in self._known:
+            self._known[version.run] = self._read(version.run)
+        return self._known[version.run].get((version.step, version.token), {})
+
+    def _read(self, run: str) -> dict[tuple[int, int], dict[str, Number]]:
+        found: dict[tuple[int, int], dict[str, Number]] = {}
+        for _, body in self._store.events(run):
+            self.count += 1
+            event = ev.decode(body) if _TAG in body else None
             if isinstance(event, ev.FactsNoted):
                 found.setdefault((event.step, event.token), {}).update(_metrics(event.facts))
-    return found
+        return found
 
 
 def _metrics(facts: tuple[Fact, ...]) -> dict[str, Number]:

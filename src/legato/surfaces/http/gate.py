@@ -76,8 +76,8 @@ class Gate:
         try:
             headers = _headers(scope)
             self._judge(scope, headers)
-            body = await _read_body(receive, headers)
             await self._let_in(scope, headers)
+            body = await _read_body(receive, headers)
         except LegatoError as error:
             await _refuse(answering, error)
             return
