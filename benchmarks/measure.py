@@ -72,6 +72,19 @@ def time_run(folder: Path, *, executor: str, workers: int = 2, selection: str = 
     return seconds
 
 
+def best_of(rounds: int, *takes: Callable[[], float]) -> list[float]:
+    """The least that each of these takes, in seconds, of several rounds in which they take turns.
+
+    What else the machine does only ever adds to a time, and comes and goes: so the least is nearest to what something costs, and
+    what is compared has to be measured side by side, in this order and in the other.
+    """
+    best = [float("inf")] * len(takes)
+    for number in range(rounds):
+        for place in range(len(takes))[:: 1 if number % 2 else -1]:
+            best[place] = min(best[place], takes[place]())
+    return best
+
+
 def run_once(folder: Path, selection: str = "") -> tuple[float, float]:
     """Seconds of a run on two workers in a process of its own, and the bytes that it added to that process, which conducts."""
     command = [sys.executable, "-m", "benchmarks.run_once", str(folder), selection]

@@ -57,6 +57,24 @@ def forks_children() -> int:
     return child.pid
 
 
+def fibonacci(number: int) -> int:
+    return number if number < 2 else fibonacci(number - 1) + fibonacci(number - 2)
+
+
+def seconds_at(depth: int) -> float:
+    if depth:
+        return seconds_at(depth - 1)
+    before = time.thread_time()
+    fibonacci(10)
+    return time.thread_time() - before
+
+
+@lg.task
+def recurses_at_any_depth() -> None:
+    least = sorted(min(seconds_at(depth) for _ in range(5)) for depth in range(300))
+    assert least[-1] < 5 * least[150], f"{least[-1] / least[150]:.0f} times as long as at other depths"
+
+
 @lg.task
 def exits() -> None:
     os._exit(3)
@@ -210,6 +228,10 @@ def test_a_child_process_does_not_outlive_the_run(ran: tuple[Workspace, RunState
 
 def test_the_next_attempt_stands_where_it_should(ran: tuple[Workspace, RunState]) -> None:
     assert _status(ran[1], "stands_where_it_should") is Status.SUCCEEDED
+
+
+def test_recursion_costs_the_same_at_any_depth(ran: tuple[Workspace, RunState]) -> None:
+    assert _status(ran[1], "recurses_at_any_depth") is Status.SUCCEEDED
 
 
 def test_a_flood_of_output_costs_little_disk(ran: tuple[Workspace, RunState]) -> None:

@@ -21,6 +21,7 @@ from legato.worker.mask import Mask
 from legato.worker.outbox import Outbox
 from legato.worker.pipe import Frame, Splitter, decode_answers, decode_key, decode_orders
 from legato.worker.preload import Kit, WorkerSettings
+from legato.worker.room import with_room
 from legato.worker.slate import Slate
 from legato.worker.veil import Veil
 
@@ -240,7 +241,7 @@ def serve(
         capture.redirect()
         _show_crashes()
         harness = Harness(kit, capture, owns_process=True, inline_limit_bytes=settings.inline_limit_bytes)
-        Duty(sock, slate, harness, capture).run()
+        with_room(Duty(sock, slate, harness, capture).run)
         code = 0
     except BaseException:
         import traceback
