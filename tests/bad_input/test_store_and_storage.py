@@ -289,7 +289,7 @@ def test_a_store_that_is_newer_than_the_code_is_refused(site: Path, ask: Any) ->
         assert (words, told.exit, told.error["code"]) == (words, 5, "store-newer")
         assert "pip install --upgrade legato" in told.error["next"]
     told = ask(site, "doctor")
-    assert (told.exit, told.faults) == (1, ["store"])
+    assert (told.exit, told.faults) == (1, ["migrations"])
     assert "99" in told.found("store")[0][1]
 
 

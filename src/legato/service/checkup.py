@@ -9,13 +9,14 @@ from msgspec import Struct
 from legato.ports.store import Run, Store
 from legato.runtime.replay import read_state
 from legato.service.inventory import examine_data, find_leftovers, remove
-from legato.service.premises import Finding, Premises, examine_premises, in_bytes, judge_clock
+from legato.service.premises import Finding, Level, Premises, examine_premises, in_bytes, judge_clock
 from legato.service.reporting import state_in_words
 from legato.service.shell import command
 from legato.terms.errors import LegatoError, NotFound
 from legato.terms.instant import Instant
 
 _RUNS, _RUNS_DEEP = 20, 1_000_000
+_MOST_WASTE, _END_OF_TIME = 100_000, Instant((1 << 63) - 1)
 
 
 class Checkup(Struct, frozen=True, kw_only=True):
@@ -38,7 +39,7 @@ def examine(premises: Premises, *, deep: bool = False) -> Checkup:
     except NotFound:
         findings += [judge_clock(None), Finding("store", "ok", "none yet: nothing has run here")]
     except LegatoError as error:
-        findings += [judge_clock(None), _as_finding("store", error)]
+        findings += [judge_clock(None), _as_finding("migrations" if error.code in _OF_ANOTHER else "store", error)]
     else:
         with_store: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
             ("store", lambda: _store(premises, store)),
@@ -72,12 +73,17 @@ def _guarded(subject: str, look: Callable[[], Iterator[Finding]]) -> list[Findin
     return found
 
 
+_OF_ANOTHER = {"store-older": "warning", "store-newer": "fault"}
+"""A store of another schema than ours, and how bad that is: the next command that writes brings an older one up to date."""
+
+
 def _as_finding(subject: str, error: LegatoError | OSError) -> Finding:
     if isinstance(error, OSError):
         return Finding(subject, "fault", str(error))
     where = f" ({error.where})" if error.where else ""
     why = f": {error.why}" if error.why else ""
-    return Finding(subject, "fault", f"{error.what}{where}{why}", error.next)
+    level: Level = "warning" if _OF_ANOTHER.get(error.code) == "warning" else "fault"
+    return Finding(subject, level, f"{error.what}{where}{why}", error.next)
 
 
 def _store(premises: Premises, store: Store) -> Iterator[Finding]:
@@ -90,9 +96,23 @@ def _store(premises: Premises, store: Store) -> Iterator[Finding]:
         yield Finding("store", "fault", f"{told}: {'; '.join(facts['warnings'])}", fix)
     if facts["journal_mode"] != "wal":
         yield Finding("store", "warning", f"its journal mode is {facts['journal_mode']}, not wal", "legato run sets it again")
+    yield Finding("migrations", "ok", f"schema {facts['schema']}, the newest that this Legato knows")
+    yield from _waste(store)
     holder = premises.find_holder()
     if holder is not None:
         yield Finding("holder", "ok", f"process {holder.pid} (`{holder.command}`) works here since {holder.since}")
+
+
+def _waste(store: Store) -> Iterator[Finding]:
+    """What is on its way out: its records are gone, its bytes follow."""
+    wastes = store.wastes(_END_OF_TIME, _MOST_WASTE)
+    if not wastes:
+        return
+    size, first = in_bytes(sum(waste.ref.size_bytes for _, waste in wastes)), store.oldest_open()
+    what = f"{len(wastes):,} old value{'' if len(wastes) == 1 else 's'}, {size}, to be deleted when nobody can be reading them"
+    if first is not None and first.at < wastes[0][1].at:
+        what += f": that is when run {first.id} is over, and every other that was open then"
+    yield Finding("waste", "ok", what)
 
 
 def _last_instant(store: Store) -> Instant | None:

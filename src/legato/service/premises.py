@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import sqlite3
 import stat
@@ -25,6 +26,8 @@ from legato.terms.instant import Instant, format_seconds, to_datetime
 Level = Literal["ok", "warning", "fault"]
 
 _SCARCE_BYTES, _TOO_FEW_BYTES = 1_000_000_000, 50_000_000
+_TOO_FEW_FILES, _TOO_FEW_HANDLES = 10_000, 512
+_MAKE_ROOM = "let go of what is old: legato clean --plan"
 _OLDEST, _TOO_NEW = (3, 11), (3, 14)
 _EXTRAS = ("polars", "pyarrow", "duckdb", "pandas")
 
@@ -60,6 +63,7 @@ def examine_premises(premises: Premises) -> Iterator[Finding]:
     yield _project(premises)
     yield from _zones(premises)
     yield from _disk(premises.state if premises.state.is_dir() else premises.root)
+    yield from _handles()
     yield from _permissions(premises)
 
 
@@ -106,14 +110,17 @@ def _project(premises: Premises) -> Finding:
 
 
 def _zones(premises: Premises) -> Iterator[Finding]:
-    """Whether Python knows the time zones that the project's partitions are cut in."""
+    """Whether Python knows the time zones that the project's partitions are cut in, and its triggers are due in."""
     from zoneinfo import ZoneInfo
 
+    from legato.declare.moment import Timed, moments
     from legato.declare.partitions import Windows, dimensions
 
     nodes = premises.project.nodes.values() if premises.project is not None else ()
     parts = [part for node in nodes for _, part in dimensions(node.partitions)]
-    names = sorted({"UTC", *(part.tz for part in parts if isinstance(part, Windows))})
+    due = [leaf for node in nodes if node.trigger is not None for leaf in moments(node.trigger)]
+    zones = (each.tz for each in (*parts, *due) if isinstance(each, Windows | Timed))
+    names = sorted({"UTC", *zones})
     unknown = []
     for name in names:
         try:
@@ -140,7 +147,21 @@ def _disk(folder: Path) -> Iterator[Finding]:
         yield Finding("disk", "ok", f"{in_bytes(free)} free")
     else:
         level: Level = "warning" if free >= _TOO_FEW_BYTES else "fault"
-        yield Finding("disk", level, f"only {in_bytes(free)} free where {folder} is", "free space on that disk: df -h")
+        yield Finding("disk", level, f"only {in_bytes(free)} free where {folder} is", f"{_MAKE_ROOM}, or other things: df -h")
+    files = os.statvfs(folder)
+    if files.f_files and files.f_favail < _TOO_FEW_FILES:
+        what = f"room for only {files.f_favail:,} more files where {folder} is"
+        yield Finding("disk", "warning", what, f"{_MAKE_ROOM}, or other things: df -i")
+
+
+def _handles() -> Iterator[Finding]:
+    """Whether this user's processes may open as many files as a service needs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < _TOO_FEW_HANDLES:
+        fix = f"ulimit -n {min(hard, 4096) if hard >= 0 else 4096}; in a systemd unit: LimitNOFILE=4096"
+        yield Finding("handles", "warning", f"a process may open only {soft} files at once", fix)
+    else:
+        yield Finding("handles", "ok", f"a process may open {soft:,} files at once" if soft >= 0 else "no limit on open files")
 
 
 def _permissions(premises: Premises) -> Iterator[Finding]:
@@ -178,9 +199,15 @@ def in_bytes(size_bytes: int) -> str:
     return f"{size:.1f} TB"
 
 
+_LEGATO_BEGAN = Instant(1_760_000_000_000_000)
+
+
 def judge_clock(last: Instant | None, now: Instant | None = None) -> Finding:
     """Whether the system's time is after the last that was recorded."""
     present = Instant(time.time_ns() // 1000) if now is None else now
+    if present < _LEGATO_BEGAN:
+        what = f"the system's clock says {to_datetime(present):%Y-%m-%d}, before Legato was there"
+        return Finding("clock", "fault", what, "set the clock: timedatectl set-ntp true; names of runs would not rise")
     if last is None or present >= last - 1_000_000:
         return Finding("clock", "ok", f"{to_datetime(present):%Y-%m-%d %H:%M:%S} UTC")
     back = format_seconds((last - present) / 1e6)
