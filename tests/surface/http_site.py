@@ -12,13 +12,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from cli_site import PIPELINE
-from service_site import Service, serving
+from service_site import Service, Triggered, serving
 
 from legato.service import asks
 from legato.service.access import ROLES, new_token, new_user
 from legato.surfaces.http.app import build_routes, schema_of
 from legato.surfaces.http.gate import API
 from legato.surfaces.http.serving import Address, listen, make_server, make_site
+from legato.wiring import open_mirror
 
 BESIDE = ("/metrics",)
 """What stands beside the API, under no version."""
@@ -49,7 +50,8 @@ class Door:
         self.port = self._sock.getsockname()[1]
         address = Address(port=self.port)
         self.host = f"127.0.0.1:{self.port}"
-        self.site = make_site(address, workspace.state, lambda: workspace, workspace.open_reader, workspace.clock)
+        mirror = open_mirror(workspace.root).workspace if isinstance(service, Triggered) else lambda: workspace
+        self.site = make_site(address, workspace.state, mirror, workspace.open_reader, workspace.clock)
         self.server = make_server(address, self.site)
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self._sock]}, name="web")
         self._thread.start()

@@ -15,7 +15,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 import pytest
-from up_site import count_ended, free_port, kill, reading, running, up, wait_until
+from parts_site import count_ended, free_port, kill, reading, running, up, wait_until
 
 PROJECT = """
 import legato as lg

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from up_site import count_ended, free_port, kill, reading, running, up, wait_until
+from parts_site import count_ended, free_port, kill, reading, running, up, wait_until
 
 PROJECT = """
 import legato as lg

@@ -1,83 +1,147 @@
-"""`legato up` as a process tree of its own, and its parts by name."""
+"""`legato up` on the real process tree, of a small project in a folder, and the command line beside it."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from legato.ports.store import Store
-from legato.stores.sqlite import SqliteStore
+PATIENCE_S = 40.0
+
+
+class Up:
+    """A service of the project in a folder, started as people start it."""
+
+    def __init__(self, folder: Path, source: str, name: str = "dev", workers: int = 1) -> None:
+        self.folder = folder
+        (folder / "legato.toml").write_text(f'modules = ["flows"]\nworkers = {workers}\n')
+        (folder / "flows.py").write_text(source)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.output = open(folder / "output", "w")  # noqa: SIM115
+        self.process = self.start(name, "--port", str(self.port), stdout=self.output, stderr=subprocess.STDOUT)
+
+    def start(self, *words: str, **how: Any) -> subprocess.Popen[Any]:
+        """A call of the command line that goes on by itself."""
+        return subprocess.Popen([sys.executable, "-m", "legato", "-C", str(self.folder), *words], **how)
+
+    def call(self, *words: str) -> tuple[int, str]:
+        """The exit code of a call of the command line, and all that it said."""
+        with self.start(*words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            said = process.communicate(timeout=PATIENCE_S)[0]
+        return process.returncode, said
+
+    def legato(self, *words: str) -> Any:
+        """The result of a command; None if it failed."""
+        code, said = self.call(*words, "--json")
+        return json.loads(said)["result"] if code == 0 else None
+
+    def decisions(self, trigger: str) -> list[Any]:
+        """What was decided of a trigger, newest first."""
+        page = self.legato("decisions", trigger, "--limit", "200")
+        return page["decisions"] if page else []
+
+    def said(self) -> str:
+        """What the service has said so far."""
+        return (self.folder / "output").read_text()
+
+    def parts(self) -> dict[str, int]:
+        """The processes of the service, by name: supervisor, conductor, web, host, and worker where there is one."""
+        found, waiting = {"supervisor": self.process.pid}, [self.process.pid]
+        while waiting:
+            pid = waiting.pop()
+            for child in _children(pid):
+                waiting.append(child)
+                name = _name_of(child)
+                if name:
+                    found.setdefault("worker" if name == "host" and "host" in found else name, child)
+        return found
+
+    def conductor(self) -> int:
+        """The conductor's process."""
+        return self.parts()["conductor"]
+
+    def get(self, path: str) -> int:
+        """The status of an HTTP answer; 0 if there was none."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refused:
+            return refused.code
+        except OSError:
+            return 0
+
+    def write(self, source: str) -> None:
+        """Save the project's code."""
+        (self.folder / "flows.py").write_text(source)
+
+    def run_of(self, said: str) -> str:
+        """The run that a command told of."""
+        found = re.search(r"run (\w{6}-\w{4})", said)
+        assert found, said
+        return found[1]
+
+    def end(self) -> str:
+        """Stop it as Ctrl-C does; all that it said."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(timeout=PATIENCE_S)
+        return self.said()
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self.process.poll() is None:
+            for pid in self.parts().values():
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            self.process.wait()
+        self.output.close()
 
 
 @contextmanager
-def running(command: list[str], output: Path, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A process, which is gone when the block ends."""
-    with output.open("wb") as told:
-        process = subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
+def up(folder: Path, source: str, name: str = "dev", workers: int = 1) -> Iterator[Up]:
+    """A service, up while the block runs."""
+    service = Up(folder, source, name, workers)
+    try:
+        wait_until(lambda: service.get("/api/v1/health") == 200)
+        yield service
+    finally:
+        service.close()
 
 
-def up(folder: Path, *options: str) -> list[str]:
-    """The command of a service."""
-    return [sys.executable, "-m", "legato", "-C", str(folder), "up", *options]
-
-
-def wait_until(true: Callable[[], object], seconds: float = 60.0) -> None:
-    """Until it is true, but not for ever."""
+def wait_until(true: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
+    """Wait for something that has to come."""
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until
         time.sleep(0.05)
 
 
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def part(service: int, name: str) -> int | None:
-    """The process of a part of a service, if it runs."""
-    for pid in Path(f"/proc/{service}/task/{service}/children").read_text().split():
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if name.encode() in words:
-            return int(pid)
-    return None
-
-
-def kill(service: int, name: str) -> None:
-    """Kill a part, as soon as it runs."""
-    wait_until(lambda: part(service, name) is not None)
-    os.kill(part(service, name) or 0, signal.SIGKILL)
-
-
-@contextmanager
-def reading(folder: Path) -> Iterator[Store]:
-    """The store of the project in a folder."""
-    store = SqliteStore(folder / ".legato" / "state.db", read_only=True)
+def _children(pid: int) -> list[int]:
     try:
-        yield store
-    finally:
-        store.close()
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
-def count_ended(folder: Path) -> int:
-    """How many runs have succeeded."""
-    with reading(folder) as store:
-        return sum(run.state == "succeeded" for run in store.runs(limit=1_000))
+def _name_of(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    if "legato.surfaces.http" in words:
+        return "web"
+    return next((name for name in ("conductor", "host") if name in words), "")

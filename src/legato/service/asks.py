@@ -241,15 +241,5 @@ class PausedNow(Struct, frozen=True, kw_only=True):
     paused: bool
 
 
-class GetFaults(Ask, frozen=True, kw_only=True, tag="faults"):
-    """What is wrong with the project's files as they are now."""
-
-
-class FaultsGiven(Struct, frozen=True, kw_only=True):
-    """The faults, of which there are none in a sound project: while there are some, an earlier version stays in force."""
-
-    faults: tuple[Fault, ...]
-
-
-ALIVE: tuple[type[Ask], ...] = (Deliver, TellObjects, PauseTrigger, GetFaults)
-"""What a service takes beside these: it has triggers, and code that is loaded again."""
+ALIVE: tuple[type[Ask], ...] = (Deliver, TellObjects, PauseTrigger)
+"""What a service takes beside these: it has triggers."""

@@ -109,8 +109,8 @@ class Service:
         """Own every open run: those that another service left, or that somebody interrupted."""
         conductor = self._conductor = self.reloader.conductor(self.store, self._hear)
         conductor.spares_a_worker = True
-        more: dict[type[asks.Ask], Act] = {asks.PauseTrigger: self._pause, asks.GetFaults: self._give_faults}
-        attendant = Attendant(self.desk, conductor, lambda: self.workspace, {**self._deliveries.acts, **more})
+        more: dict[type[asks.Ask], Act] = {**self._deliveries.acts, asks.PauseTrigger: self._pause}
+        attendant = Attendant(self.desk, conductor, lambda: self.workspace, more)
         attendant.faults = lambda: self.reloader.faults
 
         def attend() -> None:
@@ -229,9 +229,6 @@ class Service:
         name = require_trigger(self.workspace, ask.trigger).name
         self.ticker.tell((Pause if ask.paused else Resume)(name, ask.actor), self.clock.now())
         return asks.PausedNow(trigger=name, paused=ask.paused)
-
-    def _give_faults(self, at: Attendant, ask: asks.GetFaults) -> asks.FaultsGiven:
-        return asks.FaultsGiven(faults=tuple(self.reloader.faults))
 
     def _accept(self, fired: Fired, planner: Planner, plan: Plan) -> None:
         actor, key = f"trigger {fired.trigger}", fired.request.key

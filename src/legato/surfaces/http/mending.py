@@ -6,7 +6,6 @@ from typing import Any
 
 from legato.plan.diff import Difference
 from legato.ports.store import ProjectVersion
-from legato.service import asks
 from legato.service.checkup import Checkup, examine
 from legato.service.premises import Premises
 from legato.service.projects import diff_projects
@@ -36,7 +35,7 @@ def diff(request: Asking, older: Words = "", newer: Words = "") -> Difference:
 def faults(request: Asking) -> list[Fault]:
     """What is wrong with the project's files. While there are faults, an earlier version stays in force, or nothing runs."""
     try:
-        return list(site_of(request).ask(asks.GetFaults(), asks.FaultsGiven).faults)
+        return list(site_of(request).workspace().faults)
     except InvalidProject as error:  # there was no sound version yet
         return error.faults
 
