@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from litestar import Response
+from litestar import Response, get
 
 from legato.service.metering import Family, Labels, read_nodes, read_state
-from legato.surfaces.http.looking import Asking, looking
+from legato.surfaces.http.looking import Asking
 from legato.surfaces.http.site import entered
 
 TEXT = "text/plain; version=0.0.4"
 
 
-@looking("/metrics")
+@get("/metrics", sync_to_thread=True, media_type=TEXT, opt={"action": "read"})
 def metrics(request: Asking) -> Response[bytes]:
     """Counters and gauges in Prometheus' text format. Of nodes and troubles those that the asker may look at."""
     with entered(request) as inside:
