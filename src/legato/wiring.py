@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from legato.ports.storage import Storage
     from legato.ports.store import Holder, Store
     from legato.runtime.edition import Observe
+    from legato.service.archive import Household
     from legato.service.cleaning import Room
     from legato.service.keyring import Keyring
     from legato.service.mirror import Mirror
@@ -278,6 +279,35 @@ def open_room(folder: Path) -> Room:
     return Room(
         keep=config.keep, logs=config.home / "logs", clock=SystemClock(), storages=_storages(config, unpickle=False),
         open_reader=lambda: _open_reader(config), open_writer=lambda holder: _open_writer(config, holder),
+    )  # fmt: skip
+
+
+def open_household(folder: Path) -> Household:
+    """All that the project keeps that a folder is in, for an archive; nothing of its code is imported."""
+    from importlib.metadata import version
+
+    from legato.service.archive import Household
+    from legato.stores.sqlite import SqliteStore
+
+    config = require_config(folder)
+
+    def copy_store(target: Path) -> None:
+        store = SqliteStore(config.home / "state.db", read_only=True)
+        try:
+            store.copy_to(target)
+        finally:
+            store.close()
+
+    def adopt_store(path: Path) -> Store:
+        store = SqliteStore(path)
+        store.open_writer("legato restore")
+        return store
+
+    return Household(
+        name=config.name, state=config.home, legato=version("legato"), clock=SystemClock(),
+        storages=_storages(config, unpickle=False), copy_store=copy_store,
+        open_store=lambda path: SqliteStore(path, read_only=True), adopt_store=adopt_store,
+        find_holder=lambda: find_holder(config),
     )  # fmt: skip
 
 

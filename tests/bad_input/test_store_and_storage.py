@@ -290,7 +290,7 @@ def test_a_store_that_is_newer_than_the_code_is_refused(site: Path, ask: Any) ->
         assert "pip install --upgrade legato" in told.error["next"]
     told = ask(site, "doctor")
     assert (told.exit, told.faults) == (1, ["migrations"])
-    assert "99" in told.found("store")[0][1]
+    assert "99" in told.found("migrations")[0][1]
 
 
 @pytest.mark.parametrize("size", [0, 5_000])

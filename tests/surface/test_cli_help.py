@@ -14,7 +14,7 @@ from legato.surfaces.cli.main import COMMANDS, call, legato
 SPEC = (
     "init demo check list show diff plan run backfill status why runs logs facts resume cancel waits approve signal "
     "triggers next decisions pause unpause up dev versions rollback keys query users tokens login-link audit api "
-    "doctor clean explain"
+    "doctor export restore clean explain"
 )
 
 

@@ -50,6 +50,8 @@ WITHOUT = {
     "up": "it is the service",
     "dev": "it is the service",
     "query": "whoever asks in SQL reads the data with memory of their own, and the web process opens no data",
+    "export": "a file for whoever runs the machine: it holds all data, also what no role may read",
+    "restore": "it makes what a service would be of",
     "clean": "the service does it by itself, a little at a time",
 }
 OWN = {"GET /health", "GET /ready", "GET /me", "GET /project", "POST /logout", "GET /changes"}

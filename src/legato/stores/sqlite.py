@@ -276,6 +276,21 @@ class SqliteStore(SqliteKeeping):
         """What was done, newest first, each with its number (for paging)."""
         return [(number, unpack(body, Audit)) for number, body in self._rows("audits", before or _NO_LIMIT, limit)]
 
+    def copy_to(self, path: str | os.PathLike[str]) -> None:
+        """Write the store as it is at this moment to a new file, while others go on writing to this one."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            copy = sqlite3.connect(path, isolation_level=None)
+            try:
+                self._connection().backup(copy)
+            except sqlite3.Error as error:
+                raise faults.unreadable(self.path, error) from error
+            finally:
+                copy.close()
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
     def facts(self) -> dict[str, Any]:
         """About the store itself, for `doctor`; reads the whole file to see whether it is intact."""
         from legato.stores.survey import survey

@@ -61,6 +61,8 @@ COMMANDS: dict[str, Entry] = {
     "audit": Entry("access:audit", "List what was done, and by whom.", DOORS),
     "api": Entry("access:api", "Print the schema of the HTTP API.", DOORS),
     "doctor": Entry("doctor:doctor", "Check the project's state and data on disk.", MEND),
+    "export": Entry("archiving:export_command", "Write state and data to one file.", MEND),
+    "restore": Entry("archiving:restore_command", "Take state and data from such a file.", MEND),
     "clean": Entry("cleaning:clean", "Let go of what is older than the project keeps it.", MEND),
     "explain": Entry("explain:explain", "Explain an error code or a word.", MEND),
 }
