@@ -16,6 +16,7 @@ from legato.wiring import open_workspace
 
 SLOW_S = 0.4
 PROJECT = f"""
+import time
 import legato as lg
 
 days = lg.daily("2013-01-01", end="2014-01-01")
