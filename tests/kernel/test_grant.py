@@ -166,3 +166,38 @@ def test_several_outputs_are_claimed_together(play):
     assert both.start() == []
     one.done("b")
     assert both.start() == ["a"]
+
+
+def test_partitions_that_one_call_makes_go_together(play):
+    """As many as the call takes, whatever they cost; nothing else goes with them."""
+    scene = play("a*7 -> b", a=asset("x", together=3), c=how())
+    assert scene.offer() == ["a@0", "a@1", "a@2"]
+    assert scene.offer(room_s=0.001, a=9.0) == ["a@3", "a@4", "a@5"]
+    assert scene.offer(b=0.001) == ["a@6"]
+    scene = play("a*2, b", a=asset("x", together=3), run_id="q")
+    assert scene.offer(a=0.001, b=0.001) == ["a@0", "a@1"]
+    assert scene.offer(a=0.001, b=0.001) == ["b"]
+
+
+def test_a_limit_holds_for_what_goes_together(play):
+    """A pool counts partitions, not calls."""
+    scene = play("a*5", a=asset("x", together=5, pool="two"), board=Board({"two": Limit(2)}))
+    assert scene.start() == ["a@0", "a@1"]
+
+
+def test_what_took_a_worker_along_is_made_alone(play):
+    """One of the partitions may be the one that kills it: each gets a worker of its own."""
+    scene = play("a*3", a=asset("x", together=3))
+    assert scene.offer() == ["a@0", "a@1", "a@2"]
+    for name in scene.where("running"):
+        scene.lost(name)
+    assert [scene.offer() for _ in range(3)] == [["a@0"], ["a@1"], ["a@2"]]
+
+
+def test_what_fails_together_is_tried_again_together(play):
+    """Jitter keeps others apart; these wait for the same moment."""
+    scene = play("a*3", a=asset("x", together=3, retry=Retry(1, "fixed", 10.0)))
+    for name in scene.offer():
+        scene.raises(name)
+    scene.wait(10)
+    assert scene.offer() == ["a@0", "a@1", "a@2"]

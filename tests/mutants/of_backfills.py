@@ -134,3 +134,24 @@ def numbers_are_told_at_the_end(patch):
         return found if state.ended else replace(first.setdefault(state.run_id, found), done=0)
 
     patch.setattr(booking, "standing_of", late)
+
+
+@caught_by("kernel")
+def ranges_go_with_anything(patch):
+    """What one call makes is handed out with whatever there is room for."""
+    patch.setattr(grant, "_goes_along", lambda state, first, index, count, fits: fits)
+
+
+@caught_by("kernel")
+def a_lost_range_stays_together(patch):
+    """Partitions of which one may have killed its worker are handed out by one call again."""
+    goes_along = grant._goes_along
+
+    def forgive(state, first, index, count, fits):
+        losses, state.losses = state.losses, [0] * len(state.losses)
+        try:
+            return goes_along(state, first, index, count, fits)
+        finally:
+            state.losses = losses
+
+    patch.setattr(grant, "_goes_along", forgive)

@@ -15,6 +15,7 @@ from legato.declare.faces import AnyFace, CheckFace, CheckSet, Declaration, Face
 from legato.declare.node import Check, Dep, Node, Project
 from legato.declare.pool import DEFAULT_POOL, Limit, Use
 from legato.declare.resolve import Names, Resolver, did_you_mean
+from legato.declare.signature import MOST_TOGETHER, most_of
 from legato.terms.errors import Fault, Place
 from legato.terms.fact import Severity
 from legato.terms.key import NAME_HINT, is_name
@@ -172,10 +173,35 @@ class Draft:
             self._bodies[until_key(node.name)] = self._resolver.beside(face, face.until, "until", inputs, judges=True)
         if face.fallback is not None:
             self._nodes[node.name] = replace(node, fallback=self._fallback(face, node))
+        self._read_together(node)
         self._read_pools(node.name)
         if node.storage and node.storage not in self.site.storages:
             hint = did_you_mean(node.storage, self.site.storages) or f"there are {', '.join(self.site.storages)}"
             self._fault("storage-unknown", f"{node.name}: there is no storage `{node.storage}`", node.place, hint)
+
+    def _read_together(self, node: Node) -> None:
+        """How many partitions one call makes: what its function takes a list of."""
+        taken = [most_of(each.kind) for each in self._bodies[node.name].bindings if each.source == "partition"]
+        most = next((each for each in taken if each != 1), 1)
+        if most == 1:
+            return
+        self._nodes[node.name] = replace(node, together=most)
+        about_one = {
+            "when": node.when, "undo": node.undo, "fallback": bool(node.fallback), "cache": node.cache is not None,
+            "until": bool(node.retry.until), "lg.previous": bool(node.previous), "what only flows give": bool(node.arguments),
+        }  # fmt: skip
+        odd = next((word for word, there in about_one.items() if there), "")
+        if most == 0:
+            what, hint = "the number beside a list of partitions makes no sense", f"write 2 to {MOST_TOGETHER}"
+        elif len(taken) > 1:
+            what, hint = "it takes its partitions twice", "take the list alone"
+        elif node.kind != "asset" or len(node.outputs) != 1:
+            what, hint = "only a single asset can be made many partitions at a time", "take one: day: lg.Partition"
+        elif odd:
+            what, hint = f"it takes a list of partitions, and {odd} is about one", "take one: day: lg.Partition"
+        else:
+            return
+        self._fault("together", f"{node.name}: {what}", node.place, hint)
 
     def _read_pools(self, name: str) -> None:
         """The pools that the node uses are known, each of one size, and a key is a parameter that is given to every step."""

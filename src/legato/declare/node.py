@@ -114,8 +114,8 @@ class Node(Struct, frozen=True, kw_only=True):
     `outputs` are the assets it makes (an asset's own name; several for a multi-asset; none for a task). `arguments` are the
     required parameters of a flow, and those of a task or asset that name nothing: only a flow can call that task, or have that
     asset made. `previous` maps parameters to those of its own assets whose published version they take. `limits` are the sizes of
-    pools that its declaration gives. `code` is the fingerprint of its function and all project code that it uses, or of `version`
-    where that is given.
+    pools that its declaration gives. One call makes at most so many partitions `together`. `code` is the fingerprint of its
+    function and all project code that it uses, or of `version` where that is given.
     """
 
     name: str
@@ -133,6 +133,7 @@ class Node(Struct, frozen=True, kw_only=True):
     pools: tuple[Use, ...] = ()
     limits: dict[str, Limit] = {}
     priority: int = 0
+    together: int = 1
     on_failure: OnFailure = "skip"
     fallback: str = ""
     undo: bool = False

@@ -13,7 +13,7 @@ from legato.declare.node import Dep
 from legato.declare.options import place_of
 from legato.declare.partitions import Partition
 from legato.declare.resource import Context, Secret
-from legato.declare.signature import Parameter, Signatures
+from legato.declare.signature import Parameter, Signatures, most_of
 from legato.terms.errors import Fault, Place
 
 _MOST_SUGGESTIONS = 50
@@ -213,9 +213,9 @@ class Resolver:
         name, kind = parameter.name, parameter.kind
         if name in claimed:
             return Binding(name, "input", kind)
-        if name == "partition" or kind is Partition:
+        if name == "partition" or kind is Partition or most_of(kind) != 1:
             if partitioned:
-                return Binding(name, "partition", Partition)
+                return Binding(name, "partition", Partition if most_of(kind) == 1 else kind)
             if not parameter.optional:
                 complain("partition-none", f"it takes a partition (`{name}`) but has none", "give it partitions=...")
             return Binding(name, "default", kind)
@@ -241,7 +241,7 @@ class Resolver:
 
     def _named(self, parameter: Parameter) -> bool:
         """Whether the parameter's name alone makes it an input."""
-        injected = parameter.kind in (Partition, Context) or isinstance(parameter.default, Secret)
+        injected = parameter.kind in (Partition, Context) or most_of(parameter.kind) != 1 or isinstance(parameter.default, Secret)
         return parameter.name in self.names.makers and parameter.name != "partition" and not injected
 
     def _rest(self, parameter: Parameter, subject: str, complain: Complain) -> Binding:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from types import FunctionType, SimpleNamespace
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from msgspec import Struct
 
+from legato.declare.partition import Partition
+
 NOTHING = inspect.Parameter.empty
+MANY = list[Partition]
+"""What a function takes of which one call makes many partitions."""
+MOST_TOGETHER = 256
+"""How many partitions one call may make: as many as a worker is handed at once."""
 
 
 class Parameter(Struct, frozen=True):
@@ -82,9 +88,27 @@ class Signatures:
             hint = "import its names at the top of the module, not only under `if TYPE_CHECKING`"
             complain("annotation", f"the annotation `{written}` of {of} cannot be resolved: {error}", hint)
             return Any
+        if kind == MANY and len(numbers := _numbers(written, names)) == 1:
+            kind = Annotated[MANY, numbers[0]]
         if key is not None:
             self._resolved[key] = kind
         return kind
+
+
+def most_of(kind: Any) -> int:
+    """How many partitions a parameter takes at once: one, or of a list of them so many; 0 where its number makes no sense."""
+    if kind == MANY:
+        return MOST_TOGETHER
+    if get_origin(kind) is Annotated and get_args(kind)[0] == MANY:
+        number = get_args(kind)[1]
+        return number if 1 < number <= MOST_TOGETHER else 0
+    return 1
+
+
+def _numbers(written: Any, names: dict[str, Any]) -> list[int]:
+    """What numbers an annotation says beside its type."""
+    whole = get_type_hints(SimpleNamespace(__annotations__={"it": written}), names, include_extras=True)["it"]
+    return [each for each in get_args(whole)[1:] if type(each) is int] if get_origin(whole) is Annotated else []
 
 
 def _signature(fn: Any) -> inspect.Signature:

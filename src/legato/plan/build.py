@@ -260,4 +260,5 @@ def handling_of(node: Node) -> Handling:
         retry=node.retry, lost_retries=node.lost_retries, timeout_s=node.timeout_s, pools=node.pools, priority=node.priority,
         on_failure=node.on_failure, fallback=bool(node.fallback), undo=node.undo, flow=node.kind == "flow",
         cached=node.cache is not None, keyed=node.cache is not None and bool(node.cache.key), code=node.code,
+        together=node.together,
     )  # fmt: skip

@@ -92,7 +92,7 @@ class Handling(Struct, frozen=True, kw_only=True):
     """How the kernel treats the steps of one node: copied from the declaration, so that a run does not change under way.
 
     `code` is the fingerprint of its code then; empty where it is not known. Results of earlier runs count where it is `cached`;
-    where it is `keyed`, a function of its own says under what they are found.
+    where it is `keyed`, a function of its own says under what they are found. One call of it makes so many partitions `together`.
     """
 
     outputs: tuple[str, ...] = ()
@@ -108,6 +108,7 @@ class Handling(Struct, frozen=True, kw_only=True):
     cached: bool = False
     keyed: bool = False
     code: str = ""
+    together: int = 1
 
 
 Order = Literal["oldest", "newest"]

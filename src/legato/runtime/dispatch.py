@@ -22,7 +22,7 @@ from legato.plan.spread import Extents, default_mapping
 from legato.plan.stale import Facts, Freshness, Needs, digest_inputs
 from legato.runtime.catalogue import Catalogue
 from legato.terms.attempt import Argument, Mode, Order, Ref, argument_of
-from legato.terms.codec import NIL, pack
+from legato.terms.codec import NIL, pack, unpack
 from legato.terms.errors import LegatoError
 from legato.terms.fact import Column
 from legato.terms.key import show
@@ -125,7 +125,7 @@ class Dispatch:
             return Order(state.run_id, index, token, step.node, step.partition, (), mode, state.attempts[index])
         coord = coord_of(node.partitions, step.partition, self._extents.dynamic)
         own = _made_above(state, index) if mode == "undo" else {}
-        arguments, read = self._arguments(state, index, edges, coord, own, seen)
+        arguments, read = self._arguments(state, index, edges, coord, own, seen, node.together > 1)
         if node.kind == "asset":
             self._read.setdefault(state.run_id, {})[index] = read
         return Order(
@@ -162,34 +162,40 @@ class Dispatch:
         coord: Coord,
         own: Mapping[tuple[str, str], str],
         seen: Answered,
+        many: bool,
     ) -> tuple[tuple[Argument, ...], dict[str, str]]:
+        """What the node is given, and digests of what its version follows from. `many` says that one call makes many
+        partitions: then every partitioned input of it is by partition."""
         arguments: list[Argument] = []
         read: dict[str, str] = {}
         for edge in edges:
             upper = self.node(edge.up)
             names = self._needs.keys(edge.up, self._needs.region(edge, coord))
+            by_key = self._many[edge] or (many and upper.partitions is not None and not is_of_check(edge.param))
             if upper.kind == "task":
                 if state.plan.handling[edge.down].outputs:
                     read[edge.key] = self._task_digest(state, index, edge, coord)
                 if is_read(edge):
-                    arguments.append(self._values(state, index, edge))
+                    arguments.append(self._values(state, index, edge, by_key))
             elif upper.kind == "source":
                 tokens = state.plan.observed.get(edge.name, {}) if index < state.planned else _looked(upper, names, seen)
                 read[edge.key] = digest_inputs((name, tokens.get(name, "")) for name in names)
                 if is_read(edge):
-                    given: object = {name: tokens[name] for name in names} if self._many[edge] else tokens[names[0]]
-                    arguments.append(Argument(edge.param, value=pack(given), many=self._many[edge]))
+                    given: object = {name: tokens[name] for name in names} if by_key else tokens[names[0]]
+                    arguments.append(Argument(edge.param, value=pack(given), many=by_key))
             else:
-                argument, read[edge.key] = self._versions(edge, names, own, index >= state.planned)
+                argument, read[edge.key] = self._versions(edge, names, own, index >= state.planned, by_key)
                 if is_read(edge):
                     arguments.append(argument)
         return tuple(arguments), read
 
-    def _versions(self, edge: Edge, names: list[str], own: Mapping[tuple[str, str], str], called: bool) -> tuple[Argument, str]:
+    def _versions(
+        self, edge: Edge, names: list[str], own: Mapping[tuple[str, str], str], called: bool, many: bool
+    ) -> tuple[Argument, str]:  # fmt: skip
         """What is published, but for `own`: versions of this run that are to be read whatever is published now."""
         found = tuple(self._ref(edge, name, own.get((edge.name, name), ""), called) for name in names)
         digest = digest_inputs((ref.partition, ref.digest) for ref in found)
-        return Argument(edge.param, found, None, self._many[edge]), digest
+        return Argument(edge.param, found, None, many), digest
 
     def _ref(self, edge: Edge, partition: str, version: str, called: bool) -> Ref:
         if version and (ref := self._catalogue.ref(edge.name, partition, version)) is not None:
@@ -203,13 +209,13 @@ class Dispatch:
             )  # fmt: skip
         return head.ref
 
-    def _values(self, state: RunState, index: int, edge: Edge) -> Argument:
+    def _values(self, state: RunState, index: int, edge: Edge, many: bool) -> Argument:
         """What a task returned in this run: its value, or one by partition."""
         steps = [above for above in _above(state, index) if state.plan.steps[above].node == edge.up]
         kept = tuple(state.kept[above] for above in steps if above in state.kept)
         if kept and len(kept) == len(steps):
-            return Argument(edge.param, kept, None, self._many[edge])
-        if not self._many[edge]:
+            return Argument(edge.param, kept, None, many)
+        if not many:
             return Argument(edge.param, value=state.values.get(steps[0], NIL))
         raw = {state.plan.steps[above].partition: msgspec.Raw(state.values.get(above, NIL)) for above in steps}
         return Argument(edge.param, kept, msgspec.msgpack.encode(raw), many=True)
@@ -262,6 +268,35 @@ def _looked(source: Node, names: list[str], seen: Answered) -> dict[str, str]:
 def is_read(edge: Edge) -> bool:
     """Whether the function gets the input, or only waits for it."""
     return bool(edge.param) and not edge.param.endswith(":")
+
+
+def is_of_check(param: str) -> bool:
+    """Whether an argument is for a check's function: its name stands before."""
+    return ":" in param
+
+
+def gather(orders: list[Order]) -> list[Order]:
+    """The same orders, made by one call: the first is given what all of them read, and the others what their checks do."""
+    head, together = orders[0].token, tuple(order.partition for order in orders)
+    union: dict[str, Argument] = {}
+    for argument in (each for order in orders for each in order.arguments if not is_of_check(each.param)):
+        known = union.get(argument.param)
+        union[argument.param] = argument if known is None or not argument.many else _joined(known, argument)
+    gathered = []
+    for order in orders:
+        own = tuple(each for each in order.arguments if is_of_check(each.param))
+        given = (*union.values(), *own) if order.token == head else own
+        gathered.append(replace(order, arguments=given, together=together, head=head))
+    return gathered
+
+
+def _joined(known: Argument, other: Argument) -> Argument:
+    """An input by partition that has the partitions of both."""
+    refs = tuple(dict.fromkeys((*known.refs, *other.refs)))
+    if known.value is None or other.value is None:
+        return replace(known, refs=refs, value=known.value or other.value)
+    values = {**unpack(known.value, dict[str, msgspec.Raw]), **unpack(other.value, dict[str, msgspec.Raw])}
+    return replace(known, refs=refs, value=msgspec.msgpack.encode(values))
 
 
 def _value_of(state: RunState, param: str, index: int) -> Argument:

@@ -13,7 +13,7 @@ from legato.kernel.inputs import Input
 from legato.kernel.state import CANCELLED, FAILED, FRESH, HELD, SKIPPED, SUCCEEDED, UNDONE, RunState
 from legato.ports.clock import Clock
 from legato.ports.storage import Storage
-from legato.runtime.dispatch import Answered, Pace, Question
+from legato.runtime.dispatch import Answered, Pace, Question, gather
 from legato.runtime.inquiry import Inquiries
 from legato.runtime.runs import Live
 from legato.terms.attempt import Answer, Answers, Done, Order, Raised, Ref, Returned
@@ -109,7 +109,7 @@ class Hands:
                 orders.append(live.cache.prepare(live.state, order) if live.state.handling(index).cached else order)
             except LegatoError as error:
                 self._fail(live, index, token, error)
-        return orders
+        return gather(orders) if orders and live.state.handling(orders[0].step).together > 1 else orders
 
     def _ask_first(self, live: Live, start: StartAttempts, questions: Iterable[Question], begin: Callable[[Order], None]) -> None:
         (index,), key = start.steps, (live.state.run_id, start.steps[0], start.token)

@@ -77,6 +77,9 @@ class Order(Struct, frozen=True, gc=False, array_like=True, omit_defaults=True):
     """What is to be said in the attempt's log before it begins."""
     noted: tuple[int, ...] = ()
     """Of a flow: the keys of the facts that are on record."""
+    together: tuple[str, ...] = ()
+    """The partitions that one call makes, of which this is one. The order with the token `head` makes it, and has its inputs."""
+    head: int = 0
 
 
 class LogSpan(Struct, frozen=True, gc=False, array_like=True):

@@ -58,6 +58,7 @@ class Duty:
         self._ring: Callable[[], None] | None = None
         self._unwanted: set[tuple[str, int, int]] = set()
         self._quick: dict[str, bool] = {}
+        self._head = "", 0
 
     def run(self) -> None:
         """Work until told to quit."""
@@ -84,7 +85,11 @@ class Duty:
         if is_flow:
             self._flow = number, order, self._capture.position
         self._now = order
-        if is_flow or not self._quick.get(order.node) or (self._unwanted and _key(order) in self._unwanted):
+        if order.head:
+            self._head = order.run, order.head
+        follows = order.head != 0 and order.head != order.token  # what one call made is reported in one go
+        is_quick = follows or self._quick.get(order.node)
+        if is_flow or not is_quick or (self._unwanted and _key(order) in self._unwanted):
             self._announce(order)
         report = self._harness.make(order, self, self._outbox.put)
         if is_flow:
@@ -185,7 +190,10 @@ class Duty:
             self._queue.put(decode_answers(body))
         elif kind == Frame.RECALL:
             for item in self._drain():
-                self._give_back(item)
+                if isinstance(item, tuple) and item[1].head and (item[1].run, item[1].head) == self._head:
+                    self._queue.put(item)  # the call that makes it is under way here
+                else:
+                    self._give_back(item)
             self._outbox.flush()
         elif kind == Frame.DROP:
             self._drop(decode_key(body))

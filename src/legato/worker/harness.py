@@ -16,7 +16,7 @@ from legato.declare.body import Body, cache_key, undo_key, until_key, when_key
 from legato.declare.calling import CALLER
 from legato.declare.node import Node
 from legato.quality.schema import describe
-from legato.terms.attempt import Declined, Done, LogSpan, Noted, Order, Output, Parked, Raised, Ref, Report
+from legato.terms.attempt import Declined, Done, LogSpan, Noted, Order, Output, Parked, Raised, Ref, Report, Returned
 from legato.terms.codec import NIL, fingerprint, pack
 from legato.terms.errors import LegatoError
 from legato.terms.fact import TIMEOUT_TYPES, Error
@@ -25,6 +25,7 @@ from legato.worker.arguments import Arguments
 from legato.worker.capture import Capture
 from legato.worker.failure import Refused, describe_failure
 from legato.worker.flow import Flow, GiveUp, Parking
+from legato.worker.gathering import Gathering, Headless
 from legato.worker.inputs import Inputs
 from legato.worker.lending import lend
 from legato.worker.line import Line
@@ -65,6 +66,7 @@ class Harness:
         self._keep: frozenset[int] = frozenset()
         self._surroundings = Surroundings()
         self._tellers: list[Teller] = []
+        self._gathering = Gathering()
 
     def makes_flow(self, order: Order) -> bool:
         """Whether the order is for a flow's body."""
@@ -95,12 +97,14 @@ class Harness:
         if os.getpid() != self._pid:  # a child that the user's code forked came back here
             _end_stray()
         seconds = perf_counter() - started
-        keys = caught.keys if isinstance(caught, Parking) else None
+        keys, is_headless = caught.keys if isinstance(caught, Parking) else None, isinstance(caught, Headless)
         failure = None if keys is not None else self._describe(caught, body, order)
         del caught
         self._end_telling()
         self._tidy()
         log = self._end_log(start)
+        if is_headless:
+            return Returned(order.run, order.step, order.token)
         if keys is not None:
             return Parked(order.run, order.step, order.token, seconds, keys, log)
         if failure is not None:
@@ -189,8 +193,11 @@ class Harness:
             condition = self._kit.code.body(when_key(node.name))
             if not self._call(condition, self._inputs.bind(condition, node, order)):
                 return None
-        kwargs = self._inputs.bind(body, node, order)
         is_flow = self.makes_flow(order)
+        if order.head:
+            value = self._gathering.take(node, order, lambda: self._call(body, self._inputs.bind(body, node, order)))
+            return None, None, self._values.stage(node, order, value, None)
+        kwargs = self._inputs.bind(body, node, order)
         value = self._flow(node, body, kwargs, order, line, give_up) if is_flow else self._call(body, kwargs)
         if order.mode == "undo":
             return NIL, None, ()

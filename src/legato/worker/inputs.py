@@ -11,6 +11,7 @@ import msgspec
 from legato.declare.body import Body
 from legato.declare.node import Node
 from legato.declare.partitions import partition_of
+from legato.declare.signature import most_of
 from legato.ports.storage import Storage
 from legato.terms.attempt import Argument, Order
 from legato.terms.errors import LegatoError
@@ -46,7 +47,10 @@ class Inputs:
                 if argument is not None:
                     kwargs[param] = self.value(argument, kind)
             elif binding.source == "partition":
-                kwargs[param] = partition_of(node.partitions, order.partition)
+                if most_of(kind) > 1:
+                    kwargs[param] = [partition_of(node.partitions, key) for key in order.together or (order.partition,)]
+                else:
+                    kwargs[param] = partition_of(node.partitions, order.partition)
             elif binding.source == "resource":
                 kwargs[param] = self._resources.get(kind)
             elif binding.source == "context":

@@ -71,8 +71,9 @@ class Values:
         kept: Ref = self._stage(node, Slot(node.name, partition, version), path).ref
         return kept
 
-    def stage(self, node: Node, order: Order, value: Any, body: Body) -> tuple[Output, ...]:
-        """An asset's values, each staged and then judged. If one is refused, none stays staged."""
+    def stage(self, node: Node, order: Order, value: Any, body: Body | None) -> tuple[Output, ...]:
+        """An asset's values, each staged and then judged. If one is refused, none stays staged. `body` is what says of which
+        class the value is, if something does."""
         parts = self._split(node, value, body)
         outputs: list[Output] = []
         staged: list[Ref] = []
@@ -106,11 +107,12 @@ class Values:
 
     # -- what came back --
 
-    def _split(self, node: Node, value: Any, body: Body) -> list[tuple[str, Any]]:
+    def _split(self, node: Node, value: Any, body: Body | None) -> list[tuple[str, Any]]:
         """The value of each output, in their order."""
         if value is None:
             raise Refused("value", f"{node.name} returned nothing (None); is a return missing?")
-        self._require_hinted(node, value, body)
+        if body is not None:
+            self._require_hinted(node, value, body)
         names = node.outputs
         if len(names) == 1 and not (isinstance(value, dict) and list(value) == [names[0]] and names[0] != node.name):
             return [(names[0], value)]

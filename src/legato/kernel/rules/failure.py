@@ -104,7 +104,8 @@ def _delay(retry: Retry, state: RunState, index: int, error: Error) -> float:
     factor = {"fixed": 1.0, "linear": number + 1.0, "exponential": 2.0 ** min(number, 60)}[retry.backoff]
     delay = min(retry.delay_s * factor, retry.max_delay_s)
     if retry.jitter:
-        delay *= 0.5 + 0.5 * unit_interval(state.run_id, index, number)
+        key = index if state.handling(index).together == 1 else 0  # what one call makes is tried again by one
+        delay *= 0.5 + 0.5 * unit_interval(state.run_id, key, number)
     return delay
 
 

@@ -39,7 +39,7 @@ def grant(turn: Turn, offer: Offer) -> None:
         handling = state.plan.handling[node]
         its_mode = _mode(state, index, handling)
         cost = _cost(state, index, node, handling, its_mode, offer)
-        if batch and (cost > room_s or its_mode != mode):
+        if batch and (its_mode != mode or not _goes_along(state, next(iter(batch)), index, len(batch), cost <= room_s)):
             state.put(index, key)
             break
         mode = its_mode
@@ -49,9 +49,22 @@ def grant(turn: Turn, offer: Offer) -> None:
         if handling.pools:
             taken.update(state.lane(index))
         batch[index] = None
-        room_s -= cost
+        if handling.together == 1:
+            room_s -= cost
     if batch:
         _start(turn, tuple(batch), mode)
+
+
+def _goes_along(state: RunState, first: int, index: int, count: int, fits: bool) -> bool:
+    """Whether a step is handed out with others. Partitions that one call can make go together, however long that takes, and
+    with nothing else; not if the worker of one died before, or a flow asks for them one by one."""
+    one, other = state.plan.steps[first].node, state.plan.steps[index].node
+    most = state.plan.handling[one].together
+    if one != other:
+        return fits and most == state.plan.handling[other].together == 1
+    if most == 1:
+        return fits
+    return count < most and max(first, index) < state.planned and not (state.losses[first] or state.losses[index])
 
 
 def _mode(state: RunState, index: int, handling: Handling) -> Mode:
