@@ -1,18 +1,10 @@
-"""Buckets are listed page by page, in order, with what tells one state of an object from another; S3 as it talks on the wire."""
+"""Buckets are listed page by page, in order, with what tells one state of an object from another."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
-from urllib.parse import parse_qs, urlsplit
-
-import pytest
 from obstore.store import MemoryStore
 
-from legato.buckets.store import StoreBucket, open_bucket
-from legato.terms.errors import Unreachable
+from legato.buckets.store import StoreBucket
 
 
 def test_a_page_is_full_until_the_last_and_in_order() -> None:
@@ -42,68 +34,3 @@ def test_other_bytes_have_another_digest() -> None:
     assert first == same
     assert first.digest
     assert first.digest != other.digest
-
-
-class FakeS3(BaseHTTPRequestHandler):
-    """Answers ListObjectsV2 as S3 does, and remembers who asked."""
-
-    keys: ClassVar[list[str]] = [f"in/{number}.csv" for number in range(5)]
-    asked: ClassVar[list[tuple[str, dict[str, list[str]], str]]] = []
-    status: ClassVar[int] = 200
-
-    def do_GET(self) -> None:
-        parts = urlsplit(self.path)
-        query = parse_qs(parts.query)
-        self.asked.append((parts.path, query, self.headers.get("Authorization", "")))
-        after, prefix = query.get("start-after", [""])[0], query.get("prefix", [""])[0]
-        entries = "".join(
-            f"<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>&quot;e-{key}&quot;</ETag>"
-            "<Size>3</Size></Contents>"
-            for key in self.keys if key > after and key.startswith(prefix)
-        )  # fmt: skip
-        body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>".encode()
-        self.send_response(self.status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
-
-
-@pytest.fixture
-def endpoint() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), FakeS3)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    FakeS3.asked.clear()
-    FakeS3.status = 200
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def test_a_bucket_of_s3_is_asked_with_its_keys(endpoint: str) -> None:
-    bucket = open_bucket("s3://landing", endpoint=endpoint, region="eu-central-1", access="AKID", secret="hidden")
-    found = bucket.list("in/", "in/1.csv", 2)
-    assert [(each.name, each.digest, each.size) for each in found] == [
-        ("in/2.csv", '"e-in/2.csv"', 3), ("in/3.csv", '"e-in/3.csv"', 3),
-    ]  # fmt: skip
-    path, query, authorization = FakeS3.asked[0]
-    assert (path, query["prefix"], query["start-after"]) == ("/landing", ["in/"], ["in/1.csv"])
-    assert "Credential=AKID/" in authorization
-    assert "eu-central-1/s3" in authorization
-    assert "hidden" not in authorization
-
-
-def test_a_bucket_that_does_not_answer_is_said_in_time_and_no_key_is_told(endpoint: str) -> None:
-    FakeS3.status = 403
-    bucket = open_bucket("s3://landing", endpoint=endpoint, region="x", access="AKID", secret="hidden")
-    with pytest.raises(Unreachable) as raised:
-        bucket.list("in/", "", 2)
-    assert raised.value.code == "bucket"
-    assert "hidden" not in str(raised.value)
-    nobody = open_bucket("s3://landing", endpoint="http://127.0.0.1:1", region="x", access="AKID", secret="hidden")
-    with pytest.raises(Unreachable):
-        nobody.list("in/", "", 2)
