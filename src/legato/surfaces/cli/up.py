@@ -23,6 +23,11 @@ SETTLING_S = 2.0
 _shared: list[Callable[..., Any]] = [
     click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on."),
     click.option("--port", default=PORT, show_default=True, help="The port of the HTTP API."),
+    click.option(
+        "--proxy", default="", envvar="LEGATO_PROXY", metavar="NAME", help="A proxy of this name stands before it."
+    ),
+    click.option("--certificate", default="", metavar="FILE", help="A certificate, for TLS; with --key."),
+    click.option("--key", default="", metavar="FILE", help="Its key."),
     click.option("--no-api", is_flag=True, help="Run triggers and take requests of this machine, without the HTTP API."),
     click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="How many worker processes."),
     click.option("--log-format", type=click.Choice(["text", "json"]), default=None, help="How the service says what it does."),
@@ -60,6 +65,9 @@ class Options(NamedTuple):
 
     host: str
     port: int
+    proxy: str
+    certificate: str
+    key: str
     no_api: bool
     workers: int | None
     log_format: str | None
@@ -90,7 +98,7 @@ def _supervise(call: Call, name: str, folder: Path, wanted: Options) -> int:
 
     from legato.wiring import find_holder, hold_service, require_config
 
-    address = None if wanted.no_api else _address(wanted.host, wanted.port)
+    address = None if wanted.no_api else _address(wanted)
     config = require_config(folder)
     if (holder := find_holder(config)) is not None:
         raise Unreachable(
@@ -112,10 +120,12 @@ def _supervise(call: Call, name: str, folder: Path, wanted: Options) -> int:
     return EXIT_OK
 
 
-def _address(host: str, port: int) -> Any:
+def _address(wanted: Options) -> Any:
     from legato.surfaces.http.serving import Address, require_protected
 
-    address = Address(host=host, port=port)
+    address = Address(
+        host=wanted.host, port=wanted.port, proxy=wanted.proxy, certificate=wanted.certificate, key=wanted.key
+    )  # fmt: skip
     require_protected(address)
     return address
 
