@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ class Worker:
         self.pid = 0
         self.is_open = True
         self.has_worked = False
+        self.is_garbled = False
         self.stopping = False
         self._settings = settings
         self._sent = 0
@@ -100,7 +102,8 @@ class Worker:
     # -- from the worker --
 
     def receive(self) -> list[Report]:
-        """Reports that have arrived; afterwards `is_open` says whether more can come."""
+        """Reports that have arrived; afterwards `is_open` says whether more can come. From who sends what is no report, no
+        more is taken: its code has written to the pipe, so nothing that it says can be believed."""
         chunks = []
         with contextlib.suppress(BlockingIOError):
             while self.is_open:
@@ -113,8 +116,11 @@ class Worker:
                 if len(chunk) < _CHUNK:
                     break
         reports: list[Report] = []
-        for _, body in self._splitter.feed(b"".join(chunks)):
-            reports += self._settle(decode_reports(body))
+        try:
+            for _, body in self._splitter.feed(b"".join(chunks)):
+                reports += self._settle(decode_reports(body))
+        except ValueError:
+            self.is_open, self.is_garbled = False, True
         return reports
 
     def _settle(self, reports: list[Report]) -> Iterator[Report]:
@@ -143,12 +149,18 @@ class Worker:
     def bury(self, status: int | None) -> list[Report]:
         """The ends of all it held, once it and all it started are gone: what it sent and noted counts, then begun is Lost."""
         reports = self.receive()
-        reports += self._settle(join_reports(*self.slate.pending()))
         entered = self.slate.entered
+        try:
+            reports += self._settle(join_reports(*self.slate.pending()))
+            self.is_garbled |= not 0 <= entered <= self._sent
+        except (ValueError, struct.error):  # its code has written over it: nothing in it can be believed
+            self.is_garbled = True
         self.has_worked |= entered > 0
         cause = self._cause(status)
         for key, (number, _) in self.held.items():
-            if number < entered and key != self.flow:
+            if self.is_garbled:
+                reports.append(Lost(*key, f"the worker {cause}"))
+            elif number < entered and key != self.flow:
                 reports.append(Lost(*key, f"the worker {cause} before this attempt's end was reported"))
             elif number <= entered:
                 reports.append(Lost(*key, f"the worker {cause}", self._last_output() if number == entered else None))
@@ -160,6 +172,8 @@ class Worker:
         return reports
 
     def _cause(self, status: int | None) -> str:
+        if self.is_garbled:
+            return "sent what is no report"
         if self.stopping:
             return "was stopped"
         return kin.say_status(status) if status is not None else "was killed with its nursery"

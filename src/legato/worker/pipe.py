@@ -12,6 +12,8 @@ from legato.terms.attempt import Answers, Order, Report
 
 _HEAD = struct.Struct("<IB")
 _ARRAY32 = struct.Struct(">BI")
+MOST_FRAME_BYTES = 1 << 30
+"""No honest frame is so long: values of any size are stored, and not sent."""
 
 
 class Frame(IntEnum):
@@ -98,12 +100,14 @@ class Splitter:
         self._stream = bytearray()
 
     def feed(self, chunk: bytes) -> Iterator[tuple[int, bytes]]:
-        """The frames that are whole now: kind and body of each."""
+        """The frames that are whole now: kind and body of each. ValueError if what comes cannot be one."""
         stream = self._stream
         stream += chunk
         position = 0
         while len(stream) - position >= _HEAD.size:
             length, kind = _HEAD.unpack_from(stream, position)
+            if length > MOST_FRAME_BYTES:
+                raise ValueError(f"a frame of {length:,} bytes")
             end = position + _HEAD.size + length
             if end > len(stream):
                 break
