@@ -95,3 +95,8 @@ def test_every_guarantee_is_told_with_its_proof() -> None:
         proofs = re.findall(r"`(tests/[\w/]+\.py)`", item)
         assert proofs
         assert [proof for proof in proofs if not (ROOT / proof).exists()] == []
+
+
+def test_the_tests_that_pages_name_are_there() -> None:
+    named = {(page.name, path) for page in PAGES for path in re.findall(r"`(tests/[\w/]+\.\w+)`", page.read_text())}
+    assert sorted(each for each in named if not (ROOT / each[1]).exists()) == []
