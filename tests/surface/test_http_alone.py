@@ -24,6 +24,10 @@ def orders(day: lg.Partition) -> int:
     lg.metric("share", 0.5)
     return 1
 
+@lg.asset(partitions=lg.dynamic("shops"))
+def sold(shop: lg.Partition) -> int:
+    return 1
+
 @lg.asset
 def plain() -> int:
     return 1
@@ -168,7 +172,7 @@ def test_versions_of_the_project_and_what_is_wrong_with_its_files(door: Door, fo
     newest, first = door.get("/projects")
     found = door.get("/diff")
     assert (found["older"], found["newer"]) == (first["fingerprint"], newest["fingerprint"])
-    assert [each["name"] for each in found["changes"]] == ["orders", "plain"]
+    assert [each["name"] for each in found["changes"]] == ["orders", "plain", "sold"]
     assert [each["name"] for each in get(door, sally, "/diff")["changes"]] == ["orders"]
     assert door.get("/diff", older=newest["fingerprint"][:12], newer=first["fingerprint"][:12])["older"] == newest["fingerprint"]
     assert door.ask("GET", "/diff", older="zzz").code == "project-version"
@@ -208,3 +212,26 @@ def test_the_client_goes_from_page_to_page(door: Door, calls: int) -> None:
     assert [each.paused for each in api.triggers("late")] == [True]
     api.unpause("late")
     assert [each.paused for each in api.triggers("late")] == [False]
+
+
+def test_every_list_comes_in_pages(door: Door) -> None:
+    """One at a time, each list is what it is as a whole."""
+    door.post("/keys", {"name": "shops", "keys": ["b", "a", "c"]})
+    for path, last in (
+        ("/catalogue", lambda line: line["name"]),
+        ("/users", lambda line: line["name"]),
+        ("/tokens", lambda line: line["id"]),
+    ):
+        whole, found, after = door.get(path, "admin"), [], ""
+        while page := door.get(path, "admin", limit=1, after=after):
+            found += page
+            after = last(page[-1])
+        assert found == whole
+        assert len(found) > 3
+    keys, start = [], 0
+    while page := door.get("/key-set", name="shops", limit=2, start=start)["keys"]:
+        keys += page
+        start += len(page)
+    assert keys == ["b", "a", "c"]
+    assert door.ask("GET", "/waits", after="x").status == 400
+    assert door.get("/waits", after="5w2k8m-4zq1/7") == []

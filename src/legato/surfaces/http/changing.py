@@ -12,7 +12,7 @@ from legato.ports.access import Audit, Role, Token, User
 from legato.service import asks
 from legato.service.access import as_role, new_token, new_user
 from legato.service.keys import Added, judge_keys, list_sets
-from legato.surfaces.http.looking import Asking, Limit, Number, looking
+from legato.surfaces.http.looking import Asking, Limit, Number, Words, looking, page_of
 from legato.surfaces.http.site import entered
 from legato.terms.errors import UsageError
 from legato.terms.instant import Instant
@@ -116,11 +116,11 @@ def audit(request: Asking, limit: Limit = 50, before: Number = 0) -> list[AuditL
 
 
 @looking("/users", "access")
-def users(request: Asking) -> list[User]:
-    """Users with their roles."""
+def users(request: Asking, limit: Limit = 1_000, after: Words = "") -> list[User]:
+    """Users with their roles, by name, from behind one on."""
     with entered(request) as inside:
         inside.require("access", "users")
-        return inside.store.users()
+        return page_of(inside.store.users(), lambda each: each.name, after, limit)
 
 
 @post("/users", sync_to_thread=True, status_code=200, opt={"action": "access"})
@@ -135,11 +135,11 @@ def put_user(request: Asking, data: JSONBody[UserAsked]) -> User:
 
 
 @looking("/tokens", "access")
-def tokens(request: Asking) -> list[TokenShown]:
-    """Tokens, sessions and links that somebody has, without their secrets."""
+def tokens(request: Asking, limit: Limit = 1_000, after: Words = "") -> list[TokenShown]:
+    """Tokens, sessions and links that somebody has, without their secrets; by their ids, from behind one on."""
     with entered(request) as inside:
         inside.require("access", "tokens")
-        return sorted(map(_shown, inside.store.tokens()), key=lambda each: (each.at, each.id))
+        return page_of(map(_shown, inside.store.tokens()), lambda each: each.id, after, limit)
 
 
 @post("/tokens", sync_to_thread=True, opt={"action": "access"})

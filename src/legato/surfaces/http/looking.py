@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, TypeVar
 
 from litestar import Request, get, post
 from litestar.handlers import HTTPRouteHandler
@@ -24,11 +24,19 @@ from legato.service.tracing import Lineage, trace
 from legato.service.why import Overview, Why, explain_asset
 from legato.surfaces.http.site import actor_of, entered
 from legato.surfaces.shape import plan_record
+from legato.terms.key import show, split
+
+T = TypeVar("T")
 
 Asking = Request[Any, Any, Any]
 Limit = Annotated[int, QueryParameter(ge=1, le=1_000)]
 Number = Annotated[int, QueryParameter(ge=0, le=(1 << 62))]
 Words = Annotated[str, QueryParameter(max_length=2_000)]
+
+
+def page_of(found: Iterable[T], key: Callable[[T], Any], after: Any, limit: int) -> list[T]:
+    """Those in the order of a key that come after one, so many at most. Fewer than that: there are no more."""
+    return sorted((each for each in found if not after or key(each) > after), key=key)[:limit]
 
 
 def looking(path: str, action: Action = "read") -> Callable[[Any], HTTPRouteHandler]:
@@ -133,10 +141,11 @@ def status(request: Asking) -> Health:
 
 
 @looking("/catalogue")
-def catalogue(request: Asking, select: Words = "") -> list[Listed]:
-    """Assets, tasks, sources and flows that a selection names, with their state."""
+def catalogue(request: Asking, select: Words = "", limit: Limit = 1_000, after: Words = "") -> list[Listed]:
+    """Assets, tasks, sources and flows that a selection names, with their state; by name, from behind one on."""
     with entered(request) as inside:
-        return [each for each in list_nodes(inside.workspace, inside.store, select) if inside.may_read_node(each.name)]
+        seen = (each for each in list_nodes(inside.workspace, inside.store, select) if inside.may_read_node(each.name))
+        return page_of(seen, lambda each: each.name, after, limit)
 
 
 @looking("/node")
@@ -199,10 +208,11 @@ def series(request: Asking, of: Words, metric: Words = "", limit: Limit = 50, be
 
 
 @looking("/troubles")
-def troubles(request: Asking) -> list[Trouble]:
-    """Why asset partitions are not as they should be: open troubles, one each."""
+def troubles(request: Asking, limit: Limit = 1_000, after: Words = "") -> list[Trouble]:
+    """Why asset partitions are not as they should be: open troubles, one each; by `ASSET@PARTITION`, from behind one on."""
     with entered(request) as inside:
-        return [each for each in inside.store.troubles() if inside.may_read_node(each.asset)]
+        seen = (each for each in inside.store.troubles() if inside.may_read_node(each.asset))
+        return page_of(seen, lambda each: split(show(each.asset, each.partition)), after and split(after), limit)
 
 
 @looking("/keys")
@@ -213,14 +223,14 @@ def key_sets(request: Asking) -> list[KeySet]:
 
 
 @looking("/key-set")
-def key_set(request: Asking, name: Words) -> Keys:
-    """The keys of one dynamic set, oldest first."""
+def key_set(request: Asking, name: Words, limit: Limit = 1_000, start: Number = 0) -> Keys:
+    """The keys of one dynamic set, oldest first; from a place on, counted from 0."""
     with entered(request) as inside:
         found = list_keys(inside.workspace, inside.store, name)
         cuts = next((each.cuts for each in list_sets(inside.workspace, inside.store) if each.name == name), ())
         for cut in cuts:
             inside.node(cut)
-        return found
+        return Keys(name=found.name, keys=found.keys[start : start + limit])
 
 
 @looking("/me")

@@ -20,11 +20,12 @@ from legato.service.resuming import Resumption, plan_resumption
 from legato.service.running import find_run
 from legato.service.steps import StepPage, list_steps
 from legato.service.waiting import Waiting, list_waits
-from legato.surfaces.http.looking import Asking, Limit, Number, PlanAsked, Words, looking
+from legato.surfaces.http.looking import Asking, Limit, Number, PlanAsked, Words, looking, page_of
 from legato.surfaces.http.site import Inside, entered
 from legato.terms.codec import pack
 
 RunId = Annotated[str, PathParameter(max_length=64, pattern=r"^[0-9a-z-]+$")]
+RunStep = Annotated[str, QueryParameter(max_length=80, pattern=r"^([0-9a-z-]+/[0-9]{1,10})?$")]
 StepNumber = Annotated[int, PathParameter(ge=0, le=1 << 31)]
 StepAfter = Annotated[int, QueryParameter(ge=-1, le=1 << 31)]
 Most = Annotated[int, QueryParameter(ge=1, le=MOST_BYTES)]
@@ -149,14 +150,18 @@ def resumption(request: Asking, run: RunId) -> Resumption:
 
 
 @looking("/waits")
-def waits(request: Asking, of: Words = "") -> list[Waiting]:
-    """What the flows of open runs wait for; or those of one run."""
+def waits(request: Asking, of: Words = "", limit: Limit = 1_000, after: RunStep = "") -> list[Waiting]:
+    """What the flows of open runs wait for, or those of one run; the oldest run first, from behind one `RUN/STEP` on."""
+    run, _, step = after.partition("/")
+    behind = (run, int(step)) if after else ()
     with entered(request) as inside:
         if of:
-            return list_waits(inside.workspace, inside.store, inside.run(of), inside.readings)
+            found = list_waits(inside.workspace, inside.store, inside.run(of), inside.readings)
+            return page_of(found, lambda each: (each.run, each.step), behind, limit)
         known = {each.id: each.domains for each in inside.store.runs(limit=1_000, state="open")}
         found = list_waits(inside.workspace, inside.store, readings=inside.readings)
-        return [each for each in found if inside.may_read(*known.get(each.run, ()))]
+        seen = (each for each in found if inside.may_read(*known.get(each.run, ())))
+        return page_of(seen, lambda each: (each.run, each.step), behind, limit)
 
 
 # -- changes --
