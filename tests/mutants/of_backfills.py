@@ -14,6 +14,7 @@ from legato.kernel.board import Board
 from legato.kernel.rules import control, grant
 from legato.kernel.state import RunState
 from legato.runtime import book as booking
+from legato.runtime import conductor as conducting
 
 
 @caught_by("kernel", "worlds")
@@ -155,3 +156,15 @@ def a_lost_range_stays_together(patch):
             state.losses = losses
 
     patch.setattr(grant, "_goes_along", forgive)
+
+
+@caught_by("backfills")
+def a_backfill_joins_nobody(patch):
+    """What another run made meanwhile is made again."""
+    patch.setattr(conducting, "ask_again", lambda live, events, backfills: None)
+
+
+@caught_by("backfills")
+def every_worker_is_for_everybody(patch):
+    """A service leaves no worker free of backfills."""
+    patch.setattr(conducting, "YIELDING", 1 << 200)

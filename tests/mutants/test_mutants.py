@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cache, partial
 
 import pytest
+import test_backfills
 import test_changed_code
 import test_jobs
 import test_reuse
@@ -92,6 +93,13 @@ def conductors() -> None:
             case()
 
 
+def backfills() -> None:
+    """Backfills beside other runs."""
+    for name, case in vars(test_backfills).items():
+        if name.startswith("test_"):
+            case(*((True, 0.01) if inspect.signature(case).parameters else ()))
+
+
 def jobs() -> None:
     """The kernel's cases of jobs elsewhere."""
     for name, case in vars(test_jobs).items():
@@ -159,7 +167,8 @@ def edited() -> None:
 
 
 RINGS = {
-    ring.__name__: ring for ring in (kernel, worlds, deaths, conductors, jobs, caches, flows, gathers, edited, edits, repeats)
+    ring.__name__: ring
+    for ring in (kernel, worlds, deaths, conductors, backfills, jobs, caches, flows, gathers, edited, edits, repeats)
 }
 for _subject in SUBJECTS:
     importlib.import_module(_subject)

@@ -85,8 +85,9 @@ class RunState:
     `noted` are the keys of the facts that a flow has told, so that it does not tell them again.
     `shelf` holds what the plan reuses of earlier runs; `taken` says which steps took what of it.
     `told` are, by flow, outcomes that it has not been told of yet; `orphaned` are ended flows whose calls are still open.
-    `asked` are steps that became ready, of which nobody has looked yet whether an earlier run's result is in the cache; `cached`
-    are those for which one was, `keys` what their own functions have said to find it under.
+    `asked` are steps that became ready, of which nobody has looked yet whether an earlier run's result is in the cache, or (of a
+    backfill, that `joins` with others) whether another run has made it meanwhile; `cached` are those for which it was so, `keys`
+    what their own functions have said to find it under.
     `spared` are skipped steps for which nothing was to be done: a condition said no to them, or to what they wait for.
     `turns` are the steps in the order in which a plan wants them to start, `turn_of` the place of each there; both empty where
     that is the order of the plan. `begun` is since when the run is here.
@@ -111,6 +112,7 @@ class RunState:
         "fallen",
         "halted",
         "heard",
+        "joins",
         "joint_left",
         "joint_steps",
         "joints_of",
@@ -205,6 +207,7 @@ class RunState:
 
     def _wire(self, since: Instant) -> None:
         self.begun, (self.turns, self.turn_of) = since, _in_turn(self.plan)
+        self.joins = self.plan.backfill is not None and not self.plan.force
         steps, status, left = self.plan.steps, self.status, self.left
         joints: dict[tuple[int, int], int] = {}
         self.joint_steps: list[array[int]] = []
@@ -383,7 +386,7 @@ class RunState:
         """Let the step be handed out; since when it waits for that decides who goes first."""
         self.set_status(index, READY)
         handling = self.handling(index)
-        if handling.cached:
+        if handling.cached or (handling.outputs and self.joins):
             self.asked.append(index)
         self.put(index, self.key(index, at))
 
@@ -430,7 +433,8 @@ class RunState:
         for index, code in enumerate(self.status):
             if code == READY:
                 self.put(index, self.key(index, at))
-                if self.handling(index).cached:
+                handling = self.handling(index)
+                if handling.cached or (handling.outputs and self.joins):
                     self.asked.append(index)
 
     def release(self, index: int, at: Instant) -> None:

@@ -31,13 +31,17 @@ class ResultCache:
         self._remarks: dict[tuple[str, int], str] = {}
 
     def find(self, state: RunState, steps: Iterable[int], now: Instant) -> list[Found]:
-        """What earlier runs made that counts as the results of these steps, which are ready."""
+        """What other runs made that counts as the results of these steps, which are ready: in the cache or, of assets, published
+        since the plan was made."""
         found = (self._find(state, index, now) for index in steps)
         return [each for each in found if each is not None]
 
     def _find(self, state: RunState, index: int, now: Instant) -> Found | None:
         if state.plan.force or not state.takes(index) or index in state.fallback_due or state.lacks_key(index):
             return None
+        if state.handling(index).outputs:
+            run = self._dispatch.maker(state, index)
+            return Found(index, run) if run and run != state.run_id else None
         if state.calls.of(index):  # a flow that has begun goes on
             return None
         try:

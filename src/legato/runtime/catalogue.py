@@ -49,6 +49,12 @@ class Catalogue:
         found = self._store.version(asset, partition, version)
         return None if found is None else found.ref
 
+    def maker(self, asset: str, partition: str) -> str:
+        """The run that made the published version; empty where there is none."""
+        head = self._heads[asset].get(partition)
+        found = None if head is None else self._store.version(asset, partition, head.version)
+        return "" if found is None else found.run
+
     def columns(self, asset: str, partition: str) -> tuple[Column, ...]:
         """The columns that readers see: of this partition or, where it is not published yet, of the newest one that is."""
         heads = self._heads[asset]

@@ -31,7 +31,7 @@ from legato.runtime.edition import RECALL_EVERY_S, Edition, Observe, poll
 from legato.runtime.inquiry import ASKING, Inquiries, Then
 from legato.runtime.performing import Hands
 from legato.runtime.replay import read_state
-from legato.runtime.runs import Live, stuck
+from legato.runtime.runs import Live, ask_again, not_beyond, stuck
 from legato.terms.attempt import Begun, Called, Done, Noted, Report
 from legato.terms.codec import pack
 from legato.terms.errors import LegatoError, NotFound
@@ -72,7 +72,7 @@ class Conductor:
         self.requests: Callable[[], Iterable[tuple[str, Input]]] = tuple
         self.on_turn: Callable[[], None] = lambda: None
         """Called at least every quarter of a second, before anything new is taken up: what it raises ends `drive`."""
-        self._board = Board(graph.project.pools, _not_beyond(store.starts(), clock.now()), keep=True)
+        self._board = Board(graph.project.pools, not_beyond(store.starts(), clock.now()), keep=True)
         self._catalogue = Catalogue(store)
         self.editions = [Edition(graph, extents, executor, self._catalogue, self._board.track, observe)]
         self.inquiries, self._pace = Inquiries(clock), Pace(store.timings())
@@ -82,6 +82,7 @@ class Conductor:
         self._open: dict[str, Live] = {}
         self._changed: dict[str, Live] = {}
         self._rolling: dict[str, Live] = {}
+        self._joining: dict[str, Live] = {}
         self._ended: list[Live] = []
         self._dues: list[tuple[Instant, str]] = []
 
@@ -227,6 +228,8 @@ class Conductor:
         cache = ResultCache(self.store, dispatch, self.storages)
         book = Book(self.store, self._catalogue, dispatch, cache, run, state)
         live = self.runs[run.id] = Live(state, book, edition, dispatch, cache)
+        if state.joins:
+            live.places = {(step.node, step.partition): index for index, step in enumerate(state.plan.steps) if step.run}
         edition.runs.add(run.id)
         self._open[run.id] = self._changed[run.id] = live
         return live
@@ -287,7 +290,7 @@ class Conductor:
 
     def _reuse(self, now: Instant) -> None:
         """Let what earlier runs made be the result of steps that became ready, and so of what becomes ready then."""
-        for live in list(self._changed.values()):
+        for live in [*self._changed.values(), *self._joining.values()]:
             while asked := live.state.asked:
                 live.state.asked = []
                 if self._moves_heads():  # else what was published a moment ago would be found under its former version
@@ -374,9 +377,13 @@ class Conductor:
         """What is to be done about an input; what happened is noted for the next commit."""
         decision = decide(live.state, input, now)
         live.events.extend(decision.events)
+        if self._joining:
+            ask_again(live, decision.events, self._joining.values())
         self._changed[live.state.run_id] = live
         if live.state.ended is None:
             self._open[live.state.run_id] = live
+            if live.places:
+                self._joining[live.state.run_id] = live
             live.edition.runs.add(live.state.run_id)
         if live.state.rolling:
             self._rolling[live.state.run_id] = live
@@ -457,6 +464,7 @@ class Conductor:
             if live.state.ended is not None:
                 self._open.pop(live.state.run_id, None)
                 self._rolling.pop(live.state.run_id, None)
+                self._joining.pop(live.state.run_id, None)
                 live.edition.runs.discard(live.state.run_id)
                 self._ended.append(live)
             if self.listener is not None:
@@ -489,8 +497,3 @@ class Conductor:
 def _domains_of(plan: Plan, edition: Edition) -> tuple[str, ...]:
     nodes = edition.graph.project.nodes
     return tuple(sorted({nodes[step.node].domain for step in plan.steps if step.run and step.node in nodes}))
-
-
-def _not_beyond(starts: Iterable[Start], now: Instant) -> Iterable[tuple[tuple[str, str], Instant]]:
-    """Stored starts that still count; those after now, before which the clock was set back, count as of now."""
-    return (((start.pool, start.key), min(start.at, now)) for start in starts if start.until > now)

@@ -70,6 +70,18 @@ class Dispatch:
         other._needs, other._extents, other._read = Needs(self._graph, extents), extents, {}
         return other
 
+    def maker(self, state: RunState, index: int) -> str:
+        """The run that has published just what this step, whose inputs are there, is to make; empty if none has."""
+        step = state.plan.steps[index]
+        node = self._graph.project.nodes.get(step.node)
+        heads = [] if node is None else [self._catalogue.head(asset, step.partition) for asset in node.outputs]
+        if node is None or not heads or any(head is None or head.code != node.code for head in heads):
+            return ""
+        coord = coord_of(node.partitions, step.partition, self._extents.dynamic)
+        fresh = Freshness(self._needs, Facts(heads=self._catalogue.known(), observed=state.plan.observed))
+        is_fresh = fresh.reason(node, coord, step.partition).kind == "fresh"
+        return self._catalogue.maker(node.outputs[0], step.partition) if is_fresh else ""
+
     def questions(self, state: RunState, index: int) -> list[Question]:
         """What has to be asked of sources before the order of this step can be made: no plan has asked for what a flow makes."""
         if index < state.planned:

@@ -171,6 +171,12 @@ class Witness:
         """A result of an earlier run counts: of one that has not taken it back, and no older than it may be."""
         name, ttl_s = self._name(run, event.step), self.ttls.get(self._step(run, event.step).node)
         self.recalled += 1
+        if outputs := self._handling(run, event.step).outputs:
+            partition = self._step(run, event.step).partition
+            seen = [self.published.get((asset, partition, self.heads.get((asset, partition), ""))) for asset in outputs]
+            if None in seen or not self.plans[run].backfill:
+                self.refuse(f"{name} takes what nobody has published as made")
+            return
         made = self.cached.get((event.cached, event.value, event.kept))
         if made is None:
             self.refuse(f"{name} has a result of run {event.cached} that is not in the cache")
