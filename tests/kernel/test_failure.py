@@ -183,6 +183,21 @@ def test_max_time_goes_on_over_a_restart_and_lost_workers(play):
     assert scene.outcome == "failed"
 
 
+def test_max_time_counts_anew_where_the_clock_was_set_back(play):
+    """Else tries would go on until the clock is again where it was."""
+    scene = play("a", a=limited())
+    scene.start()
+    scene.raises("a")
+    scene.wait(-3_600)
+    scene.die()
+    for pause_s in (300, 10, 10):
+        assert scene.outcome is None
+        scene.wait(pause_s)
+        scene.start()
+        scene.raises("a")
+    assert scene.outcome == "failed"
+
+
 def test_a_try_that_a_restart_cut_off_counts_from_its_beginning(play):
     """An attempt that had begun is void after a take-over, but its time has passed."""
     scene = play("a", a=limited())

@@ -21,8 +21,8 @@ def poll_s(state: RunState, index: int) -> float | None:
 
 
 def note_try(state: RunState, index: int, at: Instant) -> None:
-    """Remember when the first try began, where its time is limited."""
-    if index not in state.since and limit_s(state, index) is not None:
+    """Remember when the first try began, where its time is limited; where the clock was set back since, it began now."""
+    if state.since.get(index, at) >= at and limit_s(state, index) is not None:
         state.since[index] = at
 
 
