@@ -30,6 +30,7 @@ demo: setup  ## the main job on real data: every flight that left New York in 20
 	@echo "  legato run +report                   nothing runs, and it says why"
 	@echo "  python break_day.py 2013-03-05       send a broken day; then: legato run, legato why flights@2013-03-05"
 	@echo "  legato versions flights@2013-03-05   what was published; legato rollback goes back"
+	@echo "  legato dev                           by itself: every 30 s a headline, each file in corrections/, each call of a webhook"
 	@echo "  legato status, legato list, legato show delays, legato query \"select ...\", legato --help"
 
 examples: setup  ## the examples with flows, each against a server of its own on this machine

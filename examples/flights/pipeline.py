@@ -3,6 +3,9 @@
     flights, weather (by day) with airlines, planes, airports -> delays, routes (by day)
     delays -> carrier_performance (by month) -> report -> announce
 
+While `legato up` runs, a day that is sent again is taken in by itself (`resent`), and the headline is told every 30 s
+(`bulletin`).
+
 Delays are in minutes, negative if early; a cancelled flight has none. Every function here can be called as it stands.
 """
 
@@ -187,3 +190,23 @@ def announce(report: str) -> str:
     headline = report.splitlines()[2]
     print(headline)
     return headline
+
+
+# By itself, while `legato up` runs.
+
+
+@lg.flow(on=lg.file("corrections/*.csv") | lg.webhook("resent", key="day"), owner=OPS)
+def resent(key: str) -> str:
+    """Takes in a day that was sent again, and remakes what depends on it: its month, and the report of the year."""
+    flights.materialize(key)
+    delays.materialize(key)
+    routes.materialize(key)
+    carrier_performance.materialize(key[:7])
+    report.materialize()
+    return announce(lg.load("report"))
+
+
+@lg.flow(on=lg.every("30s"), owner=OPS)
+def bulletin() -> str:
+    """Tells the headline of the report that was published last."""
+    return announce(lg.load("report"))

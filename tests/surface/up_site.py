@@ -21,12 +21,13 @@ PATIENCE_S = 40.0
 
 
 class Up:
-    """A service of the project in a folder, started as people start it."""
+    """A service of the project in a folder, started as people start it; of a project with this code, if there is none."""
 
-    def __init__(self, folder: Path, source: str, name: str = "dev", workers: int = 1) -> None:
+    def __init__(self, folder: Path, source: str = "", name: str = "dev", workers: int = 1) -> None:
         self.folder = folder
-        (folder / "legato.toml").write_text(f'modules = ["flows"]\nworkers = {workers}\n')
-        (folder / "flows.py").write_text(source)
+        if source:
+            (folder / "legato.toml").write_text(f'modules = ["flows"]\nworkers = {workers}\n')
+            (folder / "flows.py").write_text(source)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
