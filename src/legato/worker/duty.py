@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import NoReturn
 
 from legato.terms.attempt import Answers, Begun, Called, Declined, Done, LogSpan, Order, Raised, Report, Returned
@@ -30,14 +31,22 @@ TICK_S = 0.05
 _QUICK_S = 0.001
 _CHUNK = 1 << 18
 
-_Queued = tuple[int, Order] | Answers | None
+
+class _Look:
+    """Tells the main thread that nobody else reads the pipe any more."""
+
+
+_Item = tuple[int, Order] | Answers | None
+_Queued = _Item | _Look
 
 
 class Duty:
-    """The main thread makes attempts; a second thread reads the pipe, so that orders can be recalled meanwhile.
+    """The main thread makes attempts. Whoever has the *ear* reads the pipe: the main thread where it has nothing to do, so that
+    an order is begun without a word between threads; a second one, the standby, as soon as an attempt lasts, so that orders can
+    be recalled meanwhile, and for as long as a flow's event loop is to be rung for what arrives.
 
     Each order is taken out of the queue by exactly one of the two (the queue sees to that): by the main thread, which makes
-    it, or by the reader, which gives it back. So what was given back was never begun.
+    it, or by whoever reads, who gives it back. So what was given back was never begun.
 
     To a flow this is its `Line`: while its body waits, the main thread takes answers, and orders to be made beside it, from
     the same queue.
@@ -50,8 +59,14 @@ class Duty:
         self._capture = capture
         self._outbox = Outbox(sock, slate)
         self._queue: SimpleQueue[_Queued] = SimpleQueue()
+        self._poller = select.poll()
+        self._poller.register(sock, select.POLLIN)
+        self._splitter = Splitter()
+        self._ear = threading.Lock()
+        self._bell = threading.Event()
+        self._is_resting = False
+        self._asked = 0
         self._arrived = 0
-        self._busy = False
         self._now: Order | None = None
         self._announced: Order | None = None
         self._flow: tuple[int, Order, int] | None = None
@@ -62,22 +77,36 @@ class Duty:
 
     def run(self) -> None:
         """Work until told to quit."""
-        threading.Thread(target=self._read, name="legato-pipe", daemon=True).start()
+        threading.Thread(target=self._stand_by, name="legato-pipe", daemon=True).start()
         while (item := self._next()) is not None:
             if isinstance(item, tuple):
                 self._make(*item)
         self._harness.close()
         self._outbox.flush()
 
-    def _next(self, timeout_s: float | None = None) -> _Queued:
+    def _next(self, timeout_s: float | None = None) -> _Item:
         """What is to be done next. Empty if the time is over."""
-        try:
-            return self._queue.get_nowait()
-        except Empty:
-            self._outbox.flush()
-            if timeout_s == 0.0:
-                raise
+        self._asked += 1
+        until = None if timeout_s is None else monotonic() + timeout_s
+        while True:
+            try:
+                item: _Queued = self._queue.get_nowait()
+            except Empty:
+                self._outbox.flush()
+                item = self._await(None if until is None else max(0.0, until - monotonic()))
+            if not isinstance(item, _Look):
+                return item
+
+    def _await(self, timeout_s: float | None) -> _Queued:
+        """What arrives: read here, or by the standby if that is at it."""
+        if not self._ear.acquire(blocking=False):
             return self._queue.get(timeout=timeout_s)
+        try:
+            while self._queue.empty() and self._poller.poll(None if timeout_s is None else timeout_s * 1000):
+                self._receive()
+        finally:
+            self._ear.release()
+        return self._queue.get_nowait()
 
     def _make(self, number: int, order: Order) -> Report:
         self._slate.enter(number, self._capture.position)
@@ -85,6 +114,8 @@ class Duty:
         if is_flow:
             self._flow = number, order, self._capture.position
         self._now = order
+        if self._is_resting:
+            self._bell.set()
         if order.head:
             self._head = order.run, order.head
         follows = order.head != 0 and order.head != order.token  # what one call made is reported in one go
@@ -139,8 +170,10 @@ class Duty:
         kin.end_own_group()
 
     def listen(self, ring: Callable[[], None] | None) -> bool:
-        """Have this called by the reader whenever something was put into the queue."""
+        """Have this called by the standby whenever something was put into the queue."""
         self._ring = ring
+        if ring is not None:
+            self._bell.set()
         return True
 
     def _announce(self, order: Order) -> None:
@@ -150,24 +183,50 @@ class Duty:
         self._outbox.put(Begun(order.run, order.step, order.token, span))
         self._outbox.flush()
 
-    # -- the reader's thread --
+    # -- the standby's thread --
 
-    def _read(self) -> NoReturn:
-        poller = select.poll()
-        poller.register(self._socket, select.POLLIN)
-        splitter = Splitter()
+    def _stand_by(self) -> NoReturn:
+        """Look round every now and then while something is made, and read the pipe where the main thread does not come to it."""
+        asked = 0
         while True:
-            if not poller.poll(TICK_S * 1000 if self._busy else None):
+            self._is_resting = True
+            if self._now is None:  # asked after it was noted that this rests: whoever sets it next looks at that
+                self._bell.wait()
+                self._bell.clear()
+            self._is_resting = False
+            if self._ring is None:
+                self._bell.wait(TICK_S)
+            self._bell.clear()
+            self._tick()
+            if self._ear.acquire(blocking=False):
+                try:
+                    self._read_while(asked)
+                finally:
+                    self._ear.release()
+                    self._queue.put(_Look())  # the main thread may have found the ear taken just before
+            asked = self._asked
+
+    def _read_while(self, asked: int) -> None:
+        """What came meanwhile, and more as long as the main thread asks for nothing (it was last seen to do so this often)."""
+        while self._poller.poll(0):
+            self._receive()
+        while self._asked == asked or self._ring is not None:
+            if self._poller.poll(TICK_S * 1000):
+                self._receive()
+            else:
                 self._tick()
-                continue
-            try:
-                chunk = self._socket.recv(_CHUNK)
-            except OSError:
-                chunk = b""
-            if not chunk:  # the conductor is gone: nothing that is made here would be recorded
-                kin.end_own_group()
-            for kind, body in splitter.feed(chunk):
-                self._obey(kind, body)
+
+    # -- what arrives, for whoever has the ear --
+
+    def _receive(self) -> None:
+        try:
+            chunk = self._socket.recv(_CHUNK)
+        except OSError:
+            chunk = b""
+        if not chunk:  # the conductor is gone: nothing that is made here would be recorded
+            kin.end_own_group()
+        for kind, body in self._splitter.feed(chunk):
+            self._obey(kind, body)
 
     def _tick(self) -> None:
         self._harness.send_due()
@@ -178,14 +237,12 @@ class Duty:
             self._announce(order)
         else:
             self._outbox.flush()
-        self._busy = order is not None or not self._queue.empty()
 
     def _obey(self, kind: int, body: bytes) -> None:
         if kind == Frame.ORDERS:
             for order in decode_orders(body):
                 self._arrived += 1
                 self._queue.put((self._arrived, order))
-            self._busy = True
         elif kind == Frame.ANSWERS:
             self._queue.put(decode_answers(body))
         elif kind == Frame.RECALL:
