@@ -197,8 +197,8 @@ def demo(size: float) -> Result:
 
 ROWS: dict[str, Row] = {
     "independent": independent, "chained": chained, "cold": cold, "import": importing, "plan": planning, "fan-out": fan_out,
-    "memory": memory, "history": history, "triggers": triggers.passes, "demo": demo, "in-turn": flows.in_turn,
-    "mapped": flows.mapped, "map-large": flows.map_large, "map-memory": flows.map_memory, "asleep": flows.asleep,
-    "short-calls": flows.short_calls, "long-calls": flows.long_calls, "first-line": serving.first_line, "idle": serving.idle,
-    "start": serving.start, "routes": serving.routes, "ticking": serving.ticking,
+    "memory": memory, "history": history, "triggers": triggers.passes, "partitions": triggers.turns, "demo": demo,
+    "in-turn": flows.in_turn, "mapped": flows.mapped, "map-large": flows.map_large, "map-memory": flows.map_memory,
+    "asleep": flows.asleep, "short-calls": flows.short_calls, "long-calls": flows.long_calls, "first-line": serving.first_line,
+    "idle": serving.idle, "start": serving.start, "routes": serving.routes, "ticking": serving.ticking,
 }  # fmt: skip

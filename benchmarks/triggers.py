@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from pathlib import Path
 from statistics import median
 
 import legato as lg
-from benchmarks.measure import Result, at_most
+from benchmarks.measure import Result, at_most, resident_bytes
 from legato.declare.moment import Cron, Every
 from legato.declare.node import Node, Project
+from legato.kernel.state import RunState
+from legato.plan.records import Plan
+from legato.service.ticker import Ticker
+from legato.stores.sqlite import SqliteStore
 from legato.terms.instant import Instant, after
 from legato.triggers.decide import decide
 from legato.triggers.inputs import RunEnded, TimePassed
@@ -51,6 +57,45 @@ def _pass_us(count: int) -> float:
         for event in events:
             decide(state, RunEnded(event.trigger, f"{event.trigger}/{event.key}"), now)  # type: ignore[union-attr]
     return median(times)
+
+
+def turns(size: float) -> Result:
+    """A turn of the ticker in which one key comes and one trigger is due, of 1,000,000 asset partitions and of 1,000."""
+    count = round(1_000_000 * size)
+    (few, _), (many, held) = _turn_us(1_000), _turn_us(count)
+    return Result(
+        f"a turn of the ticker, {count:,} asset partitions", f"{many:.0f} us, {held / count:.0f} bytes a partition",
+        f"{few:.0f} us (of 1,000 partitions)", f"{many / few:.2f} x", "at most 1.5 x, 200 bytes",
+        max(at_most(many / few, 1.5), at_most(held / count, 200.0)),
+    )  # fmt: skip
+
+
+def _turn_us(count: int) -> tuple[float, int]:
+    """The median of turns an hour apart, in the processor's time; and how much memory the ticker takes."""
+    node = Node(
+        name="bills", kind="asset", outputs=("bills",), partitions=lg.dynamic("customers"),
+        trigger=Cron(expression="0 * * * *", tz="UTC"),
+    )  # fmt: skip
+    project = Project(name="crowd", nodes={"bills": node}, makers={"bills": "bills"})
+    with tempfile.TemporaryDirectory(prefix="legato-bench-") as folder:
+        store = SqliteStore(Path(folder) / "state.db")
+        store.open_writer("benchmark")
+        store.add_dynamic_keys("customers", [f"customer-{number:07}" for number in range(count)])
+        before, times = resident_bytes(), []
+        ticker = Ticker(store, project, MIDNIGHT)
+        held = resident_bytes() - before
+        for hour in range(1, 12):
+            now = after(MIDNIGHT, hour * 3600)
+            store.add_dynamic_keys("customers", [f"new-{hour}"])
+            start = time.process_time()
+            ticker.look_for_keys(now)
+            ticker.hear(now, lambda run: RunState(run, Plan("", "", [], {})))
+            ticker.pass_time(now)
+            (fired,) = ticker.waiting()
+            times.append((time.process_time() - start) * 1e6)
+            ticker.give_up(fired, "measured", now)
+        store.close()
+    return median(times), held
 
 
 def _crowd(count: int) -> State:

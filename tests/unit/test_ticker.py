@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from random import Random
 
 import pytest
 from msgspec.structs import replace
 
-from legato.declare.moment import Cron, Every, Updated
+from legato.declare.keyed import Dynamic
+from legato.declare.moment import Cron, Every, Missing, Stale, Updated
 from legato.declare.node import Node, Project
 from legato.kernel import events as ev
+from legato.plan.spread import Extents
 from legato.ports.store import Commit
-from legato.service.ticker import Ticker, decision_of
+from legato.runtime.book import head_of
+from legato.service.ticker import Ticker, _Premises, decision_of
 from legato.stores.memory import MemoryDisk, MemoryStore
 from legato.terms.attempt import Output
 from legato.terms.instant import Instant, after
-from legato.testing.store_records import make_ref, make_run
+from legato.testing.store_records import make_ref, make_run, make_version
 from legato.triggers.events import Fired, Skipped
 from legato.triggers.inputs import Pause
 
@@ -213,3 +217,43 @@ def test_a_run_that_ended_unheard_does_not_hold_up_the_next() -> None:
     site.wait(HOUR)
     assert [len(site.decisions(name)) for name in ("sales", "other")] == [2, 2]
     assert all(isinstance(each, Fired) for name in ("sales", "other") for each in site.decisions(name))
+
+
+def test_a_key_that_comes_is_read_once_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node(name="bills", kind="asset", outputs=("bills",), partitions=Dynamic("customers"), trigger=Missing())
+    site = Site(Project(name="p", nodes={"bills": node}, makers={"bills": "bills"}))
+    read, given = site.store.new_keys, list[str]()
+
+    def new_keys(after: int = 0) -> Iterator[tuple[int, str, str]]:
+        for each in read(after):
+            given.append(each[2])
+            yield each
+
+    monkeypatch.setattr(site.store, "new_keys", new_keys)
+    for number in range(3):
+        site.store.add_dynamic_keys("customers", [f"a{number}", f"b{number}"])
+        site.store.add_dynamic_keys("others", [f"c{number}"])
+        for _ in range(2):
+            site.ticker.look_for_keys(site.now)
+    assert given == ["a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "c2"]
+    asked = [each.request.partitions for each in site.ticker.waiting()]
+    assert sorted(key for keys in asked for key in keys) == ["a0", "a1", "a2", "b0", "b1", "b2"]
+    site.start()
+    site.ticker.look_for_keys(site.now)
+    assert [*site.ticker.state.dynamic["customers"]] == ["a0", "b0", "a1", "b1", "a2", "b2"]
+
+
+def test_what_was_published_last_is_the_newest_version_that_readers_see() -> None:
+    site = Site(make_project(sales=Stale(seconds=HOUR)))
+    store, node = site.store, site.project.nodes["sales"]
+    premises = _Premises(store, site.project, Extents({}, site.now))
+    assert premises.last_published(node) is None
+    store.accept(make_run("r1"), b"", [])
+    for number in range(50):
+        version = replace(make_version("sales", f"k{number}", f"v{number}"), at=Instant(1_000 + number))
+        store.commit([Commit(run_id="r1", versions=[version], heads=[head_of(version)])])
+    assert premises.last_published(node) == 1_049
+    store.commit([Commit(run_id="r1", unpublished=[("sales", f"k{number}") for number in range(7, 50)])])
+    assert premises.last_published(node) == 1_006
+    store.commit([Commit(run_id="r1", unpublished=[("sales", f"k{number}") for number in range(7)])])
+    assert premises.last_published(node) is None

@@ -302,6 +302,11 @@ class Store(Keeping, Protocol):
         """Keys of a dynamic partition set, oldest first."""
         ...
 
+    def new_keys(self, after: int = 0) -> Iterator[tuple[int, str, str]]:
+        """Keys of all dynamic sets in the order of their coming, each with its number and its set, from after the given number
+        on. A key that becomes visible has a higher number than all that were visible before."""
+        ...
+
     def add_dynamic_keys(self, name: str, keys: Sequence[str], audit: Sequence[Audit] = ()) -> None:
         """Add keys (those already there stay where they are), and record who did; a writer's call."""
         ...

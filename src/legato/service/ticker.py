@@ -32,7 +32,7 @@ from legato.triggers.events import AnyEvent, Decision, Fired, RunRequest, Skippe
 from legato.triggers.inputs import Input, KeysAdded, MetricSeen, Published, RunEnded, StepFailed, TimePassed
 from legato.triggers.state import Kept, State, keep, load
 
-_PAGE = 1_000
+_PAGE, _FEW = 1_000, 20
 MOST_PARTITIONS_NAMED = 3
 
 Read = Callable[[str], RunState]
@@ -49,7 +49,9 @@ class Ticker:
 
     def __init__(self, store: Store, project: Project, now: Instant) -> None:
         self._store, self._project = store, project
-        self._dynamic = {name: _Keys(store.dynamic_keys(name)) for name in dynamic_names(project)}
+        self._dynamic = {name: _Keys() for name in dynamic_names(project)}
+        self._newest_key = 0
+        self._read_keys()
         kept = [unpack(body, Kept) for body in store.kept_triggers().values()]
         self._heard = store.heard() if kept else store.newest_change()
         premises = _Premises(store, project, Extents(self._dynamic, now))
@@ -93,11 +95,19 @@ class Ticker:
 
     def look_for_keys(self, now: Instant) -> None:
         """Tell the triggers of keys that dynamic sets have since the last time."""
-        for name, known in self._dynamic.items():
-            new = tuple(key for key in self._store.dynamic_keys(name) if key not in known)
-            if new:
-                known.add(new)
-                self.tell(KeysAdded(f"{name}:{new[0]}:{len(known)}", name, new), now)
+        for name, new in self._read_keys().items():
+            self.tell(KeysAdded(f"{name}:{new[0]}:{len(self._dynamic[name])}", name, tuple(new)), now)
+
+    def _read_keys(self) -> dict[str, list[str]]:
+        """Take up the keys that came since the last time: those that are new, by set."""
+        new: dict[str, list[str]] = {}
+        for number, name, key in self._store.new_keys(self._newest_key) if self._dynamic else ():
+            self._newest_key = number
+            if name in self._dynamic:
+                new.setdefault(name, []).append(key)
+        for name, keys in new.items():
+            self._dynamic[name].add(keys)
+        return new
 
     def waiting(self) -> list[Fired]:
         """Decisions that fired and have no run yet, oldest first."""
@@ -223,14 +233,14 @@ def _payload(folder: Path, name: str) -> Any:
 class _Keys(Sequence[str]):
     """The keys of a dynamic set, oldest first; whether one is there is asked often."""
 
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._keys = dict.fromkeys(keys)
-        self._listed = list(self._keys)
+    def __init__(self) -> None:
+        self._keys: set[str] = set()
+        self._listed: list[str] = []
 
-    def add(self, keys: Iterable[str]) -> None:
+    def add(self, keys: Sequence[str]) -> None:
         """Add keys that are new."""
-        self._keys.update(dict.fromkeys(keys))
-        self._listed = list(self._keys)
+        self._keys.update(keys)
+        self._listed += keys
 
     @overload
     def __getitem__(self, place: int) -> str: ...
@@ -272,8 +282,18 @@ class _Premises:
 
     def last_published(self, node: Node) -> Instant | None:
         """When a version of the node's assets was published last."""
-        heads = self._store.heads(node.outputs)
-        return max((head.at for by_key in heads.values() for head in by_key.values()), default=None)
+        return max(filter(None, map(self._newest, node.outputs)), default=None)
+
+    def _newest(self, asset: str) -> Instant | None:
+        """When the newest of the versions that readers see was published: one of the last, however many partitions there are."""
+        before = 0
+        while page := self._store.versions(asset, limit=_FEW, before=before):
+            for _, version in page:
+                head = self._store.head(asset, version.ref.partition)
+                if head is not None and head.version == version.ref.version:
+                    return version.at
+            before = page[-1][0]
+        return None
 
     def missing(self, node: Node) -> Iterable[str]:
         """The partitions of the node that were never published."""

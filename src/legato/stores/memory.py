@@ -47,6 +47,7 @@ class MemoryDisk(MemoryRoom):
         self.starts: list[tuple[str, str, Instant, Instant]] = []
         self.cached: dict[str, tuple[str, bytes]] = {}
         self.dynamic_keys: dict[str, dict[str, None]] = {}
+        self.keys_in_turn: list[tuple[str, str]] = []
         self.keys: dict[str, int] = {}
         self.backfills: list[int] = []
         self.log: list[tuple[int, bytes] | None] = []
@@ -223,7 +224,10 @@ class MemoryStore(MemoryKeeping):
     def add_dynamic_keys(self, name: str, keys: Sequence[str], audit: Sequence[Audit] = ()) -> None:
         """Add keys; those already there stay where they are."""
         with self._transaction() as disk:
-            disk.dynamic_keys.setdefault(name, {}).update(dict.fromkeys(keys))
+            known = disk.dynamic_keys.setdefault(name, {})
+            new = [key for key in dict.fromkeys(keys) if key not in known]
+            known.update(dict.fromkeys(new))
+            disk.keys_in_turn += [(name, key) for key in new]
             disk.audits += (body for (body,) in audit_rows(audit))
 
     def keep_project(self, version: ProjectVersion, body: bytes) -> None:
@@ -387,6 +391,12 @@ class MemoryStore(MemoryKeeping):
         """Keys of a dynamic partition set, oldest first."""
         with self.disk.lock:
             return list(self.disk.dynamic_keys.get(name, {}))
+
+    def new_keys(self, after: int = 0) -> Iterator[tuple[int, str, str]]:
+        """Keys of all dynamic sets from after the given number on, each with its number and its set."""
+        with self.disk.lock:
+            found = self.disk.keys_in_turn[after:]
+        yield from ((number, name, key) for number, (name, key) in enumerate(found, after + 1))
 
     def user(self, name: str) -> User | None:
         """The user of this name."""

@@ -256,6 +256,12 @@ class SqliteStore(SqliteKeeping):
         """Keys of a dynamic partition set, oldest first."""
         return [key for (key,) in self._rows("dynamic_keys", name)]
 
+    def new_keys(self, after: int = 0) -> Iterator[tuple[int, str, str]]:
+        """Keys of all dynamic sets from after the given number on, each with its number and its set. Read page by page."""
+        while page := self._rows("new_keys", after, _PAGE):
+            yield from page
+            after = page[-1][0]
+
     def user(self, name: str) -> User | None:
         """The user of this name."""
         return _one(self._rows("user", name), User)

@@ -289,6 +289,15 @@ class StoreContract:
         store.add_dynamic_keys("others", ["a"])
         assert store.dynamic_keys("customers") == ["z", "m", "a"]
         assert store.dynamic_keys("others") == ["a"]
+        found = list(store.new_keys())
+        assert [(name, key) for _, name, key in found] == [
+            ("customers", "z"),
+            ("customers", "m"),
+            ("customers", "a"),
+            ("others", "a"),
+        ]
+        assert list(store.new_keys(found[1][0])) == found[2:]
+        assert list(store.new_keys(found[-1][0])) == []
 
     def test_what_was_written_cannot_be_changed_from_outside(self, store: Store) -> None:
         counts = {"succeeded": 1}

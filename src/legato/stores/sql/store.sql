@@ -185,6 +185,9 @@ select node, attempts, seconds from timing order by node;
 -- name: dynamic_keys
 select key from dynamic_key where name = ? order by number;
 
+-- name: new_keys
+select number, name, key from dynamic_key where number > ? order by number limit ?;
+
 -- name: user
 select body from user where name = ?;
 
