@@ -183,6 +183,13 @@ def test_what_makes_no_sense_is_told(folder: Path, words: tuple[str, ...], code:
     assert says in error["what"]
 
 
+def test_nothing_is_left_where_a_span_only_touches_what_lacks_input(folder: Path) -> None:
+    """A month whose days are not there, and that the span does not hold, is not asked for: then there is nothing to make."""
+    assert legato(folder, "backfill", "report", "--to", "2013-01-05").stdout == "nothing to run: there are no partitions yet\n"
+    whole = json_of(folder, "backfill", "report", "--to", "2013-01", "--plan")
+    assert (whole["requested"], whole["blocked"]) == (1, 1)
+
+
 def test_pausing_what_is_not_there(folder: Path) -> None:
     """A name is a trigger if the project has a node of it, else a run."""
     assert json.loads(legato(folder, "pause", "nightly", "--json").stdout)["error"]["code"] == "trigger"

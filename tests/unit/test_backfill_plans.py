@@ -137,6 +137,16 @@ def test_steps_go_day_by_day():
     assert ordered("newest", *nodes)[:4] == ["t", "a 2013-02-01", "b 2013-02-01", "m 2013-02"]
 
 
+def test_windows_of_one_node_stand_in_order():
+    """Where nothing else is cut by time the plan's own order is right; not where another dimension comes first."""
+    days, airports = daily("2013-01-01", end="2013-01-03"), static(["JFK", "LGA"])
+    assert ordered("oldest", node("t"), node("a", parts=days)) == ["t", "a 2013-01-01", "a 2013-01-02"]
+    assert ordered("oldest", node("a", parts=product(airport=airports, day=days))) == [
+        "a JFK|2013-01-01", "a LGA|2013-01-01", "a JFK|2013-01-02", "a LGA|2013-01-02",
+    ]  # fmt: skip
+    assert ordered("newest", node("a", parts=days)) == ["a 2013-01-02", "a 2013-01-01"]
+
+
 def test_days_before_1970_have_their_place():
     """Instants below zero sort like all others."""
     days = daily("1969-12-30", end="1970-01-02")

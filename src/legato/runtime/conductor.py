@@ -258,8 +258,8 @@ class Conductor:
         board = self._board
         if self._draining or not self._open or self._changed or board.attempts or board.next_due() or not self.executor.load():
             return
-        live = [each for each in self._open.values() if not each.state.paused]
-        if not live or any(each.state.counts[HELD] or next_due(each.state) is not None for each in live):
+        live = list(self._open.values())
+        if any(each.state.paused or each.state.counts[HELD] or next_due(each.state) is not None for each in live):
             return
         raise stuck(live[0].state, self.clock.now())
 

@@ -254,6 +254,10 @@ class Service:
         for event in events:
             if isinstance(event, ev.RunEnded):
                 self._tell(f"run {state.run_id} {event.outcome.replace('_', ' ')}")
+            elif isinstance(event, ev.RunPaused):
+                self._tell(f"run {state.run_id} paused by {event.actor}{f': {event.reason}' if event.reason else ''}")
+            elif isinstance(event, ev.RunUnpaused):
+                self._tell(f"run {state.run_id} goes on, asked by {event.actor}")
 
 
 def _audit_of(run: str, wanted: RunInput, now: Instant) -> Audit:

@@ -166,6 +166,7 @@ def play_flows(seed: int, *wanted: tuple[str, Program], edited: tuple[str, ...] 
     faults = Faults(
         stutter=random.choice((0.0, 0.2, 0.5)), cancel=random.choice((0.0, 0.0, 0.5)), drain=random.choice((0.0, 0.0, 0.01)),
         clock_jumps=random.choice(((0.0,), (0.0, 5.0, -3600.0, -0.5, 3600.0))),
+        pause=Random(f"pauses {seed}").choice((0.0, 0.0, 0.03)),
     )  # fmt: skip
     luck = Luck(
         Random(random.random()), deaths=random.choice((0.0, 0.0, 0.05, 0.2)), hard=random.random() < 0.2,
