@@ -124,6 +124,17 @@ def open_mirror(folder: Path) -> Mirror:
     return Mirror(config.home, SystemClock(), lambda: _open_reader(config), lambda snapshot: _without_code(config, snapshot))
 
 
+def trace(folder: Path, tell: Tell, stop: Event) -> None:
+    """Send the project's traces to the collector that the environment names; nothing of its code is imported."""
+    from legato.collectors.otlp import collector_of
+    from legato.service.spans import Tracer
+
+    config = require_config(folder)
+    collector = collector_of(os.environ, config.name)
+    if collector is not None:
+        Tracer(lambda: _open_reader(config), collector, config.home / "traced", tell).run(stop)
+
+
 def listen(folder: Path, tell: Tell, stop: Event) -> None:
     """Hear what comes from the project's broker and buckets, each in a thread; nothing of its code is imported."""
     from threading import Thread

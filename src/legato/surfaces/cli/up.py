@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 import click
@@ -29,7 +31,7 @@ _shared: list[Callable[..., Any]] = [
     click.option("--no-api", is_flag=True, help="Run triggers and take requests of this machine, without the HTTP API."),
     click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="How many worker processes."),
     click.option("--log-format", type=click.Choice(["text", "json"]), default=None, help="How the service says what it does."),
-    click.option("--part", hidden=True, type=click.Choice(["conductor", "listener"]), help="Be one process of the service."),
+    click.option("--part", hidden=True, type=click.Choice(["conductor", "listener", "tracer"]), help="Be one of its processes."),
     click.option("--url", hidden=True, default="", help="Where that one's API is."),
 ]
 
@@ -79,7 +81,7 @@ def _serve(call: Call, name: str, options: Options) -> int:
         hand_over(options.log_format)
     if options.part is None:
         return _supervise(call, name, folder, options)
-    parts = {"conductor": _conduct, "listener": _listen}
+    parts = {"conductor": _conduct, "listener": _listen, "tracer": _trace}
     lead_logging(options.part)
     try:
         return parts[options.part](call, name, folder, options)
@@ -94,6 +96,7 @@ def _serve(call: Call, name: str, options: Options) -> int:
 def _supervise(call: Call, name: str, folder: Path, wanted: Options) -> int:
     import msgspec
 
+    from legato.collectors.otlp import collector_of
     from legato.wiring import find_holder, hold_service, require_config
 
     address = None if wanted.no_api else _address(wanted)
@@ -111,6 +114,8 @@ def _supervise(call: Call, name: str, folder: Path, wanted: Options) -> int:
         parts.append(Part("web", (sys.executable, "-m", "legato.surfaces.http", root, said), 5.0))
     if config.broker is not None or config.buckets:
         parts.append(Part("listener", (sys.executable, "-m", "legato", "-C", root, name, "--part", "listener"), 10.0))
+    if collector_of(os.environ, config.name) is not None:
+        parts.append(Part("tracer", (sys.executable, "-m", "legato", "-C", root, name, "--part", "tracer"), 5.0))
     with hold_service(config, f"legato {name}"):
         tell(f"{config.name} is up" + (f", its API at {address.url}" if address else "") + "; Ctrl-C ends it")
         Supervisor(parts, tell).run()
@@ -150,13 +155,24 @@ def _conduct(call: Call, name: str, folder: Path, wanted: Options) -> int:
 
 
 def _listen(call: Call, name: str, folder: Path, wanted: Options) -> int:
-    from threading import Event
-
     from legato.wiring import listen
 
     end_with_supervisor()
+    listen(folder, make_teller("listener"), _stop())
+    return EXIT_OK
+
+
+def _trace(call: Call, name: str, folder: Path, wanted: Options) -> int:
+    from legato.wiring import trace
+
+    end_with_supervisor()
+    trace(folder, make_teller("tracer"), _stop())
+    return EXIT_OK
+
+
+def _stop() -> Event:
+    """What is set when this process is told to end."""
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    listen(folder, make_teller("listener"), stop)
-    return EXIT_OK
+    return stop
