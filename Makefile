@@ -44,7 +44,7 @@ check: setup  ## all that is fast: format, lint, types, layers, sizes, unit, ker
 	$(BIN)/pytest -m "not long and not timing" -n 2 $(FAST)
 
 test: check  ## every test, the long rings too
-	$(BIN)/pytest -m "not timing" -n 2 --durations=15 tests
+	$(BIN)/pytest -m "not timing" -n 3 --dist worksteal --durations=15 tests
 	$(BIN)/pytest -m timing tests
 	$(BIN)/python -m benchmarks --short
 
