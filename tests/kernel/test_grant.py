@@ -201,3 +201,16 @@ def test_what_fails_together_is_tried_again_together(play):
         scene.raises(name)
     scene.wait(10)
     assert scene.offer() == ["a@0", "a@1", "a@2"]
+
+
+def test_only_the_call_has_a_time_limit(play):
+    """What is made by one call is stopped with it; then each is made alone, with the time limit for itself."""
+    scene = play("a*3", a=asset("x", together=3, timeout_s=5.0, retry=Retry(1, "fixed", 0.0)))
+    assert scene.offer() == ["a@0", "a@1", "a@2"]
+    scene.wait(5)
+    assert scene.commands() == ["kill a@0 1"]
+    for name in scene.where("running"):
+        scene.lost(name)
+    assert scene.told()[-3:] == ["fail a@0: timeout, retry in 0 s", "fail a@1: lost, again", "fail a@2: lost, again"]
+    scene.wait(0)
+    assert sorted([scene.offer() for _ in range(3)]) == [["a@0"], ["a@1"], ["a@2"]]

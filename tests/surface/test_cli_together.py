@@ -10,6 +10,7 @@ from cli_site import legato, make_project, records
 
 RANGES = """\
 import os
+import time
 from typing import Annotated
 import legato as lg
 
@@ -31,12 +32,14 @@ def note(name: str, days: list[lg.Partition]) -> None:
         file.write(f"{os.getpid()} {' '.join(day.key for day in days)}\\n")
 
 
-@lg.asset(partitions=days, retries=lg.Retry(1, delay_s=0.05))
+@lg.asset(partitions=days, retries=lg.Retry(1, delay_s=0.05), timeout="1s")
 def flights(days: Annotated[list[lg.Partition], 10], feed: dict) -> dict:
     note("flights", days)
     bad = os.environ.get("BAD_DAY")
     if os.environ.get("DEADLY_DAY") in [day.key for day in days]:
         os._exit(1)
+    if os.environ.get("SLOW") and len(days) > 1:
+        time.sleep(60)
     if bad == "all":
         raise ValueError("the archive is closed")
     return {
@@ -119,6 +122,15 @@ def test_a_day_that_takes_its_worker_along_takes_no_other_day_along(tmp_path: Pa
     assert found["backfill"] == {"requested": 5, "done": 4, "failed": 1, "cancelled": 0, "pending": 0}
     (failure,) = found["failures"]
     assert (failure["example"], failure["kind"]) == ("flights@2013-01-03", "lost")
+
+
+def test_a_call_that_takes_too_long_is_made_again_one_by_one(tmp_path: Path) -> None:
+    """The time limit is one of the call; what was to be made by it has lost its worker, and is made alone."""
+    config = 'name = "ranges"\nmodules = ["pipeline"]\nexecutor = "process"\nworkers = 1\n'
+    folder = make_project(tmp_path / "project", RANGES, config)
+    found = result(folder, "backfill", "flights", "--to", "2013-01-03", SLOW="1")
+    assert found["backfill"] == {"requested": 3, "done": 3, "failed": 0, "cancelled": 0, "pending": 0}
+    assert [len(each) for each in calls(folder, "flights")] == [3, 1, 1, 1]
 
 
 def test_a_limit_is_one_of_partitions(folder: Path) -> None:

@@ -48,6 +48,8 @@ class Worker:
         self._out = bytearray()
         self._splitter = Splitter()
         self._unwanted: set[Key] = set()
+        self._heads: dict[Key, int] = {}
+        """Of orders that one call makes: the number of the one that makes it."""
 
     def has_done_its_shift(self, shift_s: float, shift_bytes: int) -> bool:
         """Whether it has lived or printed enough to be replaced."""
@@ -63,8 +65,11 @@ class Worker:
     def hand(self, orders: Sequence[Order], expected_s: float) -> None:
         """Send orders; what the pipe does not take now goes out with `push`."""
         each = expected_s / max(1, len(orders))
+        numbers = {order.token: number for number, order in enumerate(orders, self._sent + 1) if order.token == order.head}
         for number, order in enumerate(orders, self._sent + 1):
             self.held[order.run, order.step, order.token] = number, each
+            if order.head:
+                self._heads[order.run, order.step, order.token] = numbers.get(order.head, -1)
         self._sent += len(orders)
         self.load_s += expected_s
         self.send(orders_frame(orders))
@@ -93,11 +98,15 @@ class Worker:
         """Stop one order: ask for it back if it has not begun; True if it has, so that only the worker's death stops it."""
         self._unwanted.add(key)
         number = self.held[key][0]
-        if number == self.slate.entered or (key == self.flow and number < self.slate.entered):
+        if number == self.slate.entered or self._is_in_call(key) or (key == self.flow and number < self.slate.entered):
             return True
         if number > self.slate.entered:
             self.send(drop_frame(key))
         return False  # what was entered before another has ended: its report is on the way
+
+    def _is_in_call(self, key: Key) -> bool:
+        """Whether a call is under way that makes this order's partition, too."""
+        return self._heads.get(key) == self.slate.entered
 
     # -- from the worker --
 
@@ -134,6 +143,8 @@ class Worker:
             held = self.held.pop(key, None)
             if held is None:
                 continue
+            if self._heads:
+                self._heads.pop(key, None)
             self.load_s = self.load_s - held[1] if self.held else 0.0
             if key == self.flow:
                 self.flow = None
@@ -164,6 +175,8 @@ class Worker:
                 reports.append(Lost(*key, f"the worker {cause} before this attempt's end was reported"))
             elif number <= entered:
                 reports.append(Lost(*key, f"the worker {cause}", self._last_output() if number == entered else None))
+            elif not self.is_garbled and self._heads.get(key) == entered:
+                reports.append(Lost(*key, f"the worker {cause} in the call that was to make it"))
             else:
                 reports.append(Returned(*key))
         self.held.clear()

@@ -45,7 +45,7 @@ def _started(state: RunState, event: ev.AttemptsStarted) -> None:
         step = steps[index]
         handling = handlings[step.node]
         deadline = None
-        if handling.timeout_s is not None:
+        if handling.timeout_s is not None and (handling.together == 1 or index == event.steps[0]):  # the first makes the call
             deadline = after(at, handling.timeout_s)
             heappush(state.due, (deadline, index, DEADLINE_DUE))
         if state.backoff:

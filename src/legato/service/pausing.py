@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from legato.kernel.inputs import Pause
 from legato.kernel.standing import Standing, standing_of
+from legato.ports.access import Audit
 from legato.ports.store import Run, Store
 from legato.runtime.replay import read_state
 from legato.service.asks import Heard, PauseRun
@@ -68,7 +69,8 @@ def pause_run(workspace: Workspace, store: Store, run: Run, reason: str = "") ->
         with session(workspace, f"legato pause {run.id}") as opened:
             conductor = opened.conductor(Planner(workspace, opened.store))
             conductor.adopt(run.id)
-            conductor.tell(run.id, Pause(actor(), reason))
+            who = Audit(at=workspace.clock.now(), actor=actor(), action="pause", object=run.id, detail=reason)
+            conductor.tell(run.id, Pause(actor(), reason), [who])
             conductor.drive()
 
 
