@@ -11,10 +11,10 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 
 from benchmarks.measure import Result, at_most, project
@@ -191,6 +191,7 @@ def routes(size: float) -> Result:
                 "key": "prices",
                 "of": "prices",
                 "words": "three",
+                "word": "asset",
                 "attempt": attempt["token"],
             }
             logged = {**given, "run": made}
@@ -232,7 +233,7 @@ def _lines(path: Path) -> list[str]:
 def _paths(schema: dict[str, Any], given_for: Callable[[str], dict[str, Any]]) -> Iterator[str]:
     """The path of each GET route, with all that it requires."""
     for path, methods in schema["paths"].items():
-        if "get" not in methods or path.endswith("/changes"):
+        if "get" not in methods or path.endswith(("/changes", "/doctor")):  # one has no end, one reads the whole store
             continue
         query, given = {}, given_for(path)
         for each in methods["get"].get("parameters", []):
@@ -247,6 +248,7 @@ def _p95_ms(service: Service, path: str, times: int) -> float:
     took = []
     for _ in range(times):
         began = time.perf_counter()
-        service.call(path)
+        with suppress(HTTPError):  # that there is no such thing is an answer
+            service.call(path)
         took.append(1e3 * (time.perf_counter() - began))
     return sorted(took)[int(0.95 * (times - 1))]

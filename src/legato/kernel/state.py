@@ -235,9 +235,12 @@ class RunState:
         for low, high in spans:
             for index in range(low, high):
                 self.wanted[index] = 1
+        free: dict[str, list[int]] = {}
         for index, code in enumerate(status):
             if code == WAITING and left[index] == 0:
-                self.make_ready(index, since)
+                free.setdefault(steps[index].node, []).append(index)
+        for alike in free.values():
+            self.make_all_ready(alike, since)
 
     def _fill_joints(self, spans: list[tuple[int, int]]) -> None:
         """Count what each joint waits for; a joint whose steps are all done already opens at once."""
