@@ -125,6 +125,33 @@ def test_the_newest_runs_stay_however_old():
     assert [run.id for run in place.store.runs()] == ["r5", "r4", "r3"]
 
 
+@pytest.mark.parametrize("jump_s", [3600.0, DAY_S, 3650 * DAY_S])
+def test_a_clock_that_jumps_ahead_empties_nothing(jump_s):
+    """However old everything is then: what is published stays, and the newest of each kind."""
+    place = Place(newest=100)
+    for number in range(150):
+        place.run(f"r{number}", 1, events=[succeeded(place.value("t", f"r{number}-1"))])
+    for number in range(15):
+        place.publish("a", f"v{number}", 1)
+    place.tidy(after(NOW, jump_s))
+    assert len(place.store.runs(limit=1000)) == (150 if jump_s <= DAY_S else 100)
+    assert place.versions("a") == [f"v{number}" for number in range(14, 4, -1)]
+    assert place.values.check(place.store.head("a", "").ref) == ""
+
+
+@pytest.mark.parametrize("jump_s", [-3600.0, -DAY_S, -3650 * DAY_S])
+def test_a_clock_that_was_set_back_lets_nothing_go_too_early(jump_s):
+    place = Place(Keep(versions=0))
+    for number in range(5):
+        place.run(f"r{number}", 1, events=[succeeded(place.value("t", f"r{number}-1"))])
+    place.tidy(after(NOW, jump_s))
+    assert len(place.store.runs()) == 5
+    place.run("before", 95)  # begun when the clock was wrong: old at once, and the runs around it are not
+    place.run("newest", 0)
+    place.tidy(NOW)
+    assert [run.id for run in place.store.runs()] == ["newest", "r4", "r3", "r2", "r1", "r0"]
+
+
 def test_a_version_that_a_run_made_and_handed_on_is_no_value_of_the_run():
     place = Place()
     place.run("old", 91)

@@ -434,6 +434,13 @@ def test_secrets_are_masked_in_every_fact(step: Step, monkeypatch: pytest.Monkey
     assert (stored.read_text(), stored.name) == ("<svg>***</svg>", "image.svg")
 
 
+def test_a_long_cell_is_cut_after_secrets_are_masked(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOLD_SECRET", "hunter2-of-the-woods")
+    rows = [{"cell": "x" * before + "hunter2-of-the-woods" + "y" * 100} for before in range(975, 1001)]
+    (table,) = step.tell(lambda: lg.table("cells", rows))
+    assert b"hunter" not in table.rows
+
+
 def test_a_secret_that_is_no_text_hinders_nobody(step: Step, tmp_path: Path) -> None:
     step.secrets = (Secret(f"file:{tmp_path / 'binary'}"),)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\xff\xfe")

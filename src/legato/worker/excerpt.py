@@ -20,7 +20,7 @@ class Excerpt:
     """The columns of a table, the first of its rows, and how many rows it has in all."""
 
     def __init__(self, columns: Iterable[Any], rows: Iterable[Iterable[Any]], total: int) -> None:
-        self.columns = tuple(_clip(str(column)) for column in columns)
+        self.columns = tuple(writable(str(column)) for column in columns)
         self.rows: list[list[Cell]] = [[_cell(value) for value in row] for row in rows]
         self.total = total
 
@@ -87,7 +87,7 @@ def _cell(value: Any) -> Cell:
         return value
     if isinstance(value, int):
         return int(value) if -_LARGEST_INT <= value < _LARGEST_INT else str(value)
-    return _clip(value if type(value) is str else str(value))
+    return writable(value if type(value) is str else str(value))
 
 
 def writable(text: str) -> str:
@@ -95,6 +95,6 @@ def writable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def _clip(text: str) -> str:
-    text = writable(text)
+def clip(text: str) -> str:
+    """As much of a cell's text as is kept. What is to be hidden in it is hidden before."""
     return text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…"

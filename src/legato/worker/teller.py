@@ -101,12 +101,14 @@ class Teller:
 
     def table(self, name: str, table: Excerpt) -> None:
         """The first rows of a table, as many as have room."""
+        from legato.worker.excerpt import clip
+
         hide = self.cover()
-        columns = tuple(map(hide, table.columns))
+        columns = tuple(clip(hide(column)) for column in table.columns)
         room = TABLE_BYTES - sum(map(len, columns))
         body, kept = bytearray(), 0
         for row in table.rows:
-            line = msgspec.msgpack.encode([hide(cell) if isinstance(cell, str) else cell for cell in row])
+            line = msgspec.msgpack.encode([clip(hide(cell)) if isinstance(cell, str) else cell for cell in row])
             if len(body) + len(line) > room:
                 break
             body += line
