@@ -112,7 +112,7 @@ def test_a_page_of_garbage_is_noticed_by_readers_and_by_doctor(site: SqliteSite,
     store.commit([Commit(run_id="r1", events=[b"x" * 1_000] * 500)])
     store.close()
     with site.path.open("r+b") as stream:
-        stream.seek(20 * 4096)
+        stream.seek(60 * 4096)  # behind the pages that say which tables there are
         stream.write(b"\xff" * 4096 * 60)
     reader = SqliteStore(site.path, read_only=True)
     refusal("store-damaged", lambda: list(reader.events("r1")))
