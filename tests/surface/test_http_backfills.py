@@ -12,6 +12,7 @@ from legato.surfaces.client import Client
 from legato.terms.errors import Forbidden, LegatoError, NotFound
 
 DAYS = """\
+import os
 import time
 import legato as lg
 
@@ -21,6 +22,13 @@ days = lg.daily("2013-01-01", end="2014-01-01")
 @lg.asset(partitions=days, domain="air")
 def flights(day: lg.Partition) -> list:
     time.sleep(0.01)
+    return [day.key]
+
+
+@lg.asset(partitions=days)
+def fragile(day: lg.Partition) -> list:
+    if day.key == "2013-01-02" and not os.path.exists("mended"):
+        raise ValueError("broken")
     return [day.key]
 
 
@@ -97,6 +105,17 @@ def test_backfills_are_paged(door: Door) -> None:
     assert len(set(found)) == len(found)
     with pytest.raises(NotFound, match="is no backfill"):
         api.standing(ended)
+
+
+def test_what_failed_alone_is_made_again(door: Door) -> None:
+    api = client(door)
+    run = api.backfill("fragile", "2013-01-01", "2013-01-03").run
+    assert until(api, run, "failed") == {"requested": 3, "done": 2, "failed": 1, "cancelled": 0, "pending": 0}
+    (door.service.workspace.root / "mended").touch()
+    api.resume(run, failed_only=True)
+    assert until(api, run, "succeeded")["done"] == 3
+    audit = [(line["action"], line["detail"]) for line in door.get("/audit", "admin", limit=1)]
+    assert audit == [("resume", "failed only")]
 
 
 def test_who_may(door: Door) -> None:
