@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from up_site import PATIENCE_S, up, wait_until
 
+from legato.service.asks import Ping, Pong
+from legato.service.desk import ask
 from legato.surfaces.client import Client
 from legato.terms.errors import EXIT_UNREACHABLE
 
@@ -175,3 +177,28 @@ def test_of_services_that_begin_at_once_one_stays(tmp_path: Path) -> None:
         service.process.wait()
         code, words = service.call("run", "sales", "--force")
         assert code == 0, words
+
+
+MANY = """
+import legato as lg
+
+def often() -> None: ...
+
+for number in range(60):
+    globals()[f"often{number}"] = lg.flow(name=f"often{number}", on=lg.every("1s", catch_up="all"))(often)
+"""
+
+
+@pytest.mark.long
+def test_whoever_asks_is_answered_while_a_backlog_is_planned(tmp_path: Path) -> None:
+    with up(tmp_path, MANY, "up") as service:
+        wait_until(lambda: bool(service.decisions("often0")))
+        os.kill(service.conductor(), signal.SIGSTOP)
+        time.sleep(6)  # 360 ticks
+        os.kill(service.conductor(), signal.SIGCONT)
+        slowest, until = 0.0, time.monotonic() + 6
+        while time.monotonic() < until:
+            began = time.monotonic()
+            ask(tmp_path / ".legato", Ping(), Pong)
+            slowest = max(slowest, time.monotonic() - began)
+        assert slowest < 1.0

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 
 from legato.kernel import events as ev
 from legato.kernel.inputs import Cancel, Resolve, Signal
@@ -41,6 +42,8 @@ Tell = Callable[[str], None]
 
 PAYLOADS = "payloads"
 """The folder of what webhooks and messages brought, below the project's state."""
+PLANNING_S = 0.05
+"""How long one turn may plan what triggers ask for; the rest is for the next."""
 _PAGE = 500
 _MOST_NAMED = 4
 
@@ -57,6 +60,7 @@ class Service:
         self._bell = threading.Event()
         self._told: list[Fault] = []
         self._planning: set[tuple[str, str]] = set()
+        self._is_behind = False
         self._inbox = Inbox(state / "inbox")
         self._conductor: Conductor | None = None
         self._deliveries = Deliveries(state / PAYLOADS, store, lambda: self.ticker, clock.now)
@@ -148,7 +152,7 @@ class Service:
 
     def _patience_s(self) -> float:
         """How long a turn may wait: not beyond the next tick."""
-        due, longest = self.ticker.due(), self.reloader.patience_s
+        due, longest = self.ticker.due(), 0.0 if self._is_behind else self.reloader.patience_s
         return longest if due is None else max(0.0, min(longest, (due - self.clock.now()) / 1e6))
 
     def _take_in(self) -> None:
@@ -198,9 +202,18 @@ class Service:
         self.ticker.look_for_keys(now)
         self.ticker.hear(now, self._state_of)
         self.ticker.pass_time(now)
+        self._plan_waiting(now)
+
+    def _plan_waiting(self, now: Instant) -> None:
+        """Plan what fired, as far as that takes little time: whoever asks meanwhile is answered in between."""
+        until, self._is_behind = perf_counter() + PLANNING_S, False
         for fired in self.ticker.waiting():
-            if (fired.trigger, fired.key) not in self._planning:
-                self._plan(fired, now)
+            if (fired.trigger, fired.key) in self._planning:
+                continue
+            if perf_counter() > until:
+                self._is_behind = True
+                return
+            self._plan(fired, now)
 
     def _plan(self, fired: Fired, now: Instant) -> None:
         """Make the run that a trigger asks for, or record why there is none; what it has to ask sources is awaited."""
