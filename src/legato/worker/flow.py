@@ -299,14 +299,15 @@ class Flow:
         awaited = self._open.get(answer.key)
         if awaited is None:
             return
-        if answer.outcome == "waiting":
-            self._held.add(answer.key)
-            return
+        if answer.outcome != "succeeded":
+            if answer.outcome == "waiting":
+                self._held.add(answer.key)
+                return
+            if isinstance(awaited, Pending):
+                self._failed.append(awaited)
         del self._open[answer.key]
         if self._held:
             self._held.discard(answer.key)
-        if answer.outcome != "succeeded" and isinstance(awaited, Pending):
-            self._failed.append(awaited)
         awaited.end(answer)
 
     def value_of(self, answer: Answer, subject: str, fn: Any) -> Any:

@@ -34,19 +34,20 @@ class Row:
         alone: dict[int, Call] = {}
         values: list[Item] = []
         digests = []
+        begin, after, arguments = self._before.copy, self._after, self._arguments
         for place, item in enumerate(items):
             if self._is_partitioned:
                 partition = partition_key(item, self._shape)
                 mark, alone[place] = partition.encode(), replace(self._call, partition=partition)
-            elif self._arguments.is_future(item):
+            elif arguments.is_future(item):
                 mark = framed(mark_of_future(item))
                 alone[place] = replace(self._call, inputs=(*self._call.inputs, (self._over, item.key)))
             else:
-                value, marked = self._arguments.store(self._shape, self._over, self._kind, item)
+                value, marked = arguments.store(self._shape, self._over, self._kind, item)
                 mark = framed(marked)
                 values.append(value)
-            digest = self._before.copy()
-            digest.update(mark + self._after)
+            digest = begin()
+            digest.update(mark + after)
             digests.append(digest.digest())
         keys = keys_of(digests)
         calls = [replace(call, keys=(keys[place],)) for place, call in alone.items()]

@@ -90,5 +90,5 @@ class Window:
             self._results[place] = self._read(answer)
         except Exception as error:
             self._errors[place] = error
-        if not self.is_stuck():
+        if self.wakers and not self.is_stuck():
             wake(self.wakers)
