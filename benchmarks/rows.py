@@ -44,7 +44,7 @@ def independent(size: float) -> Result:
             return time.perf_counter() - start
 
         list(pool.map(do_nothing, range(100)))
-        pooled, durable = best_of(5, floor, lambda: time_run(folder, executor="process"))
+        pooled, durable = best_of(7, floor, lambda: time_run(folder, executor="process"))
     ratio = pooled / durable
     return Result(
         f"{count:,} independent no-op tasks, 2 workers", f"{count / durable:,.0f} tasks/s",
@@ -163,7 +163,7 @@ def history(size: float) -> Result:
             shutil.rmtree(fresh / ".legato", ignore_errors=True)
             return time_run(fresh, executor="inline")
 
-        empty, full = best_of(5, run_afresh, lambda: time_run(old, executor="inline"))
+        empty, full = best_of(10, run_afresh, lambda: time_run(old, executor="inline"))
     ratio = empty / full
     return Result(
         f"history of {past:,} finished steps: rate", f"{count / full:,.0f} tasks/s",
