@@ -35,6 +35,7 @@ handlings = st.builds(
     undo=st.booleans(),
     cached=st.booleans(),
     keyed=st.booleans(),
+    together=st.sampled_from([1, 1, 3]),
 )
 links = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=6)
 sizes = st.lists(st.integers(1, 3), min_size=5, max_size=5)
