@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,9 +15,10 @@ from legato.kernel import events as ev
 from legato.kernel.state import Swap
 from legato.ports.access import AccessChange
 from legato.ports.decisions import Decided, Ticking
+from legato.ports.keeping import Removal
 from legato.ports.storage import Slot
 from legato.ports.store import Commit, ProjectVersion, Start
-from legato.service.keeping import Keeper
+from legato.service.keeping import Keeper, Part, Rounds, make_room
 from legato.storages.memory import MemoryStorage
 from legato.stores.memory import MemoryStore
 from legato.terms.attempt import Image
@@ -210,7 +212,7 @@ def test_a_long_history_is_looked_at_bit_by_bit_and_goes_on_where_it_stopped():
         place.publish("a", f"v{number}", 50)
     parts = Keeper(place.store, lambda: place, tuple).spare_versions(NOW)
     first = next(parts)
-    assert len(first.removal.versions) == 100
+    assert (len(first.removal.versions), first.is_work) == (100, True)
     place.store.remove(first.removal)
     assert place.store.looked() == 100
     place.tidy()
@@ -375,3 +377,89 @@ def test_faults_of_the_configuration_are_told_all_at_once(tmp_path):
     assert config.keep == Keep(runs_s=7 * DAY_S)
     assert [(fault.code, fault.place.line) for fault in faults] == [("keep", 4), ("config-key", 5)]
     assert "runs" in faults[1].hint
+
+
+class Hand:
+    """A clock in seconds that is moved by hand, and by what is done."""
+
+    def __init__(self, monkeypatch):
+        self.now_s, self.cost_s = 0.0, 0.01
+        monkeypatch.setattr("legato.service.keeping.perf_counter", self.read)
+
+    def read(self):
+        return self.now_s
+
+
+class Parts:
+    """A keeper whose rounds have these parts, each of which costs a hundredth of a second."""
+
+    def __init__(self, hand, *parts):
+        self.hand, self.parts, self.done, self.rounds = hand, parts, [], 0
+
+    def round(self, now):
+        self.rounds += 1
+        for part in self.parts:
+            self.hand.now_s += self.hand.cost_s
+            yield part
+
+    def do(self, part):
+        self.done.append(part)
+
+
+def test_rounds_take_a_small_share_of_the_time(monkeypatch):
+    hand = Hand(monkeypatch)
+    nothing, something = Part(Removal()), Part(Removal(runs=["r"]))
+    keeper = Parts(hand, nothing, nothing, something, something)
+    rounds = Rounds(keeper, first_after_s=60.0, pause_s=600.0)
+    due = []
+    while keeper.rounds < 3:
+        before = len(keeper.done), keeper.rounds
+        rounds.go_on(NOW)
+        if (len(keeper.done), keeper.rounds) != before:
+            due.append(round(hand.now_s, 2))
+        hand.now_s += 0.01
+        assert hand.now_s < 3000
+    assert 60.0 <= due[0] < 60.1, "not while the service begins"
+    gaps = [round(later - earlier, 1) for earlier, later in pairwise(due[:4])]
+    assert gaps == [3.3, 3.3, 0.1], "looking is slow; where there is something to do, it is done"
+    assert due[4] - due[3] > 600, "then there is a pause"
+    assert [part.is_work for part in keeper.done[:4]] == [False, False, True, True]
+
+
+def test_looking_at_a_long_history_writes_seldom():
+    place = Place(Keep(versions=3000))
+    place.run("r", 1)
+    for number in range(2_500):
+        place.publish("a", f"v{number}", 50, head=False)
+    written = []
+    remove = place.store.remove
+    place.store.remove = lambda removal: (written.append(removal.looked), remove(removal))
+    place.tidy()
+    assert written == [2_000, 0]
+
+
+def test_a_run_makes_room_only_for_a_moment(monkeypatch):
+    hand = Hand(monkeypatch)
+    keeper = Parts(hand, *[Part(Removal())] * 50)
+    make_room(keeper, NOW, most_s=0.05)
+    assert len(keeper.done) == 5
+
+
+def test_short_moments_add_up():
+    """Where nothing but runs makes room, each goes on looking where the one before stopped."""
+    place = Place(Keep(versions=1))
+    place.run("r", 1)
+    for number in range(550):
+        place.publish(f"a{number}", "v1", 50)
+    for number in range(3):
+        place.publish("last", f"v{number}", 50)
+    looked = []
+    for _ in range(12):
+        parts = Keeper(place.store, lambda: place, tuple, noted=1).spare_versions(NOW)
+        for _, part in zip(range(2), parts, strict=False):
+            if part.removal:
+                place.store.remove(part.removal)
+        looked.append(place.store.looked())
+        if len(place.versions("last")) == 1:
+            break
+    assert looked == [200, 400, 553]

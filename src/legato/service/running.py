@@ -110,7 +110,7 @@ def _drive(opened: Session, conductor: Conductor, run_id: str) -> RunState:
     conductor.drive()
     opened.inbox.settle()
     if opened.store.oldest_open() is None:
-        make_room(Keeper(opened.store, lambda: opened.workspace, tuple), opened.workspace.clock.now())
+        make_room(Keeper(opened.store, lambda: opened.workspace, tuple, noted=1), opened.workspace.clock.now())
     return conductor.runs[run_id].state
 
 
