@@ -419,6 +419,17 @@ def test_what_a_flow_told_is_remembered_by_its_keys(stage: Stage) -> None:
     assert stage.state.noted == {0: {11, 12}}
 
 
+def test_facts_that_are_on_record_are_not_recorded_again(stage: Stage) -> None:
+    """Where they come twice, or in other company; but what has no key may come again."""
+    token = stage.start_flow()
+    first, second, third, half = Metric("rows", 1), Metric("rows", 2), Metric("rows", 3), Progress(1, 2)
+    stage.tell(Noted("r", 0, token, (first, half, second), (11, 0, 12)))
+    stage.tell(Noted("r", 0, token, (second, half, third), (12, 0, 13)))
+    stage.tell(Noted("r", 0, token, (first, third), (11, 13)))
+    noted = [(event.facts, event.keys) for event in stage.events if isinstance(event, ev.FactsNoted)]
+    assert noted == [((first, half, second), (11, 0, 12)), ((half, third), (0, 13))]
+
+
 def test_late_words_of_a_flow_change_nothing(stage: Stage) -> None:
     token = stage.start_flow()
     stage.tell(Returned("r", 0, token))

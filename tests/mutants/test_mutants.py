@@ -40,7 +40,10 @@ KERNEL = (
     "test_pause",
     "test_backfill",
 )
-SUBJECTS = ("of_records", "of_tries", "of_pools", "of_control", "of_flows", "of_answers", "of_reuse", "of_cache", "of_backfills")
+SUBJECTS = (
+    "of_records", "of_tries", "of_pools", "of_control", "of_flows", "of_bodies", "of_answers", "of_reuse", "of_cache",
+    "of_backfills",
+)  # fmt: skip
 SEEDS = range(150)
 DEATHS = [(seed, point) for seed in range(6) for point in range(0, 60, 4)]
 

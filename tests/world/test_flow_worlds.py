@@ -61,6 +61,15 @@ CONSTRUCTS = {
     "jobs beside each other": ["later", [["external", "a"], ["chain", "b", 2], ["external", "c"]]],
     "rollback": ["sub", [["call", "book", "a"], ["submit", "book", ["b", "c"]], ["approval", "yes d"], ["call", "ruin", "e"]]],
     "rollback of what was passed on": ["sub", [["passed", "a", "b"], ["shared", "c", 3], ["call", "ruin", "d"]]],
+    "undo of a flow": ["sub", [
+        ["tour", "a", [["tell", "b", 2], ["tour", "c", [["call", "book", "d"]]]]], ["sleep", 2.0], ["call", "ruin", "e"],
+    ]],
+    "facts of a flow": ["tell", "a", 4],
+    "facts of a flow that is tried again": ["stubborn", [["tell", "a", 2], ["call", "balky", "b"], ["tell", "c", 3]]],
+    "facts of what goes on at once": ["later", [["tell", "a", 3], ["sleep", 1.0], ["tell", "b", 3]]],
+    "facts of tasks": ["submit", "chatty", ["a", "b", "c"]],
+    "time limit of a flow": ["hurried", [["chain", "a", 5], ["submit", "make", ["b", "c"]], ["call", "flaky", "d"]]],
+    "time limit of a flow that is final": ["sub", [["overdue", "a"], ["call", "make", "b"], ["overdue", "c"]]],
     "halt": ["sub", [["loose", "make", ["a", "b"]], ["call", "stopper", "c"]]],
 }  # fmt: skip
 
@@ -142,9 +151,10 @@ def test_a_seed_tells_the_same_story_twice():
 
 def test_flow_worlds_are_not_idle():
     """The faults do happen: flows lose their processes, park, are cancelled, rolled back, entered again and again."""
-    seen, ends, lives, losses = Counter(), Counter(), 0, 0
+    seen, ends, own, lives, losses = Counter(), Counter(), Counter(), 0, 0
     ruinous = [
-        ("follow", [CONSTRUCTS[name]]) for name in ("rollback", "sub-flow that leaves much", "approval", "approval too late")
+        ("follow", [CONSTRUCTS[name]])
+        for name in ("rollback", "undo of a flow", "sub-flow that leaves much", "approval", "approval too late")
     ]
     for seed, *wanted in [*((seed,) for seed in range(60)), *((seed, each) for seed in range(5) for each in ruinous)]:
         world = play_flows(seed, *wanted)
@@ -156,7 +166,13 @@ def test_flow_worlds_are_not_idle():
                 seen[type(event)] += 1
                 ends[getattr(event, "outcome", getattr(event, "end", ""))] += 1
                 losses += isinstance(event, ev.AttemptFailed) and event.error.kind == "lost"
+                if isinstance(event, ev.AttemptStopping | ev.FactsNoted | ev.StepUndone):
+                    own[type(event), world.witness.plans[run.id].steps[event.step].node] += 1
     assert min(seen[kind] for kind in (ev.StepsCalled, ev.StepParked, ev.StepsRevived, ev.StepUndone, ev.StepsCancelled)) > 3
+    stopped, told, undone = ev.AttemptStopping, ev.FactsNoted, ev.StepUndone
+    flows = [(stopped, "hurried"), (stopped, "overdue"), (undone, "tour")]
+    flows += [(told, "follow"), (told, "follow_later"), (told, "chatty")]
+    assert min(own[each] for each in flows) > 3
     assert min(ends[end] for end in ("over", "granted", "refused", "timed out", "failed", "cancelled", "rolled_back")) > 1
     assert lives > 150
     assert losses > 40

@@ -96,7 +96,7 @@ class FlowPlace:
             self._queue.remove(order)
             self._say([Returned(*key)])
         if self._is_at(key):
-            self._yard.later(self._yard.random.random() * 0.1, partial(self._die_of, self._life, key))
+            self._yard.later(self._yard.random.random() * 0.1, partial(self._be_stopped, self._life, key))
 
     def close(self) -> None:
         """End without a word."""
@@ -182,15 +182,15 @@ class FlowPlace:
         if life != self._life:
             return
         if act.ending == "die":
-            self._yard.work.die(order, inputs)
+            self._say(word for word in self._yard.work.die(order, inputs) if isinstance(word, Noted))
             self._die("killed by signal 9")
             return
-        report = self._yard.work.end(order, act, inputs)
+        reports = self._yard.work.end(order, act, inputs)
         self._making = None
         self._yard.witness.saw_end(order)
-        self._say([report])
+        self._say(reports)
         if self._strand is not None:
-            self._strand.inbox.append((order, report))
+            self._strand.inbox.append((order, reports[-1]))
             self._resume()
         self._go_on()
 
@@ -235,6 +235,12 @@ class FlowPlace:
         """The flow's process dies by itself, with what is made beside the flow."""
         if self._making is None or self._script.dies_too(self._making):
             self._die_of(life, key)
+
+    def _be_stopped(self, life: int, key: Key) -> None:
+        """The process is stopped, and takes along what is made beside: that is one of the times that its process may die."""
+        if life == self._life and self._making is not None:
+            self._script.dies_too(self._making)
+        self._die_of(life, key)
 
     def _die_of(self, life: int, key: Key) -> None:
         if life == self._life and self._is_at(key):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 from typing import Any
@@ -14,10 +15,11 @@ from legato.declare.node import Project
 from legato.kernel import events as ev
 from legato.plan.records import Reason, Step
 from legato.ports.storage import Storage
-from legato.terms.attempt import Answers, Argument, Call, Order, Ref
+from legato.terms.attempt import Answers, Argument, Call, Fact, Order, Ref
 from legato.terms.codec import unpack
+from legato.terms.fact import Markdown, Metric, Progress, Table
 from legato.terms.instant import Instant, after
-from legato.testing.program_tasks import answer_to, tag
+from legato.testing.program_tasks import Told, answer_to, tag
 from legato.testing.witness import Key, Witness
 
 _SLACK_S = 1.0
@@ -37,7 +39,9 @@ _PURE = frozenset(
         "thriftier",
         "begin_elsewhere",
         "look_elsewhere",
+        "chatty",
         "book",
+        "tour",
         "ruin",
         "stopper",
     )
@@ -50,6 +54,15 @@ class Outcome(msgspec.Struct, frozen=True):
     outcome: str
     value: bytes | None = None
     kept: Ref | None = None
+
+
+@dataclass
+class Telling:
+    """What one attempt has told so far; of a body, with all that was told before it was entered again."""
+
+    token: int
+    is_body: bool
+    facts: list[Told] = field(default_factory=list)
 
 
 class FlowWitness(Witness):
@@ -73,13 +86,16 @@ class FlowWitness(Witness):
         self.now: dict[Key, int] = {}
         self.stopping: set[tuple[str, int, int | None]] = set()
         self.seated: set[Key] = set()
-        self.kept: dict[tuple[str, str], Key] = {}
+        self.kept: dict[tuple[str, str], Any] = {}
         self.looks: Counter[str] = Counter()
         self.drawn: dict[str, int] = {}
         self.tickets: dict[Key, int] = {}
         self.began_at = Instant(0)
         self.earlier: set[Instant] = set()
         self.parkings = 0
+        self.telling: dict[Key, Telling] = {}
+        self.facts: dict[Key, list[tuple[int, int, Told]]] = {}
+        self.taken_back: set[tuple[str, str]] = set()
         self._numbers = count(1)
 
     # -- what is written --
@@ -153,8 +169,11 @@ class FlowWitness(Witness):
     def _note_result(self, run: str, event: ev.StepSucceeded) -> None:
         key = (run, event.step)
         self._end(key, Outcome("succeeded", event.value, event.kept))
+        if not event.cached:
+            self._check_facts(key, event.token)
         if (label := self._label(key)) is not None:
-            self.kept[label] = key
+            self.kept[label] = self._value(key)
+            self.taken_back.discard(label)
         if key in self.calls and self.calls[key].node.startswith("ticket"):
             self.tickets[key] = self._value(key)
         elif key in self.calls:
@@ -183,6 +202,8 @@ class FlowWitness(Witness):
         key = (run, event.step)
         self._end(key, Outcome("undone"))
         if (label := self._label(key)) is not None:
+            if self._handling(*key).undo and label not in self.taken_back:
+                self.refuse(f"{self._name(*key)} is undone on record, but nobody took {label[1]} back")
             self.kept.pop(label, None)
         self.tickets.pop(key, None)
 
@@ -223,7 +244,39 @@ class FlowWitness(Witness):
             if given != answer_to(wait.name):
                 self.refuse(f"{self._name(*key)}: the first answer was {answer_to(wait.name)}, but {given} is on record")
 
+    def _note_facts(self, run: str, event: ev.FactsNoted) -> None:
+        key, recorded = (run, event.step), self.facts.setdefault((run, event.step), [])
+        if event.token != self.now.get(key) or (*key, event.token) in self.over:
+            self.refuse(f"{self._name(*key)} tells something, but this attempt of it is not under way")
+        for fact, known_by in zip(event.facts, event.keys or [0] * len(event.facts), strict=True):
+            if known_by and any(known_by == other for _, other, _ in recorded):
+                self.refuse(f"{self._name(*key)} tells {fact} twice")
+            recorded.append((event.token, known_by, _told(fact)))
+
+    def _check_facts(self, key: Key, token: int) -> None:
+        """All that was told is on record once, and in order: of a body by all its attempts, of others by the last one."""
+        telling, recorded = self.telling[key], self.facts.get(key, [])
+        if telling.token != token:
+            self.refuse(f"{self._name(*key)} succeeds by another attempt than the one that was made last")
+        wanted = [fact for fact in telling.facts if fact[0] != "progress"]
+        found = [
+            fact for by, known_by, fact in recorded if fact[0] != "progress" and (known_by if telling.is_body else by == token)
+        ]
+        if self._step(*key).node == "follow_later":  # what goes on at once is told in any order
+            wanted, found = sorted(wanted, key=_name_of), sorted(found, key=_name_of)
+        if wanted != found:
+            self.refuse(f"{self._name(*key)} told {wanted}, but {found} is on record")
+        newest = [fact for fact in telling.facts if fact[0] == "progress"][-1:]
+        if not {*newest} <= {fact for by, _, fact in recorded if by == token and fact[0] == "progress"}:
+            self.refuse(f"{self._name(*key)} told {newest}, but that is not on record")
+
     # -- what is made --
+
+    def saw_begin(self, order: Order, now: Instant) -> None:
+        """An attempt is made: it tells everything anew."""
+        super().saw_begin(order, now)
+        is_body = order.mode == "run" and self._handling(order.run, order.step).flow
+        self.telling[order.run, order.step] = Telling(order.token, is_body)
 
     def saw_hand_out(self, orders: Sequence[Order]) -> None:
         """Orders leave: each is given what its call was given, and what was recorded of the calls that it waits for."""
@@ -275,10 +328,18 @@ class FlowWitness(Witness):
         self.looks[handle] += 1
         return self.looks[handle] < 3
 
-    def undid(self, label: str) -> None:
-        """What a task did is taken back: only what it did."""
-        if ("book", label) not in self.kept:
-            self.refuse(f"book is undone for {label}, but that it was done is not on record")
+    def undid(self, node: str, label: str, result: str) -> None:
+        """What a task or a flow did is taken back: only what it did."""
+        if (node, label) not in self.kept:
+            self.refuse(f"{node} is undone for {label}, but that it was done is not on record")
+        if result != (wanted := self.kept[node, label]):
+            self.refuse(f"{node} is undone for {label} with {result}, but {wanted} is on record")
+        self.taken_back.add((node, label))
+
+    def told(self, key: str, fact: Told) -> None:
+        """A step tells a fact."""
+        run, step, *_ = key.split(":")
+        self.telling[run, int(step)].facts.append(fact)
 
     def shuffle(self, items: list[str]) -> list[str]:
         """The items in another order each time."""
@@ -379,12 +440,32 @@ class FlowWitness(Witness):
             self.refuse(f"{self._name(*key)} of {given} is {self._value(key)}, and not {wanted}")
 
 
+def _told(fact: Fact) -> Told:
+    """A fact on record as whoever tells it knows it."""
+    match fact:
+        case Metric():
+            return "metric", fact.name, fact.value
+        case Table():
+            rows = msgspec.msgpack.decode(fact.rows)
+            return "table", fact.name, [dict(zip(fact.columns, row, strict=True)) for row in rows]
+        case Markdown():
+            return "markdown", fact.name, fact.text
+        case Progress():
+            return "progress", fact.done
+    raise LookupError(f"no program tells {fact}")
+
+
+def _name_of(fact: Told) -> str:
+    return str(fact[1])
+
+
 _CALLED = Reason("called")
 _SEEN: dict[type, Callable[[FlowWitness, str, Any], None]] = {
     ev.CodeChanged: FlowWitness._note_code,
     ev.StepsCalled: FlowWitness._note_calls,
     ev.StepsRevived: FlowWitness._note_revival,
     ev.AttemptsStarted: FlowWitness._note_started,
+    ev.FactsNoted: FlowWitness._note_facts,
     ev.StepSucceeded: FlowWitness._note_result,
     ev.AttemptFailed: FlowWitness._note_failed,
     ev.StepsSkipped: FlowWitness._note_closed,

@@ -94,7 +94,8 @@ class FlowWorld(World):
         """Workers that call the program's functions, and places for its flows."""
         if self.edited and self.lives > 1 and self.random.random() < 0.4:
             self._edit(self.random.choice(self.edited))
-        work = RealWork(self.kit, cast(Storage, WitnessedStorage(self.values, self.witness)), self.script, self.random)
+        storage = cast(Storage, WitnessedStorage(self.values, self.witness))
+        work = RealWork(self.kit, storage, self.script, self.random, self.clock)
         return SimulatedExecutor(
             self.clock, work, self.witness, self.random, workers=self.random.randint(1, 3), flows=self.random.randint(1, 4),
             stutter=self.faults.stutter,
@@ -170,7 +171,7 @@ def play_flows(seed: int, *wanted: tuple[str, Program], edited: tuple[str, ...] 
     )  # fmt: skip
     luck = Luck(
         Random(random.random()), deaths=random.choice((0.0, 0.0, 0.05, 0.2)), hard=random.random() < 0.2,
-        undo_fails=frozenset(("book",) if random.random() < 0.3 else ()),
+        undo_fails=frozenset(node for node in ("book", "tour") if random.random() < 0.3),
     )  # fmt: skip
     world = FlowWorld(seed, luck, faults=faults, edited=edited)
     world.fuse = RandomFuse(random, random.choice((0.0, 0.01, 0.05)), most=8)

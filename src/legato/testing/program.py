@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from legato.declare.calling import CALLER
+from legato.declare.calling import CALLER, TaskFailed
 from legato.declare.draft import Site
 from legato.declare.elsewhere import external
 from legato.declare.faces import flow, task
@@ -28,6 +28,7 @@ from legato.testing.program_tasks import (
     answer_to,
     begin_elsewhere,
     big,
+    endless,
     flaky,
     limit_s,
     look_elsewhere,
@@ -37,6 +38,7 @@ from legato.testing.program_tasks import (
     report,
     table,
     tag,
+    tell,
     ticket,
     ticket_later,
     turn,
@@ -81,6 +83,35 @@ def stubborn(program: Program) -> list[Any]:
 def guarded(program: Program) -> list[Any]:
     """Does what the program says; nobody else does so meanwhile."""
     return _do_all(program)
+
+
+@flow(timeout=0.4, retries=Retry(100, delay_s=0.1, max_delay_s=1.0))
+def hurried(program: Program) -> list[Any]:
+    """Does what the program says; where that takes too long, it is tried again."""
+    return _do_all(program)
+
+
+@flow(timeout=0.4)
+def overdue(x: str) -> None:
+    """Looks at what does not come to an end, until its time is over."""
+    future = endless.submit(x)
+    while not future.done():
+        pass
+
+
+def untour(x: str, program: Program, result: str) -> None:
+    """Takes a tour back."""
+    if (watch := watching()) is not None:
+        watch.undid("tour", x, result)
+
+
+@flow(undo=untour)
+def tour(x: str, program: Program) -> str:
+    """Does what the program says, and can be undone."""
+    _do_all(program)
+    if (watch := watching()) is not None:
+        watch.entered("tour", x)
+    return tag("tour", x, program)
 
 
 def _do(op: list[Any]) -> Any:
@@ -197,6 +228,32 @@ def _stubborn(program: Program) -> list[Any]:
     return stubborn(program)
 
 
+def _hurried(program: Program) -> list[Any]:
+    return hurried(program)
+
+
+def _overdue(x: str) -> str:
+    if CALLER.get() is not None:
+        try:
+            overdue(x)
+        except TaskFailed:
+            return make(f"{x} over")
+        return "not over"
+    return make(f"{x} over")
+
+
+def _tour(x: str, program: Program) -> str:
+    return tour(x, program)
+
+
+def _tell(x: str, times: int) -> list[str]:
+    made = []
+    for number in range(times):
+        tell(x, number)
+        made.append(make(f"{x} {number}"))
+    return made
+
+
 def _guarded(programs: list[Program]) -> list[Any]:
     return [future.result() for future in [guarded.submit(program) for program in programs]]
 
@@ -238,7 +295,7 @@ _DO: dict[str, Callable[..., Any]] = {
     "loose": _loose, "done": _ask_whether_done, "shuffled": _shuffled, "passed": _passed, "map": _map, "shared": _map_shared,
     "broken": _map_broken, "sub": _sub, "stubborn": _stubborn, "guarded": _guarded, "turns": _turns, "later": _sub_later,
     "frail": _frail, "external": _external, "tables": _tables, "sleep": _sleep, "approval": _approval, "signal": _signal,
-    "twice": _twice,
+    "twice": _twice, "hurried": _hurried, "overdue": _overdue, "tour": _tour, "tell": _tell,
 }  # fmt: skip
 
 
@@ -286,6 +343,14 @@ async def _passed_later(x: str, y: str) -> str:
     return await pair.submit(make.submit(x), make_later.submit(y))
 
 
+async def _tell_later(x: str, times: int) -> list[str]:
+    made = []
+    for number in range(times):
+        tell(x, number)
+        made.append(await make_later(f"{x} {number}"))
+    return made
+
+
 async def _map_later(x: str, count: int) -> str:
     return tag("map", await make_later.map(f"{x}.{number}" for number in range(count)))
 
@@ -322,7 +387,7 @@ async def _approval_later(question: str) -> Any:
 _DO_LATER: dict[str, Callable[..., Any]] = {
     "gather": _gather, "group": _group, "then": _one_by_one, "call": _call_later, "chain": _chain_later, "while": _poll_later,
     "passed": _passed_later, "map": _map_later, "try": _attempt_later, "sub": _sub_from_loop, "sleep": _sleep_later,
-    "approval": _approval_later, "external": _external_later,
+    "approval": _approval_later, "external": _external_later, "tell": _tell_later,
 }  # fmt: skip
 
 

@@ -19,12 +19,27 @@ _MOST_DEATHS = 2
 KINDS = (
     "call", "call", "named", "chain", "if", "while", "try", "submit", "loose", "done", "shuffled", "passed", "map", "shared",
     "broken", "sub", "stubborn", "guarded", "turns", "later", "frail", "external", "tables", "sleep", "approval", "signal",
-    "book", "twice",
+    "book", "twice", "tell", "hurried", "overdue", "tour",
 )  # fmt: skip
-KINDS_LATER = ("call", "chain", "chain", "group", "then", "while", "passed", "map", "try", "sub", "sleep", "approval", "external")
-_FLOWS = frozenset(("try", "sub", "stubborn", "guarded", "later", "frail"))
-_BLOCKS = frozenset(("if", "try", "sub", "stubborn", "guarded", "later", "frail"))
-_PLAIN = ("make", "make", "narrow", "polite", "flaky", "slow", "weak", "patient", "thrifty", "big", "book")
+KINDS_LATER = (
+    "call",
+    "chain",
+    "chain",
+    "group",
+    "then",
+    "while",
+    "passed",
+    "map",
+    "try",
+    "sub",
+    "sleep",
+    "approval",
+    "external",
+    "tell",
+)
+_FLOWS = frozenset(("try", "sub", "stubborn", "guarded", "later", "frail", "hurried", "overdue", "tour"))
+_BLOCKS = frozenset(("if", "try", "sub", "stubborn", "guarded", "later", "frail", "hurried", "tour"))
+_PLAIN = ("make", "make", "narrow", "polite", "flaky", "slow", "weak", "patient", "thrifty", "big", "book", "chatty")
 
 
 class Drawer:
@@ -65,7 +80,11 @@ class Drawer:
         if kind == "guarded":  # one inside of another would wait for itself
             plain = [[["submit", "make", self._several()], ["sleep", 0.2], ["call", "flaky", self._label()]] for _ in range(2)]
             return [kind, plain[: self._random.randint(1, 2)]]
+        if kind == "hurried":  # what fails in it, and takes its time to, it would wait for in vain again and again
+            return [kind, [self._plain("submit"), self._plain("tell"), self._plain("chain")]]
         inner = self._inner(depth)
+        if kind == "tour":
+            return [kind, self._label(), inner]
         if kind == "if":
             return [kind, self._label(), inner, self._inner(depth)]
         if kind == "try":
@@ -82,13 +101,13 @@ class Drawer:
                 return [kind, random.choice(_PLAIN), self._several()]
             case "map":
                 return [kind, random.choice(_PLAIN), self._label(), random.randint(0, 6)]
-            case "chain" | "while" | "shared" | "broken":
+            case "chain" | "while" | "shared" | "broken" | "tell":
                 return [kind, self._label(), random.randint(0, 4)]
             case "passed":
                 return [kind, self._label(), self._label()]
             case "turns":
                 return [kind, self._several()]
-            case "external":
+            case "external" | "overdue":
                 return [kind, self._label()]
             case "twice":
                 return [kind, random.choice(("thrifty", "thriftier")), self._label()]
@@ -115,7 +134,7 @@ class Drawer:
     def _op_later(self, depth: int) -> list[Any]:
         random, kind = self._random, self._random.choice(self._kinds_later)
         match kind:
-            case "chain" | "while":
+            case "chain" | "while" | "tell":
                 return [kind, self._label(), random.randint(1, 4)]
             case "group" | "then":
                 return [kind, self.beside(random.randint(0, 3), depth - 1) if depth else []]
@@ -166,9 +185,12 @@ class Luck(Script):
         return self.hard or died <= _MOST_DEATHS
 
     def _fate(self, order: Order) -> Any:
-        """Flaky calls fail twice, balky ones once, slow ones hang once; weak ones never work, ruinous ones once all is healed."""
+        """Flaky calls fail twice, balky ones once; slow ones hang once, endless ones always; weak ones never work, ruinous ones
+        once all is healed."""
         if order.mode == "undo":
             return "raise" if order.node in self.undo_fails and not self.healed else "done"
+        if order.node == "endless":
+            return "hang"
         if self.healed or order.mode == "fallback":
             return "done"
         tries = self._tries[order.run, order.step] = self._tries.get((order.run, order.step), 0) + 1

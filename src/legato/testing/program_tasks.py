@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from legato.declare.faces import asset, task
 from legato.declare.node import Cache, Retry
 from legato.declare.pool import Limit, Pool
+from legato.worker import telling
+from legato.worker.context import current
 
 Program = list[Any]
+Told = tuple[Any, ...]
+"""A fact as whoever tells it knows it: its kind, and what it says."""
 
 POOLS = {"single": Limit(1), "pair": Limit(2), "rated": Limit(None, 3, 1.0), "apart": Limit(1, 5, 2.0), "door": Limit(1)}
 LONG_S, SHORT_S = 30 * 86_400.0, 5.0
@@ -36,8 +41,12 @@ class Watch(Protocol):
         """Whether this job, or what somebody else waits for, still goes on."""
         ...
 
-    def undid(self, label: str) -> None:
-        """What a task did is taken back."""
+    def undid(self, node: str, label: str, result: str) -> None:
+        """What a task or a flow did is taken back, with this result."""
+        ...
+
+    def told(self, key: str, fact: Told) -> None:
+        """A step, which is known by its key, tells a fact."""
         ...
 
     def shuffle(self, items: list[str]) -> list[str]:
@@ -183,6 +192,36 @@ def pair(a: Any, b: Any) -> str:
     return _make("pair", repr((a, b)))
 
 
+def tell(x: str, number: int) -> None:
+    """Tells facts of all kinds, one of them the same each time."""
+    _say(telling.metric, x, number)
+    _say(telling.metric, "the same", 1)
+    _say(telling.table, x, [{"number": number}])
+    _say(telling.markdown, x, f"*{number}*")
+    _say(telling.progress, number)
+
+
+def _say(fn: Callable[..., None], *said: Any) -> None:
+    if _watch is not None:
+        _watch.told(current().idempotency_key, (fn.__name__, *said))
+    fn(*said)
+
+
+@task(retries=Retry(2, delay_s=0.1, max_delay_s=2.0))
+def chatty(x: str) -> str:
+    """A value; each try tells all that is to be told, also the first two, which fail."""
+    for number in range(3):
+        tell(x, number)
+    if _watch is not None and _watch.is_busy(f"chatty {x}"):
+        raise ValueError(f"chatty {x}")
+    return _make("chatty", x)
+
+
+@task
+def endless(x: str) -> None:
+    """Does not come to an end."""
+
+
 @task
 def bad(x: str) -> None:
     """Always raises."""
@@ -217,10 +256,9 @@ def look_elsewhere(handle: str) -> str | None:
 
 
 def unbook(x: str, result: str) -> None:
-    """Takes a booking back; it has to be given what was booked."""
-    assert result == tag("book", x), result
+    """Takes a booking back."""
     if _watch is not None:
-        _watch.undid(x)
+        _watch.undid("book", x, result)
 
 
 @task(undo=unbook)
@@ -255,5 +293,7 @@ def report(table: str) -> str:
 
 TASKS = {
     each.node.name: each
-    for each in (make, narrow, polite, flaky, slow, weak, balky, patient, thrifty, thriftier, big, bad, book, ruin, stopper)
-}
+    for each in (
+        make, narrow, polite, flaky, slow, weak, balky, patient, thrifty, thriftier, big, chatty, bad, book, ruin, stopper
+    )
+}  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
+from legato.ports.clock import Clock
 from legato.ports.storage import Slot, Storage
 from legato.terms.attempt import Argument, Declined, Done, Order, Output, Raised, Report
 from legato.terms.codec import fingerprint, pack, unpack
@@ -39,12 +40,12 @@ class Work(Protocol):
         """Read the inputs."""
         ...
 
-    def end(self, order: Order, act: Act, inputs: Any) -> Report:
-        """The end of an attempt that its process lives to see."""
+    def end(self, order: Order, act: Act, inputs: Any) -> list[Report]:
+        """What an attempt tells, and its end, which its process lives to see."""
         ...
 
-    def die(self, order: Order, inputs: Any) -> Report | None:
-        """The process dies of it; the last word that may still be on its way."""
+    def die(self, order: Order, inputs: Any) -> list[Report]:
+        """The process dies of it; the last words that may still be on their way."""
         ...
 
     def close(self) -> None:
@@ -67,13 +68,13 @@ class MadeUpWork:
         """The values of the order's arguments, read now."""
         return [self._input(argument) for argument in order.arguments]
 
-    def end(self, order: Order, act: Act, inputs: list[Any]) -> Report:
+    def end(self, order: Order, act: Act, inputs: list[Any]) -> list[Report]:
         """What the act says."""
-        return not_done(order, act) or self._success(order, act.seconds, inputs, gate_closes=act.ending == "gate")
+        return [not_done(order, act) or self._success(order, act.seconds, inputs, gate_closes=act.ending == "gate")]
 
-    def die(self, order: Order, inputs: list[Any]) -> Report | None:
+    def die(self, order: Order, inputs: list[Any]) -> list[Report]:
         """A success; of an undo nothing."""
-        return None if order.mode == "undo" else self._success(order, 0.1, inputs)
+        return [] if order.mode == "undo" else [self._success(order, 0.1, inputs)]
 
     def close(self) -> None:
         """Nothing is left."""
@@ -107,22 +108,29 @@ class MadeUpWork:
 class RealWork:
     """The functions of a project, called by the real harness; luck still says which attempts fail before they are called."""
 
-    def __init__(self, kit: Kit, storage: Storage, script: Script, random: Random) -> None:
+    def __init__(self, kit: Kit, storage: Storage, script: Script, random: Random, clock: Clock) -> None:
         storages = {kit.storage: storage}
         self.script = script
-        self.harness = Harness(dataclasses.replace(kit, open_storages=lambda: storages), inline_limit_bytes=_INLINE_LIMIT_BYTES)
+        kit = dataclasses.replace(kit, open_storages=lambda: storages)
+        self.harness = Harness(kit, inline_limit_bytes=_INLINE_LIMIT_BYTES, clock=clock)
         self._random = random
 
     def begin(self, order: Order) -> None:
         """Nothing yet: the harness reads the inputs."""
 
-    def end(self, order: Order, act: Act, inputs: None) -> Report:
+    def end(self, order: Order, act: Act, inputs: None) -> list[Report]:
         """What the function does, where the act does not say that it fails before."""
-        return not_done(order, act) or replace(self.harness.make(order), seconds=act.seconds)
+        failed = not_done(order, act)
+        return self._make(order, act.seconds) if failed is None else [failed]
 
-    def die(self, order: Order, inputs: None) -> Report | None:
+    def die(self, order: Order, inputs: None) -> list[Report]:
         """What the function did, if the process died after that."""
-        return self.harness.make(order) if self._random.random() < 0.5 else None
+        return self._make(order, 0.0) if self._random.random() < 0.5 else []
+
+    def _make(self, order: Order, seconds: float) -> list[Report]:
+        told: list[Report] = []
+        end = self.harness.make(order, send=told.append)
+        return [*told, replace(end, seconds=seconds)]
 
     def close(self) -> None:
         """The harness gives back what it holds."""

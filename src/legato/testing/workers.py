@@ -189,19 +189,23 @@ class SimulatedExecutor:
         """The attempt comes to its own end, unless it was stopped before."""
         if worker.now is not order:
             return
-        report = self.work.end(order, act, worker.inputs)
+        reports = self.work.end(order, act, worker.inputs)
         worker.now = None
         self.witness.saw_end(order)
-        self.report(report)
+        for report in reports:
+            self.report(report)
         self._go_on(worker)
 
     def _lose(self, worker: Worker, order: Order, reason: str) -> None:
-        """The worker's whole process group is gone; a new one takes its place. Its last word may still be on the way."""
+        """The worker's whole process group is gone; a new one takes its place. Its last words may still be on the way."""
         if worker.now is not order:
             return
-        last_word = self.work.die(order, worker.inputs)
-        if last_word is not None and self.random.random() < 2 * self.stutter:
-            self.say_late(last_word)
+        last_words = self.work.die(order, worker.inputs)
+        while last_words and isinstance(last_words[0], Noted) and self.random.random() < 0.5:
+            self.report(last_words.pop(0))
+        if last_words and self.random.random() < 2 * self.stutter:
+            for word in last_words:
+                self.say_late(word)
         worker.now = None
         self.witness.saw_end(order)
         self.report(Lost(order.run, order.step, order.token, reason))

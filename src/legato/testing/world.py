@@ -43,6 +43,8 @@ _GOES_ON = 0.7
 """How likely it is that somebody lets a paused run go on when the next conductor takes it up."""
 _MOST_LIVES = 60
 """More conductors than this in one world mean that it makes no progress."""
+_LAST_PAUSE = 30
+"""With later conductors nobody pauses any more: a long story would be paused for ever."""
 
 
 class Site(Protocol):
@@ -170,7 +172,8 @@ class World:
                 state = conductor.adopt(run.id)
                 if faults := violations(state):
                     self.witness.refuse(f"after the take-over: {faults}")
-                if state.paused != run.paused or state.paused != (run.id in self.witness.paused):
+                seen = run.paused, run.id in self.witness.paused
+                if state.ended is None and seen != (state.paused, state.paused):  # its end is not on record yet
                     self.witness.refuse(f"run {run.id} does not know any more whether it is paused")
                 if state.paused and self.random.random() < _GOES_ON:
                     conductor.resume(run.id, actor="ann")
@@ -256,7 +259,9 @@ class World:
         return [*((run, Cancel("ann")) for run in due), *self._pauses(conductor)]
 
     def _pauses(self, conductor: Conductor) -> Iterable[tuple[str, Input]]:
-        if self.faults.pause and not self.script.healed and conductor.runs and self.random.random() < self.faults.pause:
+        if not self.faults.pause or self.script.healed or self.lives > _LAST_PAUSE or not conductor.runs:
+            return
+        if self.random.random() < self.faults.pause:
             live = self.random.choice(list(conductor.runs.values()))
             if live.state.ended is None:
                 yield live.state.run_id, Resume("bob") if live.state.paused else Pause("bob")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from time import perf_counter
 from types import CoroutineType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from legato.declare.body import Body, cache_key, undo_key, until_key, when_key
 from legato.declare.calling import CALLER
@@ -38,6 +38,9 @@ from legato.worker.surroundings import Surroundings
 from legato.worker.teller import Teller
 from legato.worker.values import Values
 
+if TYPE_CHECKING:
+    from legato.ports.clock import Clock
+
 _TELLING = (str, int, float, bytes, dict, list, tuple)
 _Result = tuple[bytes | None, Ref | None, tuple[Output, ...]]
 
@@ -46,12 +49,13 @@ class Harness:
     """Everything around a user's function in one process: inputs, value, output, errors, and what it leaves behind.
 
     Attempts start in the project's folder. `make` never raises. `owns_process` says that the process is a worker's: then
-    each attempt's leftover child processes are killed when it ends. What has to outlive an attempt is made by a resource.
+    each attempt's leftover child processes are killed when it ends. What has to outlive an attempt is made by a resource. What is
+    told is dated by the clock, or the system's.
     """
 
     def __init__(
         self, kit: Kit, capture: Capture | None = None, *, owns_process: bool = False,
-        inline_limit_bytes: int = 64 * 2**10,
+        inline_limit_bytes: int = 64 * 2**10, clock: Clock | None = None,
     ) -> None:  # fmt: skip
         storages = kit.open_storages()
         self._kit = kit
@@ -66,6 +70,7 @@ class Harness:
         self._keep: frozenset[int] = frozenset()
         self._surroundings = Surroundings()
         self._tellers: list[Teller] = []
+        self._clock = clock
         self._gathering = Gathering()
 
     def makes_flow(self, order: Order) -> bool:
@@ -143,7 +148,8 @@ class Harness:
         if send is None:
             return None
         keep = partial(self._values.keep_file, node, order.partition)
-        teller = Teller(order, self._mask, keep, send, has_keys=node.kind == "flow" and order.mode == "run")
+        has_keys = node.kind == "flow" and order.mode == "run"
+        teller = Teller(order, self._mask, keep, send, has_keys=has_keys, clock=self._clock)
         self._tellers.append(teller)
         return teller
 

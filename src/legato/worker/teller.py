@@ -23,7 +23,8 @@ from legato.terms.fact import Markdown, Metric, Progress, Table
 from legato.terms.instant import Instant
 from legato.worker.mask import Mask
 
-if TYPE_CHECKING:  # whatever tells nothing needs neither
+if TYPE_CHECKING:  # whatever tells nothing needs none of them
+    from legato.ports.clock import Clock
     from legato.worker.excerpt import Excerpt
     from legato.worker.picture import Picture
 
@@ -58,7 +59,8 @@ class _Series:
 class Teller:
     """Takes what an attempt tells, from any of its threads, and hands it on in reports. `keep` stores a file, under a name.
 
-    With `has_keys` each fact gets one, and what the order says is on record is not sent again: for flows.
+    With `has_keys` each fact gets one, and what the order says is on record is not sent again: for flows. Time is the system's,
+    unless there is a clock.
     """
 
     # Most attempts tell nothing: what can wait is set when it is needed.
@@ -68,10 +70,12 @@ class Teller:
     _has_told = _is_closed = False
 
     def __init__(
-        self, order: Order, mask: Mask, keep: Callable[[str, Path], Ref], send: Callable[[Noted], None], *, has_keys: bool
-    ) -> None:
+        self, order: Order, mask: Mask, keep: Callable[[str, Path], Ref], send: Callable[[Noted], None], *, has_keys: bool,
+        clock: Clock | None = None,
+    ) -> None:  # fmt: skip
         self._order, self._mask, self._keep, self._send = order, mask, keep, send
         self._known = frozenset(order.noted) if has_keys else None
+        self._clock = clock
         self._lock = threading.RLock()
         self._series: dict[tuple[str, str], _Series] = {}
         self._equal: dict[bytes, int] = {}
@@ -92,7 +96,7 @@ class Teller:
             if series.count > KEPT_WHOLE * series.stride:
                 series.stride *= 2
             key = 0 if self._known is None else self._key("metric", series.name, value, series.unit)
-            metric = Metric(series.name, value, series.unit, series.count, _now())
+            metric = Metric(series.name, value, series.unit, series.count, self._now())
             if series.count % series.stride:
                 series.left_out = metric, key
             else:
@@ -155,7 +159,7 @@ class Teller:
 
     def send_due(self) -> None:
         """Send what waits, unless something was sent a moment ago."""
-        if (self._waiting or self._progress is not None) and time.monotonic() >= self._due:
+        if (self._waiting or self._progress is not None) and self._lapse() >= self._due:
             self.send()
 
     def send(self) -> None:
@@ -165,10 +169,10 @@ class Teller:
             progress, self._progress = self._progress, None
             if progress is not None:
                 done, total, message = progress
-                waiting.append((Progress(done, total, self.cover()(message), _now()), 0))
+                waiting.append((Progress(done, total, self.cover()(message), self._now()), 0))
             if not waiting or self._is_closed:
                 return
-            now = time.monotonic()
+            now = self._lapse()
             self._began = self._began or now
             self._due = now + max(SEND_EVERY_S, SEND_SHARE * (now - self._began))
             facts, keys = zip(*waiting, strict=True)
@@ -235,12 +239,15 @@ class Teller:
         if len(self._waiting) >= _MOST_WAITING or self._waiting_bytes >= _MOST_WAITING_BYTES:
             self.send()
 
+    def _now(self) -> Instant:
+        return Instant(time.time_ns() // 1_000) if self._clock is None else self._clock.now()
+
+    def _lapse(self) -> float:
+        """Seconds since some moment, whatever is done to the system's clock."""
+        return time.monotonic() if self._clock is None else self._clock.now() / 1e6
+
 
 _ARRAY32 = b"\xdd"
-
-
-def _now() -> Instant:
-    return Instant(time.time_ns() // 1_000)
 
 
 def _file_name(name: str) -> str:

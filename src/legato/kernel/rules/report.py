@@ -92,9 +92,15 @@ def take_begun(turn: Turn, begun: Begun) -> None:
 
 
 def take_noted(turn: Turn, noted: Noted) -> None:
-    """Facts are recorded while the attempt that tells them is under way; those of any other are refused."""
-    if turn.attempt(noted.step, noted.token) is not None:
-        turn.emit(FactsNoted(turn.now, noted.step, noted.token, noted.facts, noted.keys))
+    """Facts are recorded while the attempt that tells them is under way, but for those whose keys are on record."""
+    if turn.attempt(noted.step, noted.token) is None:
+        return
+    facts, keys, known = noted.facts, noted.keys, turn.state.noted.get(noted.step)
+    if known is not None and not known.isdisjoint(keys):
+        fresh = [place for place, key in enumerate(keys) if key not in known]
+        facts, keys = tuple(facts[place] for place in fresh), tuple(keys[place] for place in fresh)
+    if facts:
+        turn.emit(FactsNoted(turn.now, noted.step, noted.token, facts, keys))
 
 
 def _staged(done: Done) -> tuple[Ref, ...]:
