@@ -35,7 +35,7 @@ CONSTRUCTS = {
     "map over what raises half-way": ["broken", "a", 5],
     "sub-flow": ["sub", [["call", "make", "a"], ["sub", [["chain", "b", 3]]]]],
     "sub-flow that fails": ["try", [["sub", [["loose", "make", ["a", "b"]], ["call", "bad", "c"]]]], "d"],
-    "sub-flow that leaves much": ["try", [["sub", [["loose", "make", ["a", "b", "c", "d", "e"]], ["call", "bad", "f"]]]], "g"],
+    "sub-flow that leaves much": ["try", [["sub", [["loose", "make", [*"abcdefghijklmno"]], ["call", "bad", "p"]]]], "q"],
     "gather": ["later", [["chain", "a", 3], ["chain", "b", 2], ["group", [["call", "flaky", "c"], ["while", "d", 3]]]]],
     "assets": ["tables"],
     "a job elsewhere": ["sub", [["external", "a"], ["external", "b"]]],
