@@ -165,7 +165,7 @@ def test_what_was_removed_while_it_ran_is_told_and_left_alone(site: Path) -> Non
     edit(site, "@lg.task\ndef drop", "def drop")
     edit(site, "if lead == 1:", "if lead == 7:")
     shown = legato(site, "resume", "--plan").stdout
-    assert "code changed since it was accepted: leads, one, rate" in shown
+    assert "code changed since it was accepted: leads\n" in shown  # what was never called is as it is now
     assert [line.split()[:2] for line in shown.splitlines() if line.startswith("gone")] == [["gone", "drop"]]
     answer = legato(site, "resume")
     assert answer.returncode == 0, answer.stdout + answer.stderr

@@ -61,12 +61,7 @@ def foresee(state: RunState, run: Run, project: Project, folder: Folder) -> Resu
     """What a run will do, from its state after it was told to go on."""
     known = state.plan.handling
     asked = {step.node for step in state.plan.steps} - set(WAITS.values())
-    counted = asked | {
-        name for name in known if _has_flows(state) and name in project.nodes and project.nodes[name].kind != "asset"
-    }
-    changed = [
-        name for name in sorted(counted) if name in project.nodes and known[name].code not in ("", project.nodes[name].code)
-    ]
+    changed = [name for name in sorted(asked & project.nodes.keys()) if known[name].code not in ("", project.nodes[name].code)]
     alike: dict[_Case, list[int]] = {}
     for index, case in _Walk(state, project, set(changed)).cases():
         alike.setdefault(case, []).append(index)
@@ -82,10 +77,6 @@ def foresee(state: RunState, run: Run, project: Project, folder: Folder) -> Resu
             for (node, action, reason), steps in alike.items()
         ),
     )  # fmt: skip
-
-
-def _has_flows(state: RunState) -> bool:
-    return any(state.handling(index).flow for index in range(state.planned))
 
 
 _CHANGED, _FOLLOWS = "code changed", "reads what runs again"
