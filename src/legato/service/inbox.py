@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Iterator
 from pathlib import Path
+from time import perf_counter
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +16,9 @@ from legato.ports.clock import Clock
 from legato.terms.instant import Instant
 from legato.triggers.inputs import Pause
 from legato.triggers.inputs import Resume as Unpause
+
+LOOK_EVERY_S = 0.02
+"""How often a conductor looks into its inbox."""
 
 
 class Cancellation(Struct, frozen=True, tag="cancel"):
@@ -79,8 +83,9 @@ class Inbox:
     A crash in between leaves the file, and the next conductor takes the request up again: asking twice changes nothing.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, look_every_s: float = 0.0) -> None:
+        self._folder, self._look_every_s = folder, look_every_s
+        self._due_s = 0.0
         self._taken: list[Path] = []
         self._kept: set[Path] = set()
         self._taken_pausings: list[Path] = []
@@ -102,8 +107,11 @@ class Inbox:
         """What was asked since the last call, oldest first; of these runs alone, if they are said.
 
         An answer for another run stays until that is resumed, and what is about a trigger for `read_pausings`. What is no request
-        is removed like one.
+        is removed like one. With `look_every_s` it looks no more often: a turn of a quick flow costs little more than a look.
         """
+        if self._look_every_s and perf_counter() < self._due_s:
+            return
+        self._due_s = perf_counter() + self._look_every_s
         self.settle()
         for path in self._waiting():
             if path in self._kept:

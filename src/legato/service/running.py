@@ -13,7 +13,7 @@ from legato.ports.executor import Executor
 from legato.ports.store import Run, Store
 from legato.runtime.conductor import Conductor, Listener
 from legato.service.folding import Folder
-from legato.service.inbox import Inbox
+from legato.service.inbox import LOOK_EVERY_S, Inbox
 from legato.service.keeping import Keeper, make_room
 from legato.service.planning import Planner, Request
 from legato.service.projects import keep_project
@@ -44,7 +44,7 @@ class Session:
         except BaseException:
             self.executor.close()
             raise
-        self.inbox = Inbox(workspace.inbox)
+        self.inbox = Inbox(workspace.inbox, look_every_s=LOOK_EVERY_S)
         self._listener = listener
 
     def conductor(self, planner: Planner) -> Conductor:

@@ -24,7 +24,7 @@ from legato.service.arrivals import Watch, patterns_of
 from legato.service.attending import Act, Attendant
 from legato.service.deliveries import Deliveries
 from legato.service.desk import Desk
-from legato.service.inbox import Inbox, RunInput
+from legato.service.inbox import LOOK_EVERY_S, Inbox, RunInput
 from legato.service.keeping import Keeper, Rounds
 from legato.service.planning import Planner
 from legato.service.reloading import Reloader
@@ -61,7 +61,7 @@ class Service:
         self._told: list[Fault] = []
         self._planning: set[tuple[str, str]] = set()
         self._is_behind = False
-        self._inbox = Inbox(state / "inbox")
+        self._inbox = Inbox(state / "inbox", look_every_s=LOOK_EVERY_S)
         self._conductor: Conductor | None = None
         self._deliveries = Deliveries(state / PAYLOADS, store, lambda: self.ticker, clock.now)
         self.desk = Desk(state, self.wake, (*asks.ASKS, *asks.ALIVE))
