@@ -67,6 +67,15 @@ class Workspace:
         return dynamic_names(self.project)
 
     @property
+    def is_served(self) -> bool:
+        """Whether a live service takes requests for the project."""
+        if not (self.state / "desk" / "socket").exists():  # the usual case costs no import
+            return False
+        from legato.service.desk import is_open
+
+        return is_open(self.state)
+
+    @property
     def logs(self) -> Path:
         """The folder below which attempts' output stands."""
         return self.state / "logs"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import click
 
-from legato.service.desk import is_open
 from legato.service.resuming import Resumption, plan_resumption
 from legato.service.running import resume, run_to_resume
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import Screen, count
 from legato.surfaces.cli.running import Sitting, run_options
-from legato.surfaces.cli.there import resume_there
 
 
 @command
@@ -34,7 +32,9 @@ def resume_command(
         found = plan_resumption(workspace, history, chosen, failed_only=failed_only)
         call.answer(found, lambda: draw_resumption(call.screen, found, whole=True))
         return None
-    if is_open(workspace.state):
+    if workspace.is_served:
+        from legato.surfaces.cli.there import resume_there
+
         _tell(call, plan_resumption(workspace, history, chosen, failed_only=failed_only))
         return resume_there(call, workspace, chosen.id, failed_only=failed_only)
     sitting = Sitting(call, workspace)

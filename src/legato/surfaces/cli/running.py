@@ -12,13 +12,11 @@ import click
 from legato.plan.records import Plan
 from legato.runtime.conductor import Conductor
 from legato.runtime.runs import Live
-from legato.service.desk import is_open
 from legato.service.running import Session, run
 from legato.service.workspace import Workspace
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.params import read_request, takes_params, takes_results
 from legato.surfaces.cli.stopping import Stopper
-from legato.surfaces.cli.there import run_there
 from legato.surfaces.cli.view import View, answer_nothing
 from legato.terms.errors import EXIT_INTERRUPTED, LegatoError, Unreachable
 
@@ -61,7 +59,9 @@ def run_command(
     """
     workspace = call.workspace(executor=executor, workers=workers)
     request = read_request(workspace, selection, force, **more)
-    if is_open(workspace.state):
+    if workspace.is_served:
+        from legato.surfaces.cli.there import run_there
+
         return run_there(call, workspace, request, alone=bool(executor or workers))
     sitting = Sitting(call, workspace)
     with sitting.place(f"legato run {request.selection}".strip(), wait=not no_wait) as session:
