@@ -10,7 +10,6 @@ from legato.kernel.standing import Standing
 from legato.plan.backfill import in_order, in_own_pool, within, without_edges
 from legato.plan.records import Backfill, Order, Plan
 from legato.ports.store import Head, Run, Store
-from legato.service.desk import is_open
 from legato.service.estimating import Timings, estimate, seconds_a_step
 from legato.service.folding import Folder
 from legato.service.planning import Filling, Planner, Request
@@ -94,7 +93,7 @@ def foresee_backfill(workspace: Workspace, store: Store | None, folder: Folder, 
 
 def _lanes(workspace: Workspace, backfill: Backfill) -> int:
     """How many steps it may have under way: a service leaves one of its workers free, unless it is urgent."""
-    free = workspace.workers - 1 if not backfill.urgent and is_open(workspace.state) else workspace.workers
+    free = workspace.workers - 1 if not backfill.urgent and workspace.is_served else workspace.workers
     return min(max(1, free), backfill.at_once or workspace.workers)
 
 

@@ -10,7 +10,7 @@ from legato.ports.access import Audit
 from legato.ports.store import Run, Store
 from legato.runtime.replay import read_state
 from legato.service.asks import Heard, PauseRun
-from legato.service.desk import ask, is_open
+from legato.service.desk import ask
 from legato.service.inbox import Inbox, Pausing, Standstill
 from legato.service.planning import Planner
 from legato.service.running import actor, require_open, session
@@ -61,7 +61,7 @@ def pause_run(workspace: Workspace, store: Store, run: Run, reason: str = "") ->
     require_open(run)
     if run.paused:
         return
-    if is_open(workspace.state):
+    if workspace.is_served:
         ask(workspace.state, PauseRun(actor=actor(), run=run.id, reason=reason), Heard)
     elif workspace.find_holder() is not None:
         Inbox(workspace.inbox).leave(Standstill(run.id, actor(), reason), workspace.clock)

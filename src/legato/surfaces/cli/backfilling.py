@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from legato.service.backfilling import Part, Preview, foresee_backfill
-from legato.service.desk import is_open
 from legato.service.folding import Fold, Folder
 from legato.service.planning import Filling, Planner, Request
 from legato.service.running import run
@@ -50,7 +49,7 @@ def backfill(  # noqa: PLR0913 - each is an option
         found = foresee_backfill(workspace, store, folder, plan)
         call.answer(found, lambda: draw_preview(call.screen, found, folder.plan(plan)))
         return None
-    if is_open(workspace.state):
+    if workspace.is_served:
         return run_there(call, workspace, request, alone=bool(executor or workers))
     sitting = Sitting(call, workspace)
     with sitting.place(f"legato {request}", wait=not no_wait) as session:

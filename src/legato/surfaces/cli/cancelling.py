@@ -8,7 +8,7 @@ import click
 
 from legato.ports.store import Run, Store
 from legato.service.asks import CancelRun, Heard
-from legato.service.desk import ask, is_open
+from legato.service.desk import ask
 from legato.service.inbox import Cancellation, Inbox
 from legato.service.planning import Planner
 from legato.service.reporting import report_run
@@ -47,7 +47,7 @@ def cancel_command(call: Call, run: str, reason: str) -> None:
 
 def _ask(workspace: Workspace, store: Store, run: Run, reason: str) -> None:
     """Ask the process that runs steps, and wait until it has done so."""
-    if is_open(workspace.state):
+    if workspace.is_served:
         ask(workspace.state, CancelRun(actor=actor(), run=run.id, reason=reason), Heard)
     else:
         Inbox(workspace.inbox).leave(Cancellation(run.id, actor(), reason), workspace.clock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from legato.service.asks import AddKeys
-from legato.service.desk import ask, is_open
+from legato.service.desk import ask
 from legato.service.keys import Added, Keys, KeySet, add_keys, judge_keys, list_keys, list_sets
 from legato.service.running import actor
 from legato.service.shell import command as shell
@@ -49,7 +49,7 @@ def keys(call: Call, name: str | None, key: tuple[str, ...], add: bool) -> None:
 def _add(call: Call, name: str, given: tuple[str, ...]) -> None:
     workspace = call.workspace()
     sound = judge_keys(workspace, name, given)
-    if is_open(workspace.state):
+    if workspace.is_served:
         there = ask(workspace.state, AddKeys(actor=actor(), name=name, keys=tuple(sound)), Added)
         call.answer(there, lambda: _draw_added(call.screen, there))
         return

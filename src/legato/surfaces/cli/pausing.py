@@ -75,17 +75,10 @@ def unpause(call: Call, trigger: str) -> None:
 def _ask(call: Call, trigger: str, *, paused: bool) -> None:
     workspace = call.workspace()
     found = ask_to_pause(workspace, call.reader(workspace), trigger, paused=paused)
-    live = not found.heard and _is_live(workspace)
+    live = not found.heard and workspace.is_served
     if live:
         found = _await(call, workspace, found)
     call.answer(found, lambda: _draw(call.screen, found, live=live))
-
-
-def _is_live(workspace: Workspace) -> bool:
-    """Whether a service runs that takes it up."""
-    from legato.service.desk import is_open
-
-    return is_open(workspace.state)
 
 
 def _await(call: Call, workspace: Workspace, found: Paused) -> Paused:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from legato.service.asks import RollBack, RolledBack
-from legato.service.desk import ask, is_open
+from legato.service.desk import ask
 from legato.service.history import History, VersionLine, list_versions
 from legato.service.publishing import Aftermath, Move, look_below, moves_back
 from legato.service.publishing import rollback as publish_again
@@ -87,7 +87,7 @@ def rollback(call: Call, asset: str, to: str | None, yes: bool) -> None:
 
 def _publish(workspace: Workspace, moves: Sequence[Move], asset: str, to: str | None, words: Sequence[str]) -> str:
     """Publish these versions, by way of the service where one runs; the run that did."""
-    if is_open(workspace.state):
+    if workspace.is_served:
         return ask(workspace.state, RollBack(actor=actor(), what=asset, to=to or ""), RolledBack).run
     writer = workspace.open_writer(" ".join(["legato", *words]))
     try:
