@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from legato.executors.crew import Worker
-from legato.terms.attempt import Done, LogSpan, Lost, Order, Raised
+from legato.terms.attempt import Done, LogSpan, Lost, Order, Raised, Returned
 from legato.terms.fact import Error
 from legato.worker.pipe import MOST_FRAME_BYTES, Frame, encode_report, frame, reports_frame
 from legato.worker.preload import WorkerSettings
@@ -20,8 +20,8 @@ from legato.worker.preload import WorkerSettings
 GARBAGE = [
     b"\xff" * 64, b"\x05\x00\x00\x00\x00\xc1\xc1\xc1\xc1\xc1", frame(Frame.REPORTS, b"\x93\x01\x02\x03"),
     frame(Frame.REPORTS, b""),
-    frame(Frame.REPORTS, b"\xdd\xff\xff\xff\xff"), (MOST_FRAME_BYTES + 1).to_bytes(4, "little") + b"\0", os.urandom(4096),
-    frame(Frame.REPORTS, b"\x91" * 5000), frame(Frame.REPORTS, b"\x91\x81\xa4done\xc0"),
+    frame(Frame.REPORTS, b"\xdd\xff\xff\xff\xff"), (MOST_FRAME_BYTES + 1).to_bytes(4, "little") + b"\0",
+    Random(2).randbytes(4096), frame(Frame.REPORTS, b"\x91" * 5000), frame(Frame.REPORTS, b"\x91\x81\xa4done\xc0"),
 ]  # fmt: skip
 PIPELINE = """
 import os, socket, struct, time
@@ -79,6 +79,14 @@ def test_who_sends_garbage_is_heard_no_more_and_its_attempts_are_lost(worker: Wo
     assert (end.step, end.token) == (1, 2)
 
 
+def test_who_dies_amid_a_report_said_no_garbage_and_what_had_not_begun_comes_back(worker: Worker) -> None:
+    report = reports_frame(1, done(0, 1))
+    worker.far.send(report[:-3])
+    worker.far.close()
+    assert worker.receive() == []
+    assert [(type(end), end.token) for end in worker.bury(9)] == [(Returned, 1), (Returned, 2)]
+
+
 def test_an_end_counts_once(worker: Worker) -> None:
     assert [each.token for each in reports_of(worker, done(0, 1), done(0, 1))] == [1]
     assert reports_of(worker, done(0, 1)) == []
@@ -95,7 +103,7 @@ def test_nobody_ends_what_they_do_not_hold(worker: Worker, step: int, token: int
 
 
 def test_a_slate_that_was_written_over_is_no_report(worker: Worker) -> None:
-    worker.slate._map[:] = os.urandom(len(worker.slate._map))
+    worker.slate._map[:] = Random(2).randbytes(len(worker.slate._map))
     ends = worker.bury(9)
     assert [(type(end), end.step, end.token) for end in ends] == [(Lost, 0, 1), (Lost, 1, 2)]
 
