@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 
-from msgspec.structs import replace
-
 from legato.kernel import events as ev
-from legato.kernel.board import YIELDING, Board
-from legato.kernel.commands import Command, StartAttempts
+from legato.kernel.board import Board
+from legato.kernel.commands import Command
 from legato.kernel.decide import decide
-from legato.kernel.inputs import Cancel, Input, Offer, Recall, Reports, Resume, TakeOver, Tick
+from legato.kernel.inputs import Cancel, Input, Recall, Resume, TakeOver, Tick
 from legato.kernel.rules.timing import next_due
 from legato.kernel.standing import standing_before
 from legato.kernel.state import HELD, RunState
@@ -26,13 +24,15 @@ from legato.ports.store import Commit, Run, Start, Store
 from legato.runtime.book import Book
 from legato.runtime.cache import ResultCache
 from legato.runtime.catalogue import Catalogue
-from legato.runtime.dispatch import MOST_AT_ONCE, Pace, Question, Room, paced_as
+from legato.runtime.dispatch import Pace, Question
 from legato.runtime.edition import RECALL_EVERY_S, Edition, Observe, poll
-from legato.runtime.inquiry import ASKING, Inquiries, Then
+from legato.runtime.hearing import Ears
+from legato.runtime.inquiry import Inquiries, Then
+from legato.runtime.offering import Offers, Started
 from legato.runtime.performing import Hands
 from legato.runtime.replay import read_state
 from legato.runtime.runs import Live, ask_again, not_beyond, stuck
-from legato.terms.attempt import Begun, Called, Done, Noted, Report
+from legato.terms.attempt import Report
 from legato.terms.codec import pack
 from legato.terms.errors import LegatoError, NotFound
 from legato.terms.instant import Instant, after
@@ -43,8 +43,6 @@ Listener = Callable[[RunState, list[ev.AnyEvent]], None]
 
 _PATIENCE_S = 0.25
 """How long the loop waits at most before it looks at requests from outside."""
-_BEGUN_AFTER_S = 0.15
-"""Attempts that last this long are recorded as begun, so that others can follow their output."""
 
 
 class Conductor:
@@ -75,9 +73,10 @@ class Conductor:
         self._board = Board(graph.project.pools, not_beyond(store.starts(), clock.now()), keep=True)
         self._catalogue = Catalogue(store)
         self.editions = [Edition(graph, extents, executor, self._catalogue, self._board.track, observe)]
-        self.inquiries, self._pace = Inquiries(clock), Pace(store.timings())
-        self._hands = Hands(self.storages, clock, self._pace, self.inquiries, self._tell)
-        self._begun: dict[tuple[str, int, int], tuple[Begun, Instant]] = {}
+        self.inquiries, pace = Inquiries(clock), Pace(store.timings())
+        self._ears = Ears(self.runs, self._catalogue, pace, self.inquiries, self._tell)
+        self._offers = Offers(self._board, pace, self.runs, self._decide)
+        self._hands = Hands(self.storages, clock, pace, self.inquiries, self._tell)
         self._draining = False
         self._open: dict[str, Live] = {}
         self._changed: dict[str, Live] = {}
@@ -274,19 +273,26 @@ class Conductor:
         """One turn: everything that was waiting is decided, committed together, and only then performed."""
         now = self.clock.now()
         self._hear(reports, now)
-        for run, request in self.requests():
-            if run in self.runs:
-                self._tell(self.runs[run], request, now)
-        self._record_begun(now)
         self._pass_time(now)
         self.inquiries.go_on(now)
-        if not self._draining:
-            self._reuse(now)
         offers = [] if self._draining else self._offer(now)
         self._commit()
         self._perform(offers)
         if not self.keeps_ended:
             self._forget_ended()
+
+    def _hear(self, reports: list[Report], now: Instant) -> None:
+        """Take up what workers told, and what was asked from outside."""
+        self._ears.hear(reports, now, draining=self._draining)
+        for run, request in self.requests():
+            if run in self.runs:
+                self._tell(self.runs[run], request, now)
+        self._ears.record_begun(now)
+
+    def _offer(self, now: Instant) -> list[Started]:
+        """Let steps start that are ready, but for those whose result is there; what starts, and where."""
+        self._reuse(now)
+        return self._offers.make(self.editions, self._rolling.values(), now, spare=self.spares_a_worker)
 
     def _reuse(self, now: Instant) -> None:
         """Let what earlier runs made be the result of steps that became ready, and so of what becomes ready then."""
@@ -313,63 +319,6 @@ class Conductor:
                 live.due = None
                 self._tell(live, Tick(), now)
 
-    def _hear(self, reports: list[Report], now: Instant) -> None:
-        """Take up what workers told; to a run all of it is one input."""
-        heard: dict[str, list[Report]] = {}
-        for report in reports:
-            live = self.runs.get(report.run)
-            if live is None:
-                if report.run == ASKING:
-                    self.inquiries.hear(report)
-                continue
-            if type(report) is Begun:
-                self._begun[report.run, report.step, report.token] = (report, now)
-                continue
-            heard.setdefault(report.run, []).append(self._take_note(live, report))
-        for run, told in heard.items():
-            live = self.runs[run]
-            known = len(live.state.plan.handling)
-            self._tell(live, Reports(told), now)
-            if len(live.state.plan.handling) > known:  # nodes were called that the plan did not know
-                self._catalogue.learn(live.dispatch.assets_of(live.state))
-
-    def _take_note(self, live: Live, report: Report) -> Report:
-        """Keep what the conductor itself has to know; what the run is told."""
-        if type(report) is Noted:
-            return report
-        if type(report) is Called:
-            if self._draining:  # then nothing starts, beside a flow or elsewhere: the flow gives its process back
-                return replace(report, calls=tuple(replace(call, beside=False) for call in report.calls))
-            return report
-        if self._begun:
-            self._begun.pop((report.run, report.step, report.token), None)
-        if live.edition.beside:
-            live.edition.beside.discard((report.run, report.step))
-        if type(report) is Done:
-            self._pace.see(paced_as(live.state, report.step), report.seconds)
-            return self._with_replaced(report) if report.outputs else report
-        return report
-
-    def _with_replaced(self, done: Done) -> Done:
-        heads = [self._catalogue.head(output.ref.asset, output.ref.partition) for output in done.outputs]
-        former = tuple("" if head is None else head.version for head in heads)
-        return Done(
-            done.run, done.step, done.token, done.seconds, done.value, done.kept, done.outputs, done.log, former
-        )  # fmt: skip
-
-    def _record_begun(self, now: Instant) -> None:
-        for key, (begun, since) in list(self._begun.items()):
-            if begun.run not in self.runs:
-                del self._begun[key]
-                continue
-            state = self.runs[begun.run].state
-            limit_s = state.handling(begun.step).timeout_s
-            attempt = state.running.get(begun.step)
-            overdue = attempt is not None and attempt.deadline is not None and attempt.deadline <= now
-            if overdue or now - since >= min(_BEGUN_AFTER_S, limit_s or _BEGUN_AFTER_S) * 0.5e6:
-                del self._begun[key]
-                self._tell(self.runs[begun.run], begun, since)
-
     def _tell(self, live: Live, input: Input, now: Instant) -> None:
         live.commands.extend(self._decide(live, input, now))
 
@@ -392,58 +341,6 @@ class Conductor:
             live.due = due
             heappush(self._dues, (due, live.state.run_id))
         return decision.commands
-
-    def _offer(self, now: Instant) -> list[tuple[Live, StartAttempts, int]]:
-        """Offer the workers' room to whoever has the first of all ready steps; who takes it, and which worker."""
-        taken: list[tuple[Live, StartAttempts, int]] = []
-        loads = {edition: edition.executor.load() for edition in self.editions}
-        rooms = {edition: self._pace.rooms(held) for edition, held in loads.items()}
-        for live in list(self._rolling.values()):
-            for room in rooms[live.edition]:
-                taken += self._offer_to(live, Offer(room.left_s, MOST_AT_ONCE, self._pace.cost_s), room.worker, now)
-        for edition, held in loads.items():
-            edition.spare = 0 if self.spares_a_worker and self._board.yielding and len(held) > 1 else -1
-        while (found := self._first(rooms, now)) is not None:
-            live, room = found
-            started = self._offer_to(live, Offer(room.left_s, MOST_AT_ONCE, self._pace.cost_s), room.worker, now)
-            taken += started
-            room.left_s -= sum(self._pace.expected_s(live.state, start) for _, start, _ in started)
-            if room.left_s <= 0:
-                rooms[live.edition].remove(room)
-        for edition, held in loads.items():
-            edition.share_out(held, {worker for live, _, worker in taken if live.edition is edition}, now)
-        return [*taken, *self._offer_flows(now)]
-
-    def _first(self, rooms: Mapping[Edition, list[Room]], now: Instant) -> tuple[Live, Room] | None:
-        """The run with the first of the ready steps that have a worker with room, and that worker's."""
-        best: tuple[int, RunState, Room] | None = None
-        for edition, free in rooms.items():
-            found = self._board.first(edition.track.steps, now) if free else None
-            if found is not None and (best is None or found[2] < best[0]):
-                spare = edition.spare if found[2] >= YIELDING else -1
-                if (room := next((each for each in free if each.worker != spare), None)) is not None:
-                    best = found[2], found[0], room
-        return None if best is None else (self.runs[best[1].run_id], best[2])
-
-    def _offer_flows(self, now: Instant) -> list[tuple[Live, StartAttempts, int]]:
-        """Let flows begin, or go on, one at each place that is free for them."""
-        taken: list[tuple[Live, StartAttempts, int]] = []
-        for edition in self.editions:
-            for place in edition.executor.free_for_flows() if edition.track.flows else ():
-                first = self._board.first(edition.track.flows, now)
-                if first is None:
-                    break
-                taken += self._offer_to(self.runs[first[0].run_id], Offer(1.0, 1, {}, flows=True), place, now)
-        return taken
-
-    def _offer_to(self, live: Live, offer: Offer, place: int, now: Instant) -> list[tuple[Live, StartAttempts, int]]:
-        started = []
-        for command in self._decide(live, offer, now):
-            if isinstance(command, StartAttempts):
-                started.append((live, command, place))
-            else:
-                live.commands.append(command)
-        return started
 
     def _commit(self) -> None:
         """Write everything that was decided, in one transaction, then tell who listens."""
@@ -474,7 +371,7 @@ class Conductor:
         limits = self._board.limits
         return [Start(pool, key, at, after(at, limits[pool].period_s)) for (pool, key), at in self._board.fresh]
 
-    def _perform(self, offers: list[tuple[Live, StartAttempts, int]]) -> None:
+    def _perform(self, offers: list[Started]) -> None:
         changed, self._changed = self._changed, {}  # what is decided from here on is committed by the next turn
         for live, start, worker in offers:
             self._hands.start(live, start, worker)
