@@ -9,7 +9,7 @@ from legato.kernel.state import PARKED, RunState
 from legato.service.planning import Request
 from legato.service.running import run, session
 from legato.terms.codec import unpack
-from legato.wiring import open_workspace
+from legato.wiring.code import open_workspace
 
 count = int(sys.argv[2])
 due_s: dict[int, float] = {}

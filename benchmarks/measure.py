@@ -60,7 +60,7 @@ def time_run(folder: Path, *, executor: str, workers: int = 2, selection: str = 
     """Seconds from the accepted run to its end, in this process, workers included but project loading left out."""
     from legato.service.planning import Request
     from legato.service.running import run, session
-    from legato.wiring import open_workspace
+    from legato.wiring.code import open_workspace
 
     workspace = open_workspace(folder, executor=executor, workers=workers)
     started: list[float] = []

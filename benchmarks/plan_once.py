@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from legato.service.planning import Planner, Request
-from legato.wiring import open_workspace
+from legato.wiring.code import open_workspace
 
 plan = Planner(open_workspace(Path(sys.argv[1])), None).plan(Request())
 assert plan.size == int(sys.argv[2]), plan.size

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.measure import resident_bytes
 from legato.service.planning import Request
 from legato.service.running import run, session
-from legato.wiring import open_workspace
+from legato.wiring.code import open_workspace
 
 workspace = open_workspace(Path(sys.argv[1]), executor="process", workers=2)
 with session(workspace, "benchmark") as opened:

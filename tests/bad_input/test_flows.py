@@ -17,7 +17,7 @@ from legato.service.resuming import Resumption
 from legato.service.running import resume, run, session
 from legato.terms.errors import InvalidProject, LegatoError
 from legato.terms.fact import Error
-from legato.wiring import open_workspace
+from legato.wiring.code import open_workspace
 
 CONFIG = """\
 name = "bad"

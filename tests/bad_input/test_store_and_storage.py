@@ -20,7 +20,7 @@ from legato.service.planning import Request
 from legato.service.running import run, session
 from legato.service.workspace import Workspace
 from legato.terms.instant import Instant, after
-from legato.wiring import open_workspace
+from legato.wiring.code import open_workspace
 
 PIPELINE = """
 import polars as pl

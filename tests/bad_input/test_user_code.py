@@ -15,7 +15,7 @@ from legato.service.planning import Request
 from legato.service.running import run, session
 from legato.service.workspace import Workspace
 from legato.terms.fact import Error
-from legato.wiring import open_workspace
+from legato.wiring.code import open_workspace
 
 PIPELINE = """
 import ctypes, os, signal, subprocess, sys, time

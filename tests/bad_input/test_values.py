@@ -5,7 +5,7 @@ from pathlib import Path
 from legato.kernel.state import RunState
 from legato.service.planning import Request
 from legato.service.running import run, session
-from legato.wiring import open_workspace
+from legato.wiring.code import open_workspace
 
 PIPELINE = """
 import legato as lg

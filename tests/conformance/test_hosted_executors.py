@@ -82,7 +82,7 @@ def project(tmp_path: Path) -> Iterator[Open]:
     def open_(source: str, limit_s: float = 30.0) -> HostedExecutor:
         (tmp_path / "legato.toml").write_text('modules = ["hosted_pipeline"]\n')
         (tmp_path / "hosted_pipeline.py").write_text(source)
-        preload = Preload(None, "legato.wiring:load_kit", (str(tmp_path),))
+        preload = Preload(None, "legato.wiring.code:load_kit", (str(tmp_path),))
         opened.append(HostedExecutor(preload, 1, tmp_path / "logs", root=tmp_path, session="s", load_limit_s=limit_s))
         return opened[-1]
 
@@ -174,7 +174,7 @@ def test_what_a_load_started_ends_with_it(project: Open, tmp_path: Path, end: st
         script = (
             "import sys, time; from pathlib import Path; from legato.executors.host import HostedExecutor\n"
             "from legato.worker.preload import Preload; folder = Path(sys.argv[1])\n"
-            "HostedExecutor(Preload(None, 'legato.wiring:load_kit', (str(folder),)), 1, folder / 'logs', root=folder)\n"
+            "HostedExecutor(Preload(None, 'legato.wiring.code:load_kit', (str(folder),)), 1, folder / 'logs', root=folder)\n"
             "time.sleep(600)\n"
         )
         with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) as process:

@@ -19,7 +19,7 @@ from legato.service.access import ROLES, new_token, new_user
 from legato.surfaces.http.app import build_routes, schema_of
 from legato.surfaces.http.gate import API
 from legato.surfaces.http.serving import Address, listen, make_server, make_site
-from legato.wiring import open_mirror
+from legato.wiring.state import open_mirror
 
 BESIDE = ("/metrics",)
 """What stands beside the API, under no version."""

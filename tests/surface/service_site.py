@@ -15,7 +15,8 @@ from legato.service.desk import Desk
 from legato.service.planning import Planner
 from legato.service.running import session
 from legato.service.workspace import Workspace
-from legato.wiring import open_service, open_workspace
+from legato.wiring.code import open_workspace
+from legato.wiring.service import open_service
 
 
 class Service:

@@ -18,7 +18,7 @@ from cli_site import legato, make_project, records
 from legato.service.archive import HEAD, STORE, export, restore
 from legato.stores import migrate
 from legato.terms.errors import LegatoError
-from legato.wiring import open_household
+from legato.wiring.state import open_household
 
 CONFIG = 'name = "shop"\nmodules = ["pipeline"]\nexecutor = "inline"\n\n[storages.far]\nkind = "files"\npath = "far"\n'
 PIPELINE = """

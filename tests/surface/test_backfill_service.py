@@ -12,7 +12,7 @@ from up_site import Up, up, wait_until
 
 from legato.kernel.standing import Standing
 from legato.ports.store import Store
-from legato.wiring import open_workspace
+from legato.wiring.code import open_workspace
 
 SLOW_S = 0.4
 PROJECT = f"""

@@ -12,7 +12,7 @@ from service_site import serving
 from legato.ports.store import Store
 from legato.service.access import digest_of, identify
 from legato.surfaces.cli.main import call
-from legato.wiring import open_keyring
+from legato.wiring.state import open_keyring
 
 
 def told(folder: Path, capsys: pytest.CaptureFixture[str], *words: str) -> dict:

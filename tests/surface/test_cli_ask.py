@@ -352,7 +352,7 @@ def test_tasks_and_sources_have_no_versions(ask: Ask) -> None:
 
 
 def test_a_rollback_while_something_runs_names_who_runs(site: Path, ask: Ask) -> None:
-    from legato.wiring import open_workspace
+    from legato.wiring.code import open_workspace
 
     assert call(site, "run", "raw@2024-01-04", "--json") == 0
     writer = open_workspace(site).open_writer("legato run raw")
@@ -490,7 +490,7 @@ def interrupted(tmp_path: Path) -> tuple[Path, str]:
     from legato.service.planning import Planner, Request
     from legato.terms.attempt import LogSpan
     from legato.terms.codec import pack
-    from legato.wiring import open_workspace
+    from legato.wiring.code import open_workspace
 
     site = make_project(tmp_path / "killed", PIPELINE, CONFIG)
     (site / "feed.json").write_text(json.dumps(GOOD))
@@ -524,7 +524,7 @@ def test_an_attempt_whose_process_was_killed_is_shown_as_unfinished(
 def test_a_log_of_any_size_streams_in_small_pieces(interrupted: tuple[Path, str]) -> None:
     from legato.service.following import Tail
     from legato.service.logbook import Logbook
-    from legato.wiring import open_workspace
+    from legato.wiring.code import open_workspace
 
     site, run = interrupted
     with (site / ".legato" / "logs" / "dead" / "0.log").open("r+b") as log:

@@ -10,7 +10,7 @@ from cli_site import legato, make_project, records, steady
 
 import legato as lg
 import legato.surfaces.cli.main as cli
-from legato.wiring import open_workspace
+from legato.wiring.code import open_workspace
 
 PIPELINE = """\
 import legato as lg

@@ -24,7 +24,7 @@ from legato.terms.instant import Instant, from_datetime
 from legato.triggers.events import Fired, RunRequest, Skipped
 from legato.triggers.inputs import Pause, Resume
 from legato.triggers.state import Kept
-from legato.wiring import open_workspace
+from legato.wiring.code import open_workspace
 
 PIPELINE = """\
 import legato as lg

@@ -20,7 +20,7 @@ from service_site import Service, serving
 from legato.surfaces.client import Client
 from legato.surfaces.http.serving import Address
 from legato.terms.errors import LegatoError, NotFound, Unreachable
-from legato.wiring import open_keyring
+from legato.wiring.state import open_keyring
 
 IDLE_KB = 60_000
 TELLS_WHO_LOADS_IT = """

@@ -21,7 +21,7 @@ from legato.service.sources import plan_when_answered
 from legato.stores.sqlite import SqliteStore
 from legato.terms.errors import LegatoError
 from legato.testing.executor import is_running
-from legato.wiring import open_reloader
+from legato.wiring.service import open_reloader
 from legato.worker import kin
 
 CONFIG = 'name = "live"\nmodules = ["pipeline"]\nworkers = 1\n'

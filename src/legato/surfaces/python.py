@@ -29,7 +29,7 @@ def load(
 
 
 def _load(asset: str, partition: str | None, kind: Any, folder: Path) -> Any:
-    from legato.wiring import open_published
+    from legato.wiring.state import open_published
 
     with open_published(folder) as (store, storages):
         heads = store.heads([asset])[asset]

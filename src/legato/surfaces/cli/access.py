@@ -113,7 +113,7 @@ def audit(call: Call, limit: int, before: int) -> None:
 
 
 def _keyring(call: Call) -> Keyring:
-    from legato.wiring import open_keyring
+    from legato.wiring.state import open_keyring
 
     return open_keyring(call.folder or Path.cwd())
 

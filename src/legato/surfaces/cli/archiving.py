@@ -18,7 +18,7 @@ def export_command(call: Call, file: Path) -> None:
 
     A service may go on meanwhile. Code, configuration and logs are not in it; whoever has the file has the data.
     """
-    from legato.wiring import open_household
+    from legato.wiring.state import open_household
 
     done = export(open_household(call.folder or Path.cwd()), file.absolute())
     call.answer(done, lambda: _draw(call.screen, done, f"{file} has", done.missing))
@@ -31,7 +31,7 @@ def restore_command(call: Call, file: Path) -> None:
 
     All of it is read and compared with what was written before any of it counts.
     """
-    from legato.wiring import open_household
+    from legato.wiring.state import open_household
 
     done = restore(open_household(call.folder or Path.cwd()), file.absolute())
     call.answer(done, lambda: _draw(call.screen, done, "restored:", 0))

@@ -62,7 +62,7 @@ class Call:
 
     def workspace(self, *, executor: str | None = None, workers: int | None = None) -> Workspace:
         """The project, loaded; `InvalidProject` with all its faults."""
-        from legato.wiring import open_workspace
+        from legato.wiring.code import open_workspace
 
         return open_workspace(self.folder, executor=executor, workers=workers)
 

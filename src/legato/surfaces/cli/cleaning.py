@@ -21,7 +21,7 @@ def clean(call: Call, only_plan: bool) -> None:
     What is published stays, and so does all that open runs need. `legato up` does this by itself, a little at a time, and
     `legato run` does some of it when it ends.
     """
-    from legato.wiring import open_room
+    from legato.wiring.state import open_room
 
     room = open_room(call.folder or Path.cwd())
     try:

@@ -26,7 +26,7 @@ def doctor(call: Call, deep: bool, fix: bool, yes: bool) -> int:
     Works also where the project cannot be loaded or nothing has run yet. Nothing is changed, unless --fix is given.
     Exits with 1 if there is a fault; warnings are none.
     """
-    from legato.wiring import open_premises
+    from legato.wiring.code import open_premises
 
     premises = open_premises(call.folder or Path.cwd())
     found = examine(premises, deep=deep)

@@ -97,7 +97,8 @@ def _supervise(call: Call, name: str, folder: Path, wanted: Options) -> int:
     import msgspec
 
     from legato.collectors.otlp import collector_of
-    from legato.wiring import find_holder, hold_service, require_config
+    from legato.wiring.adapters import find_holder, require_config
+    from legato.wiring.service import hold_service
 
     address = None if wanted.no_api else _address(wanted)
     config = require_config(folder)
@@ -135,7 +136,7 @@ def _address(wanted: Options) -> Any:
 
 def _conduct(call: Call, name: str, folder: Path, wanted: Options) -> int:
     from legato.service.access import first_link
-    from legato.wiring import open_service
+    from legato.wiring.service import open_service
 
     end_with_supervisor()
     tell, asked = make_teller("conductor"), list[int]()
@@ -155,7 +156,7 @@ def _conduct(call: Call, name: str, folder: Path, wanted: Options) -> int:
 
 
 def _listen(call: Call, name: str, folder: Path, wanted: Options) -> int:
-    from legato.wiring import listen
+    from legato.wiring.outside import listen
 
     end_with_supervisor()
     listen(folder, make_teller("listener"), _stop())
@@ -163,7 +164,7 @@ def _listen(call: Call, name: str, folder: Path, wanted: Options) -> int:
 
 
 def _trace(call: Call, name: str, folder: Path, wanted: Options) -> int:
-    from legato.wiring import trace
+    from legato.wiring.outside import trace
 
     end_with_supervisor()
     trace(folder, make_teller("tracer"), _stop())

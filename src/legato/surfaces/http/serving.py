@@ -128,7 +128,7 @@ def serve(address: Address, sock: socket.socket, site: Site) -> None:
 
 def serve_project(folder: Path, address: Address) -> None:
     """Serve the project in a folder, as its running conductor tells it, until this process is told to end."""
-    from legato.wiring import open_mirror
+    from legato.wiring.state import open_mirror
 
     mirror = open_mirror(folder)
     with listen(address) as sock:
