@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from flow_stage import Stage
 from scene import Scene
 
 
@@ -18,3 +19,11 @@ def play() -> Iterator[Callable[..., Scene]]:
     yield open_scene
     for scene in opened:
         scene.close()
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """A run of one flow; its events alone must give the same state when the test ends."""
+    made = Stage()
+    yield made
+    made.replay()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from test_flow import Stage
+from flow_stage import Stage
 
 from legato.kernel import events as ev
 from legato.kernel.commands import Deliver
@@ -23,13 +23,6 @@ def many(*keys: bytes, node: str = "task", **options: Any) -> Call:
 
 def arguments(stage: Stage, index: int) -> tuple[Argument, ...]:
     return stage.state.calls.group(index).arguments(index)
-
-
-@pytest.fixture
-def stage() -> Any:
-    made = Stage()
-    yield made
-    made.replay()
 
 
 def test_each_key_is_a_step_with_an_item_of_its_own(stage: Stage) -> None:

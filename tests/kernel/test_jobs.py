@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from flow_stage import HANDLING, Stage
 from msgspec.structs import replace
-from test_flow import HANDLING, Stage
 
 from legato.declare.node import Retry
 from legato.kernel.blocked import Blocked, blocked_by

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from flow_stage import HANDLING, Stage
 from scene import how
-from test_flow import HANDLING, Stage
 
 from legato.declare.body import cache_key
 from legato.declare.node import Retry

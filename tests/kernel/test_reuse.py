@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from flow_stage import HANDLING, Stage
 from msgspec.structs import replace
-from test_flow import HANDLING, Stage
 
 from legato.kernel.commands import Deliver, StartAttempts
 from legato.kernel.decide import decide

@@ -13,9 +13,9 @@ import test_backfills
 import test_changed_code
 import test_jobs
 import test_reuse
+from flow_stage import Stage
 from marks import RINGS_OF, Mutant
 from scene import Scene
-from test_flow import Stage
 from test_flow_worlds import CONSTRUCTS, edit, gather
 from test_repeated_flows import repeat
 from test_writes import run_world
@@ -35,7 +35,9 @@ KERNEL = (
     "test_finish",
     "test_joints",
     "test_facts",
-    "test_flow",
+    "test_flow_calls",
+    "test_flow_waits",
+    "test_flow_ends",
     "test_recall",
     "test_pause",
     "test_backfill",
