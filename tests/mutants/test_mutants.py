@@ -35,7 +35,7 @@ KERNEL = (
     "test_finish",
     "test_joints",
     "test_facts",
-    "test_flow_calls",
+    "test_flow_steps",
     "test_flow_waits",
     "test_flow_ends",
     "test_recall",

@@ -1,192 +1,19 @@
-"""`legato run --from STEP RUN` and `--pin STEP=RUN`: what is shown is what is done, and what was recorded is not made again."""
+"""`legato run --from STEP RUN`: what is shown is what is done, and what was recorded is not made again."""
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_site import command, environment, legato, make_project, records, steady
-
-CONFIG = 'name = "crm"\nmodules = ["pipeline"]\nworkers = 2\n'
-
-PIPELINE = """\
-import legato as lg
-
-days = lg.static(["mon", "tue"])
-
-
-def note(*words):
-    with open("made.txt", "a") as file:
-        print(*words, file=file)
-
-
-@lg.source
-def feed() -> str:
-    return open("feed.txt").read()
-
-
-@lg.task(partitions=days)
-def fetch(day: lg.Partition, feed: str) -> int:
-    note("fetch", day)
-    return 1 if day.key == "mon" else 2
-
-
-@lg.task
-def total(fetch: dict[str, int]) -> list:
-    note("total")
-    return [sum(fetch.values())] * 50_000  # too long to be kept inline
-
-
-@lg.asset
-def prices(total: list) -> int:
-    note("prices", total[0])
-    return total[0]
-
-
-@lg.asset
-def report(prices: int, total: list) -> int:
-    note("report", prices)
-    return prices + total[0]
-
-
-@lg.asset
-def other() -> int:
-    note("other")
-    raise ValueError("no other")
-
-
-@lg.task
-def find(source: str) -> list:
-    note("find", source)
-    return [1, 2, 3]
-
-
-@lg.task
-def rate(lead: int, factor: int = 1) -> int:
-    note("rate", lead)
-    return lead * 10 * factor
-
-
-@lg.task
-def book(lead: int) -> int:
-    note("book", lead)
-    return lead
-
-
-@lg.flow
-def one(lead: int) -> int:
-    rated = rate(lead)
-    return book(rated)
-
-
-@lg.flow
-def leads(source: str = "fair", ask: bool = False) -> int:
-    found = find(source)
-    if ask and not lg.approval("Go on?"):
-        return 0
-    lg.sleep("10ms")
-    booked = [one(each) for each in found]
-    note("leads", sum(booked))
-    return sum(booked)
-
-
-@lg.flow
-def mapped(size: int = 3) -> int:
-    rated = rate.map(range(size))
-    return book(sum(rated))
-
-
-@lg.asset
-def listed(rates: list) -> int:
-    note("listed", rates)
-    return len(rates)
-
-
-@lg.flow
-def makes() -> None:
-    listed.materialize(rates=[rate(1)])
-    book(2)
-
-
-@lg.task
-def raises() -> int:
-    raise ValueError("no")
-
-
-@lg.flow
-def fails() -> int:
-    return raises()
-
-
-@lg.flow
-def large() -> int:
-    return len(big()) + rate(1)
-
-
-@lg.task
-def big() -> list:
-    note("big")
-    return list(range(50_000))
-"""
+from again_site import answered, edit, error, made, make_crm, plan, run
+from cli_site import legato, records
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    made = make_project(tmp_path, PIPELINE, CONFIG)
-    (made / "feed.txt").write_text("1")
-    return made
-
-
-def run(site: Path, *words: str) -> str:
-    """A run that succeeds; its id."""
-    answer = legato(site, "run", *words)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    return re.findall(r"run ([0-9a-z]{6}-[0-9a-z]{4}) succeeded", answer.stdout)[0]
-
-
-def plan(site: Path, *words: str) -> str:
-    answer = legato(site, "plan", *words)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    return "\n".join(line for line in steady(answer.stdout).splitlines()[1:] if " of work" not in line and "history" not in line)
-
-
-def edit(site: Path, old: str, new: str) -> None:
-    text = (site / "pipeline.py").read_text()
-    assert old in text
-    (site / "pipeline.py").write_text(text.replace(old, new))
-
-
-def made(site: Path) -> list[str]:
-    """What user code did since the last call."""
-    file = site / "made.txt"
-    lines = file.read_text().splitlines() if file.exists() else []
-    file.unlink(missing_ok=True)
-    return lines
-
-
-def answered(site: Path, *words: str) -> str:
-    """A run that asks for an approval, and gets it; its id."""
-    process = subprocess.Popen(command("run", *words), cwd=site, env=environment(), stdout=subprocess.PIPE, text=True)
-    until = time.monotonic() + 20
-    while "approval" not in legato(site, "waits").stdout:
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    assert legato(site, "approve", "last").returncode == 0
-    told, _ = process.communicate(timeout=20)
-    assert process.returncode == 0, told
-    return records(legato(site, "runs", "-n", "1", "--json").stdout)[0]["result"][0]["id"]
-
-
-def error(site: Path, *words: str) -> tuple[int, str, str, str]:
-    """Exit code, code, what and next of an error."""
-    answer = legato(site, *words, "--json")
-    told = json.loads(answer.stdout)["error"]
-    return answer.returncode, told["code"], told["what"], told["next"]
+    return make_crm(tmp_path)
 
 
 # -- flows --
@@ -318,49 +145,6 @@ def test_an_asset_that_a_flow_made_stays_published(site: Path) -> None:
     assert made(site) == ["book 2"]
 
 
-# -- pins --
-
-
-def test_a_pinned_call_is_taken_by_inputs_or_by_number(site: Path) -> None:
-    first = run(site, "mapped", "--size", "2")
-    assert sorted(made(site)) == ["book 10", "rate 0", "rate 1"]
-    run(site, "mapped", "--size", "3", "--pin", f"rate={first}")
-    assert made(site) == ["rate 2", "book 30"]
-    edit(site, "rate.map(range(size))", "rate.map([7, 8])")
-    edit(site, 'note("rate", lead)', 'note("RATE", lead)')
-    told = plan(site, "mapped", "--pin", f"rate={first}")
-    assert told.splitlines()[1] == "skip  rate  2  reused: run RUN, pinned, its code changed since"
-    assert "note: a pinned call takes what the same call gave, or else the one with its number" in told
-    run(site, "mapped", "--pin", f"rate={first}")
-    assert made(site) == ["book 10"]
-    run(site, "mapped", "--pin", f"rate#2={first}")
-    assert made(site) == ["RATE 7", "book 80"]
-
-
-def test_an_approval_is_pinned_for_its_own_question_alone(site: Path) -> None:
-    first = answered(site, "leads", "--ask")
-    made(site)
-    assert run(site, "leads", "--ask", "--source", "web", "--pin", f"lg.approval={first}")
-    assert made(site)[0] == "find web"
-    edit(site, '"Go on?"', '"Really?"')
-    process = subprocess.Popen(command("run", "leads", "--ask", "--pin", f"lg.approval={first}"), cwd=site, env=environment())
-    try:
-        until = time.monotonic() + 20
-        while "Really?" not in legato(site, "waits").stdout:
-            assert time.monotonic() < until
-            time.sleep(0.05)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def test_from_and_pin_together(site: Path) -> None:
-    first, second = run(site, "leads"), run(site, "leads", "--source", "web")
-    made(site)
-    run(site, "--from", "rate", first, "--pin", f"book#2={second}")
-    assert made(site) == ["rate 1", "book 10", "rate 2", "rate 3", "book 30", "leads 60"]
-
-
 # -- planned runs --
 
 
@@ -399,26 +183,6 @@ def test_what_failed_in_the_run_is_planned_as_ever(site: Path) -> None:
     made(site)
     assert legato(site, "run", "--from", "report", "last").returncode == 1
     assert sorted(made(site)) == ["other", "report 3"]
-
-
-def test_a_pinned_task_is_taken_and_what_reads_it_runs(site: Path) -> None:
-    first = run(site, "+report")
-    made(site)
-    edit(site, "* 50_000", "* 60_000")
-    told = plan(site, "report", "--pin", f"total={first}").splitlines()
-    assert told[1:] == ["skip  total  reused: run RUN, pinned, its code changed since", "run  report  input changed: total"]
-    run(site, "report", "--pin", f"total={first}")
-    assert made(site) == ["report 3"]
-    assert "run  report  input changed: " in plan(site, "report"), "nothing of now would give that value"
-
-
-def test_a_partition_without_a_result_is_planned_as_ever_and_said(site: Path) -> None:
-    first = run(site, "fetch@mon")
-    made(site)
-    told = plan(site, "+prices", "--pin", f"fetch={first}")
-    assert told.endswith("note: run RUN has no result of fetch@tue: it is planned as ever")
-    run(site, "+prices", "--pin", f"fetch={first}")
-    assert made(site)[0] == "fetch tue"
 
 
 # -- JSON and bad input --
