@@ -83,10 +83,13 @@ class ProcessExecutor:
         if former is not None and not former.held and former.has_done_its_shift(SHIFT_S, SHIFT_BYTES):
             self._dismiss(former)
         chosen = self._places[worker] or self._hire(worker)
-        if worker >= self._workers and not chosen.held and orders:
+        is_flow = worker >= self._workers and not chosen.held and bool(orders)
+        if is_flow:
             chosen.flow = _key(orders[0])
         chosen.hand(orders, expected_s)
         self._watch(chosen)
+        if is_flow and not any(self._places[: self._workers]):
+            self._hire(0)  # what the flow is about to call need not wait for a process to start
 
     def free_for_flows(self) -> Sequence[int]:
         """The places for flows that hold nothing, those with a warm worker first."""

@@ -33,7 +33,7 @@ class Outcomes:
         """
         if answer.outcome != "succeeded":
             raise exception_of(answer, subject)
-        if answer.value == NIL:
+        if answer.kept is None and (answer.value is None or answer.value == NIL):
             return None
         argument = Argument(subject, (answer.kept,) if answer.kept else (), answer.value)
         hint = self._hint(fn)
