@@ -100,7 +100,7 @@ def test_each_construct_alone(name):
 def test_a_map_over_more_than_a_window(seed, monkeypatch):
     """All of its calls are made, some as others end, in the presence of crashes too."""
     monkeypatch.setattr(window, "WINDOW", 400)
-    monkeypatch.setattr(window, "CHUNK", 100)
+    monkeypatch.setattr(window, "FEWEST", 100)
     for each in seed if isinstance(seed, range) else (seed,):
         play_flows(each, ("follow", [["map", "make", "a", 1100]]))
 

@@ -50,13 +50,14 @@ class Offers:
         return [*taken, *self._flows(editions, now)]
 
     def _first(self, rooms: Mapping[Edition, list[Room]], now: Instant) -> tuple[Live, Room] | None:
-        """The run with the first of the ready steps that have a worker with room, and that worker's."""
+        """The run with the first of the ready steps that have a worker with room, and the emptiest worker's."""
         best: tuple[int, RunState, Room] | None = None
         for edition, free in rooms.items():
             found = self._board.first(edition.track.steps, now) if free else None
             if found is not None and (best is None or found[2] < best[0]):
                 spare = edition.spare if found[2] >= YIELDING else -1
-                if (room := next((each for each in free if each.worker != spare), None)) is not None:
+                room = max((each for each in free if each.worker != spare), key=lambda each: each.left_s, default=None)
+                if room is not None:
                     best = found[2], found[0], room
         return None if best is None else (self._runs[best[1].run_id], best[2])
 

@@ -16,9 +16,11 @@ WINDOW = 4_000
 """How many calls of one map are under way at once: enough that the next commit finds much to record, however short they are."""
 WINDOW_BYTES = 16 * 2**20
 """How much all of them together may be called with; so there are fewer of them where items are large."""
-CHUNK = 500
-"""How many have to end before more are made: they travel together. A window has room for two. The first ones are fewer, so that
-work on them begins while the others are made."""
+FEWEST = 1_000
+"""How many may be under way at once however large they are."""
+CHUNK = 1_000
+"""How many are made together at most: they travel and are recorded together. Never more than a quarter of the window. The first
+ones are fewer, so that work on them begins while the others are made."""
 _FIRST = 50
 
 Begin = Callable[["Window", Sequence[Any]], tuple[list[bytes], int]]
@@ -51,7 +53,7 @@ class Window:
                 self._has_more = len(items) == self._chunk
             finally:
                 self._make(items)
-            self._chunk = min(CHUNK, 2 * self._chunk)
+            self._chunk = min(CHUNK, 4 * self._chunk, self._most // 4)
         return self.is_stuck()
 
     def _make(self, items: list[Any]) -> None:
@@ -60,10 +62,10 @@ class Window:
         self._results += [None] * len(keys)
         self._size_bytes += size_bytes
         mean_bytes = self._size_bytes / max(1, len(self._results))
-        self._most = max(2 * CHUNK, min(WINDOW, int(WINDOW_BYTES / max(1, mean_bytes))))
+        self._most = max(FEWEST, min(WINDOW, int(WINDOW_BYTES / max(1, mean_bytes))))
 
     def _has_room(self) -> bool:
-        return len(self._open) + CHUNK <= self._most
+        return len(self._open) + self._chunk <= self._most
 
     def is_stuck(self) -> bool:
         """Whether nothing can be done before more calls have ended."""
