@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from legato.kernel.board import Board, Track
 from legato.kernel.calls import Calls
 from legato.kernel.events import Outcome, SkipKind
@@ -55,16 +57,17 @@ class Swap(NamedTuple):
     former: str
 
 
-class Attempt:
+class Attempt(Struct, gc=False):
     """An attempt under way. `called` are the steps that a flow called in this one; only noted since code has changed."""
 
-    __slots__ = ("called", "deadline", "lane", "log", "mode", "started", "stopping", "token")
-
-    def __init__(self, token: int, mode: Mode, started: Instant, deadline: Instant | None, lane: Lane) -> None:
-        self.token, self.mode, self.started, self.deadline, self.lane = token, mode, started, deadline, lane
-        self.stopping = ""
-        self.called: set[int] | None = None
-        self.log: LogSpan | None = None
+    token: int
+    mode: Mode
+    started: Instant
+    deadline: Instant | None
+    lane: Lane
+    stopping: str = ""
+    called: set[int] | None = None
+    log: LogSpan | None = None
 
 
 class RunState:
