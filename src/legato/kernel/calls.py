@@ -15,13 +15,13 @@ class Group:
     and all the rest with the last one; unless it is to be kept, so that what the steps did can be undone.
     """
 
-    __slots__ = ("_is_kept", "_left", "call", "first", "items", "keys", "parent")
+    __slots__ = ("call", "first", "is_kept", "items", "keys", "left", "parent")
 
     def __init__(self, parent: int, first: int, call: Call, is_kept: bool) -> None:
-        self.parent, self.first, self.keys, self._is_kept = parent, first, call.keys, is_kept
+        self.parent, self.first, self.keys, self.is_kept = parent, first, call.keys, is_kept
         self.call: Call | None = call
         self.items: list[Item | None] = list(call.items)
-        self._left = len(call.keys)
+        self.left = len(call.keys)
 
     def arguments(self, index: int) -> tuple[Argument, ...]:
         """What the flow gave the step; the results that it passed on unseen are not among it."""
@@ -31,16 +31,6 @@ class Group:
         item = self.items[index - self.first]
         assert item is not None
         return (*self.call.arguments, argument_of(self.call.over, item))
-
-    def drop(self, index: int) -> None:
-        """The step is over: nobody will ask any more what it was called with."""
-        if self._is_kept:
-            return
-        self._left -= 1
-        if self._left <= 0:
-            self.call, self.items = None, []
-        elif self.items:
-            self.items[index - self.first] = None
 
 
 class Calls:
@@ -84,6 +74,17 @@ class Calls:
     def group(self, index: int) -> Group:
         """The calls that this step, which no plan has, was made with."""
         return self._groups[self._group_of[index - self._start]]
+
+    def end(self, index: int) -> int:
+        """The step is over: nobody will ask any more what it was called with. The flow that called it."""
+        group = self._groups[self._group_of[index - self._start]]
+        if not group.is_kept:
+            group.left -= 1
+            if group.left <= 0:
+                group.call, group.items = None, []
+            elif group.items:
+                group.items[index - group.first] = None
+        return group.parent
 
     def call(self, index: int) -> Call | None:
         """The call that made the step, and others like it; None for a step of the plan, and once nobody will ask any more."""

@@ -75,7 +75,7 @@ def _reuse(state: RunState, shelf: Shelf, parent: int, call: Call, steps: range)
             continue
         state.plan.steps[index] = replace(step, run=False, reason=reused.reason)
         state.take(index, reused)
-        state.calls.group(index).drop(index)
+        state.calls.end(index)
     return made
 
 
@@ -112,13 +112,12 @@ def take_outcome(state: RunState, index: int, at: Instant) -> None:
         return
     if state.codes:
         state.made[index] = len(state.codes)
-    group = state.calls.group(index)
-    state.told.setdefault(group.parent, []).append(index)
-    state.losses[group.parent] = 0
-    group.drop(index)
-    if state.parked and index in state.parked.get(group.parent, ()):
-        del state.parked[group.parent]
-        state.make_ready(group.parent, at)
+    parent = state.calls.end(index)
+    state.told.setdefault(parent, []).append(index)
+    state.losses[parent] = 0
+    if state.parked and index in state.parked.get(parent, ()):
+        del state.parked[parent]
+        state.make_ready(parent, at)
 
 
 def park(state: RunState, index: int, on: tuple[int, ...], at: Instant) -> None:

@@ -45,6 +45,8 @@ class Dispatch:
         self._extents = extents
         self._read: dict[str, dict[int, dict[str, str]]] = {}
         self._many = {edge: self._may_be_many(edge) for edges in graph.needs.values() for edge in edges}
+        read = {name: tuple(edge for edge in edges if self.node(edge.up).kind == "source") for name, edges in graph.needs.items()}
+        self._sources = {name: edges for name, edges in read.items() if edges}
 
     def node(self, name: str) -> Node:
         """The declaration of a node."""
@@ -86,11 +88,10 @@ class Dispatch:
         """What has to be asked of sources before the order of this step can be made: no plan has asked for what a flow makes."""
         if index < state.planned:
             return []
-        edges = self._graph.needs.get(state.plan.steps[index].node, ())
-        sources = [edge for edge in edges if self.node(edge.up).kind == "source"]
-        if not sources:
+        sources = self._sources.get(name := state.plan.steps[index].node)
+        if sources is None:
             return []
-        node = self.node(state.plan.steps[index].node)
+        node = self.node(name)
         coord = coord_of(node.partitions, state.plan.steps[index].partition, self._extents.dynamic)
         asked = ((edge.up, key) for edge in sources for key in self._needs.keys(edge.up, self._needs.region(edge, coord)))
         return list(dict.fromkeys(asked))
@@ -344,10 +345,10 @@ class Pace:
         self.cost_s = {node: max(_QUICKEST_S, seconds / count) for node, (count, seconds) in history.items() if count}
 
     def see(self, node: str, seconds: float) -> None:
-        """Learn from one attempt: slower ones count at once, faster ones bit by bit."""
+        """Learn from one attempt: slower ones count at once, faster ones by half, as the first ones in a process are slow."""
         known = self.cost_s.get(node)
         seconds = max(_QUICKEST_S, seconds)
-        self.cost_s[node] = seconds if known is None or seconds > known else known * 0.8 + seconds * 0.2
+        self.cost_s[node] = seconds if known is None or seconds > known else (known + seconds) / 2
 
     def expected_s(self, state: RunState, command: StartAttempts) -> float:
         """Seconds of work in these attempts; what is not known fills a worker."""

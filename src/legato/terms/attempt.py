@@ -53,7 +53,7 @@ Item = bytes | Ref
 
 def argument_of(param: str, item: Item) -> Argument:
     """The argument that has this value."""
-    return Argument(param, (item,)) if isinstance(item, Ref) else Argument(param, value=item)
+    return Argument(param, (item,)) if isinstance(item, Ref) else Argument(param, (), item)
 
 
 class Order(Struct, frozen=True, gc=False, array_like=True, omit_defaults=True):
