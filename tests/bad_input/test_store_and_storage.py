@@ -305,6 +305,21 @@ def test_a_truncated_store_is_told_with_a_way_out(site: Path, ask: Any, size: in
     assert told.found("project")[0][0] == "ok"
 
 
+def test_a_damaged_page_is_found_by_a_deep_look(site: Path, ask: Any) -> None:
+    assert "pages were not read" in ask(site, "doctor").found("store")[0][1]
+    with sqlite3.connect(site / ".legato" / "state.db") as db:
+        db.execute("pragma wal_checkpoint(truncate)")
+        (page,) = db.execute("select rootpage from sqlite_master where name = 'version_by_partition'").fetchone()
+        (size,) = db.execute("pragma page_size").fetchone()
+    db.close()
+    with (site / ".legato" / "state.db").open("r+b") as file:
+        file.seek((page - 1) * size + size - 20)
+        file.write(bytes(20))
+    told = ask(site, "doctor", "--deep")
+    assert (told.exit, told.faults) == (1, ["store"])
+    assert "restore a copy" in told.found("store")[0][2]
+
+
 def test_a_store_held_by_a_live_process_is_refused_by_name(site: Path, ask: Any) -> None:
     writer = open_workspace(site).open_writer("legato run total")
     told = ask(site, "run", "--force", "total", "--no-wait")

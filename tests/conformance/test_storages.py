@@ -116,7 +116,7 @@ def test_a_crash_before_the_rename_leaves_nothing_to_load(tmp_path: Path, monkey
     with pytest.raises(LegatoError) as caught:
         storage.load((expected,), Any)
     assert caught.value.code == "storage-missing"
-    assert leftovers(storage.root, {expected.location}) == [storage.root / remains[0]]
+    assert list(leftovers(storage.root, {expected.location})) == [storage.root / remains[0]]
     assert storage.stage(SLOT, value).ref == expected
     assert all_files(storage.root) == [expected.location]
 
@@ -198,14 +198,14 @@ def test_big_tables_are_written_past_memory_and_read_the_same(tmp_path: Path) ->
 
 
 def test_leftovers_are_what_no_version_names(tmp_path: Path) -> None:
-    assert leftovers(tmp_path / "none", set()) == []
+    assert list(leftovers(tmp_path / "none", set())) == []
     storage = FileStorage(tmp_path / "data", durable=False)
     (tmp_path / "file").write_text("x")
     kept = [storage.stage(Slot("a", "1", "run.1"), value).ref for value in ("text",)]
     kept += [storage.stage(Slot("a", "1", "run.2"), tmp_path / "file").ref]
     lost = [storage.stage(Slot("b", "", "run.3"), "lost").ref, storage.stage(Slot("b", "", "run.4"), tmp_path / "file").ref]
     (storage.root / "a" / "stranger").write_text("x")
-    found = leftovers(storage.root, {ref.location for ref in kept})
+    found = sorted(leftovers(storage.root, {ref.location for ref in kept}))
     below = [path.relative_to(storage.root).as_posix() for path in found]
     assert below == ["a/stranger", "b/_/run.3.txt", "b/_/run.4.path"]
     assert lost[1].location == "b/_/run.4.path/file"

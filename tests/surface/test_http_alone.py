@@ -182,6 +182,12 @@ def test_the_doctor_and_the_dictionary(door: Door) -> None:
     findings = door.get("/doctor", "admin")["findings"]
     assert {each["subject"] for each in findings} >= {"python", "store", "runs", "clock"}
     assert "fault" not in {each["level"] for each in findings}
+    (quick,) = (each["what"] for each in findings if each["subject"] == "store")
+    assert "pages were not read" in quick
+    deep = door.get("/doctor", "admin", deep="true")
+    assert (deep["deep"], {"fault"} & {each["level"] for each in deep["findings"]}) == (True, set())
+    (whole,) = (each["what"] for each in deep["findings"] if each["subject"] == "store")
+    assert whole.endswith("every page intact")
     assert door.get("/explain", word="webhook-signature")["section"] == "Errors"
     assert door.ask("GET", "/explain", word="../../etc/passwd").code == "topic"
 

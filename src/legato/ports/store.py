@@ -236,6 +236,10 @@ class Store(Keeping, Protocol):
         """Published versions of these assets: asset -> partition -> head. An asset with none is there, empty."""
         ...
 
+    def last_heads(self, asset: str, limit: int) -> list[Head]:
+        """Published versions of one asset, so many at most: those of its last partitions by name, the last first."""
+        ...
+
     def head(self, asset: str, partition: str) -> Head | None:
         """The published version of one asset partition."""
         ...
@@ -333,6 +337,10 @@ class Store(Keeping, Protocol):
 
     def facts(self) -> dict[str, Any]:
         """About the store itself, for `doctor`: schema version, path, size in bytes, journal mode, and so on."""
+        ...
+
+    def damage(self) -> list[str]:
+        """What is wrong with the stored bytes, a line each, the first few; empty if they are whole. Reads every one of them."""
         ...
 
     def close(self) -> None:

@@ -421,7 +421,7 @@ def _require_sound(house: Household, state: Path) -> None:
         raise _damaged(state, "it holds no store")
     store = house.adopt_store(state / STORE)
     try:
-        if not store.facts()["intact"]:
+        if store.damage():
             raise _damaged(state, "the store in it is damaged")
     finally:
         store.close()

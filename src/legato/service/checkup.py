@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from legato.ports.store import Run, Store
 from legato.runtime.replay import read_state
+from legato.service.allowance import UNLIMITED, Allowance, UsedUp
 from legato.service.inventory import examine_data, find_leftovers, remove
 from legato.service.premises import Finding, Level, Premises, examine_premises, in_bytes, judge_clock
 from legato.service.reporting import state_in_words
@@ -15,14 +16,16 @@ from legato.service.shell import command
 from legato.terms.errors import LegatoError, NotFound
 from legato.terms.instant import Instant
 
-_RUNS, _RUNS_DEEP = 20, 1_000_000
-_MOST_WASTE, _END_OF_TIME = 100_000, Instant((1 << 63) - 1)
+_RUNS, _RUNS_DEEP, _RECORDS = 20, 1_000_000, 10_000
+"""So many runs are looked at, and so many of their steps and events."""
+_WASTE, _END_OF_TIME = 1_000, Instant((1 << 63) - 1)
 
 
 class Checkup(Struct, frozen=True, kw_only=True):
-    """All findings, and the files that were removed."""
+    """All findings, whether all was read for them, and the files that were removed."""
 
     findings: list[Finding]
+    deep: bool = False
     removed: list[str] = []
 
     @property
@@ -31,8 +34,12 @@ class Checkup(Struct, frozen=True, kw_only=True):
         return all(finding.level != "fault" for finding in self.findings)
 
 
-def examine(premises: Premises, *, deep: bool = False) -> Checkup:
-    """Look at everything. `deep` reads every stored byte and the history of every run."""
+def examine(premises: Premises, *, deep: bool = False, leftovers: bool = False) -> Checkup:
+    """Look at what is there now; however long the history, that takes the same time. What was not looked at is said.
+
+    `deep` reads every page of the store, every stored byte and the history of every run. `leftovers` are looked for however
+    many files there are.
+    """
     findings = _guarded("premises", lambda: examine_premises(premises))
     try:
         store = premises.open_reader()
@@ -42,24 +49,24 @@ def examine(premises: Premises, *, deep: bool = False) -> Checkup:
         findings += [judge_clock(None), _as_finding("migrations" if error.code in _OF_ANOTHER else "store", error)]
     else:
         with_store: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
-            ("store", lambda: _store(premises, store)),
+            ("store", lambda: _store(premises, store, deep=deep)),
             ("clock", lambda: iter([judge_clock(_last_instant(store))])),
-            ("runs", lambda: _runs(premises, store, _RUNS_DEEP if deep else _RUNS)),
-            ("data", lambda: examine_data(premises, store, deep=deep)),
+            ("runs", lambda: _runs(premises, store, deep=deep)),
+            ("data", lambda: examine_data(premises, store, deep=deep, leftovers=leftovers)),
         ]
         try:
             for subject, look in with_store:
                 findings += _guarded(subject, look)
         finally:
             store.close()
-    return Checkup(findings=findings)
+    return Checkup(findings=findings, deep=deep)
 
 
 def remove_leftovers(premises: Premises) -> list[str]:
     """Remove what killed attempts have staged, at the writer's place so that nothing runs meanwhile; the removed files."""
     writer = premises.open_writer("legato doctor --fix")
     try:
-        return remove(find_leftovers(premises, writer)[0])
+        return remove(find_leftovers(premises, writer, Allowance())[0])
     finally:
         writer.close()
 
@@ -86,30 +93,33 @@ def _as_finding(subject: str, error: LegatoError | OSError) -> Finding:
     return Finding(subject, level, f"{error.what}{where}{why}", error.next)
 
 
-def _store(premises: Premises, store: Store) -> Iterator[Finding]:
+def _store(premises: Premises, store: Store, *, deep: bool) -> Iterator[Finding]:
     facts = store.facts()
     told = f"schema {facts['schema']}, journal {facts['journal_mode']}, {in_bytes(facts['size_bytes'])}"
-    if facts["intact"]:
-        yield Finding("store", "ok", f"{told}, intact")
-    else:
+    if not deep:
+        yield Finding("store", "ok", f"{told}; its pages were not read: legato doctor --deep")
+    elif damage := store.damage():
         fix = f"restore a copy of {facts['path']}, or save what can be read: sqlite3 {facts['path']} .recover > saved.sql"
-        yield Finding("store", "fault", f"{told}: {'; '.join(facts['warnings'])}", fix)
+        yield Finding("store", "fault", f"{told}: it is damaged: {'; '.join(damage)}", fix)
+    else:
+        yield Finding("store", "ok", f"{told}, every page intact")
     if facts["journal_mode"] != "wal":
         yield Finding("store", "warning", f"its journal mode is {facts['journal_mode']}, not wal", "legato run sets it again")
     yield Finding("migrations", "ok", f"schema {facts['schema']}, the newest that this Legato knows")
-    yield from _waste(store)
+    yield from _waste(store, UNLIMITED if deep else _WASTE)
     holder = premises.find_holder()
     if holder is not None:
         yield Finding("holder", "ok", f"process {holder.pid} (`{holder.command}`) works here since {holder.since}")
 
 
-def _waste(store: Store) -> Iterator[Finding]:
+def _waste(store: Store, most: int) -> Iterator[Finding]:
     """What is on its way out: its records are gone, its bytes follow."""
-    wastes = store.wastes(_END_OF_TIME, _MOST_WASTE)
+    wastes = store.wastes(_END_OF_TIME, most)
     if not wastes:
         return
     size, first = in_bytes(sum(waste.ref.size_bytes for _, waste in wastes)), store.oldest_open()
-    what = f"{len(wastes):,} old value{'' if len(wastes) == 1 else 's'}, {size}, to be deleted when nobody can be reading them"
+    number = f"{len(wastes):,} old value{'' if len(wastes) == 1 else 's'}, {size}"
+    what = f"{number if len(wastes) < most else f'{number}, and perhaps more'}, to be deleted when nobody can be reading them"
     if first is not None and first.at < wastes[0][1].at:
         what += f": that is when run {first.id} is over, and every other that was open then"
     yield Finding("waste", "ok", what)
@@ -124,8 +134,9 @@ def _last_instant(store: Store) -> Instant | None:
     return max(found, default=None)
 
 
-def _runs(premises: Premises, store: Store, most: int) -> Iterator[Finding]:
+def _runs(premises: Premises, store: Store, *, deep: bool) -> Iterator[Finding]:
     """Runs that were left open, and runs whose history cannot be read."""
+    most = _RUNS_DEEP if deep else _RUNS
     newest = store.runs(limit=most)
     left = store.runs(limit=_RUNS, state="open")
     holder, first = premises.find_holder(), newest[0].id if newest else ""
@@ -133,22 +144,28 @@ def _runs(premises: Premises, store: Store, most: int) -> Iterator[Finding]:
     for run in interrupted:
         what = f"run {run.id} ({run.request}) was interrupted"
         yield Finding("runs", "warning", what, command("legato", "resume", run.id))
-    damaged = [(run, fault) for run in _distinct([*newest, *left]) if (fault := _unreadable(store, run))]
-    for run, fault in damaged:
+    runs, allowance = list({run.id: run for run in (*left, *newest)}.values()), Allowance(UNLIMITED if deep else _RECORDS)
+    faults = {run.id: _unreadable(store, run, allowance) for run in runs}
+    damaged = [run for run in runs if faults[run.id]]
+    for run in damaged:
         fix = f"what it published stays; make anew what is missing: {command('legato', 'run')}"
-        yield Finding("runs", "fault", f"the history of run {run.id} ({run.request}) cannot be read: {fault}", fix)
-    if not interrupted and not damaged:
+        yield Finding("runs", "fault", f"the history of run {run.id} ({run.request}) cannot be read: {faults[run.id]}", fix)
+    sound = "" if interrupted or damaged else "none is interrupted; "
+    if unread := sum(fault is None for fault in faults.values()):
+        what = f"{sound}{unread} of {len(runs)} are long, and their histories were not read: legato doctor --deep"
+        yield Finding("runs", "ok", what)
+    elif sound:
         number = f"the newest {len(newest)} can" if len(newest) == most else f"all {len(newest)} can"
-        yield Finding("runs", "ok", f"none is interrupted; {number} be read" if newest else "none yet")
+        yield Finding("runs", "ok", f"{sound}{number} be read" if newest else "none yet")
 
 
-def _distinct(runs: list[Run]) -> list[Run]:
-    return list({run.id: run for run in runs}.values())
-
-
-def _unreadable(store: Store, run: Run) -> str:
+def _unreadable(store: Store, run: Run, allowance: Allowance) -> str | None:
+    """What hinders the reading of a run's history; empty if nothing does, None if it is longer than what may be read."""
     try:
-        read_state(store, run.id)
+        allowance.take(run.steps)
+        read_state(store, run.id, hear=lambda _: allowance.take())
+    except UsedUp:
+        return None
     except LegatoError as error:
         return error.why or error.what
     except Exception as error:  # whatever a plan that was tampered with does to its reader

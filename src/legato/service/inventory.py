@@ -10,6 +10,7 @@ from pathlib import Path
 from legato.kernel import events as ev
 from legato.ports.storage import Storage
 from legato.ports.store import Store, Version
+from legato.service.allowance import UNLIMITED, Allowance, UsedUp
 from legato.service.keeping import stored_by
 from legato.service.premises import Finding, Premises, in_bytes
 from legato.service.shell import command
@@ -21,21 +22,34 @@ from legato.terms.key import show
 
 _PAGE = 1_000
 _MOST_TOLD = 10
-_EVERYTHING, _END_OF_TIME = (1 << 63) - 1, Instant((1 << 63) - 1)
+_HEADS, _RECORDS = 1_000, 20_000
+"""So many published versions are looked at, and so many files and records are compared, unless all are asked for."""
+_END_OF_TIME = Instant((1 << 63) - 1)
 _MADE_BY = re.compile(r"\.?(?P<run>[0-9a-z]{6}-[0-9a-z]{4})-\d+(?:-i?\d+)?(?:\.[a-z]+)?\Z")
 
 
-def examine_data(premises: Premises, store: Store, *, deep: bool) -> Iterator[Finding]:
-    """Whether what readers see is there: by size, by every byte if `deep`; then older versions and unknown files as well."""
+def examine_data(premises: Premises, store: Store, *, deep: bool, leftovers: bool) -> Iterator[Finding]:
+    """Whether what readers see is there, by size, and whether there are files that nobody knows; both as far as that is little
+    work. If `deep`: by every byte, older versions as well, and all of it. `leftovers` are all looked for as well.
+    """
     assets = store.assets()
-    heads = [head.ref for each in store.heads(assets).values() for head in each.values() if _is_kept(head.ref)]
-    yield from _missing(premises, heads, deep=deep)
+    heads, more = _all_heads(store, assets) if deep else _last_heads(store, assets)
+    yield from _missing(premises, heads, deep=deep, more=more)
     if deep:
         yield from _history(premises, store, assets, {(ref.asset, ref.partition, ref.version) for ref in heads})
+    yield from _unknown(premises, store, Allowance(UNLIMITED if deep or leftovers else _RECORDS))
+
+
+def _unknown(premises: Premises, store: Store, allowance: Allowance) -> Iterator[Finding]:
+    """Files that belong to nothing on record."""
     if premises.find_holder() is not None:
         yield Finding("leftovers", "ok", "not looked for, since something is running")
         return
-    orphans, strangers = find_leftovers(premises, store)
+    try:
+        orphans, strangers = find_leftovers(premises, store, allowance)
+    except UsedUp:
+        yield Finding("leftovers", "ok", f"not looked for among more than {_RECORDS:,} files and records: legato doctor --deep")
+        return
     if orphans:
         size = sum(_size(path) for path in orphans)
         what = f"{len(orphans)} file{_s(orphans)} ({in_bytes(size)}) staged by attempts that were killed: {_told(orphans)}"
@@ -45,6 +59,19 @@ def examine_data(premises: Premises, store: Store, *, deep: bool) -> Iterator[Fi
         yield Finding("strangers", "warning", what, "move them elsewhere; Legato leaves them alone")
     if not orphans and not strangers:
         yield Finding("leftovers", "ok", "none")
+
+
+def _all_heads(store: Store, assets: Iterable[str]) -> tuple[list[Ref], bool]:
+    """All published versions that have bytes, and that there are no more."""
+    return [head.ref for each in store.heads(assets).values() for head in each.values() if _is_kept(head.ref)], False
+
+
+def _last_heads(store: Store, assets: Sequence[str]) -> tuple[list[Ref], bool]:
+    """Published versions that have bytes, of each asset those of the last partitions, and whether there are more."""
+    each = max(1, _HEADS // max(1, len(assets)))
+    found = [store.last_heads(asset, each + 1) for asset in assets[:_HEADS]]
+    more = len(assets) > _HEADS or any(len(heads) > each for heads in found)
+    return [head.ref for heads in found for head in heads[:each] if _is_kept(head.ref)], more
 
 
 def _is_made_by_flows(premises: Premises, ref: Ref) -> bool:
@@ -57,7 +84,7 @@ def _is_kept(ref: Ref) -> bool:
     return bool(ref.location)
 
 
-def _missing(premises: Premises, heads: Sequence[Ref], *, deep: bool) -> Iterator[Finding]:
+def _missing(premises: Premises, heads: Sequence[Ref], *, deep: bool, more: bool) -> Iterator[Finding]:
     broken = [(ref, what) for ref in heads if (what := _fault(premises, ref, deep=deep))]
     for ref, what in broken[:_MOST_TOLD]:
         name = show(ref.asset, ref.partition)
@@ -68,8 +95,9 @@ def _missing(premises: Premises, heads: Sequence[Ref], *, deep: bool) -> Iterato
         yield Finding("published", "fault", f"and {len(broken) - _MOST_TOLD} more published versions are missing or changed")
     if not broken:
         how = "every byte as it was stored" if deep else "all there, with their sizes; --deep compares every byte"
-        size = sum(ref.size_bytes for ref in heads)
-        yield Finding("published", "ok", f"{len(heads):,} version{_s(heads)}, {in_bytes(size)}: {how}")
+        size = in_bytes(sum(ref.size_bytes for ref in heads))
+        number = f"the last {len(heads):,} versions of many" if more else f"{len(heads):,} version{_s(heads)}"
+        yield Finding("published", "ok", f"{number}, {size}: {how}{' of all' if more else ''}")
 
 
 def _history(premises: Premises, store: Store, assets: Iterable[str], heads: set[tuple[str, str, str]]) -> Iterator[Finding]:
@@ -107,13 +135,14 @@ def _place(storage: Storage, ref: Ref) -> str:
 # -- files that nobody knows --
 
 
-def find_leftovers(premises: Premises, store: Store) -> tuple[list[Path], list[Path]]:
-    """Files of no known version: those staged by attempts that were never recorded, and those that others put there.
+def find_leftovers(premises: Premises, store: Store, allowance: Allowance) -> tuple[list[Path], list[Path]]:
+    """Files of no known version: those staged by attempts that were never recorded, and those that others put there. `UsedUp`
+    if more files and records are to be compared than may be.
 
     To be asked only when nothing runs: what a live attempt stages is not known yet.
     """
-    known, values = _locations(store), _RunValues(store)
-    for name, location in _on_their_way_out(store):
+    known, values = _locations(store, allowance), _RunValues(store, allowance)
+    for name, location in _on_their_way_out(store, allowance):
         known.setdefault(name, set()).add(location)
     oldest = store.oldest_runs(limit=1)
     since = oldest[0][1].id if oldest else ""
@@ -122,7 +151,7 @@ def find_leftovers(premises: Premises, store: Store) -> tuple[list[Path], list[P
     strangers: list[Path] = []
     for name, root in roots.items():
         others = [other for other in roots.values() if other != root and other.is_relative_to(root)]
-        for path in leftovers(root, known.get(name, set())):
+        for path in sorted(allowance.each(leftovers(root, known.get(name, set())))):
             if any(other.is_relative_to(path) or path.is_relative_to(other) for other in others):
                 continue
             run = _made_by(path)
@@ -133,11 +162,11 @@ def find_leftovers(premises: Premises, store: Store) -> tuple[list[Path], list[P
     return orphans, strangers
 
 
-def _on_their_way_out(store: Store) -> Iterator[tuple[str, str]]:
+def _on_their_way_out(store: Store, allowance: Allowance) -> Iterator[tuple[str, str]]:
     """Storages and locations of values whose records are gone, and that are removed when nobody can be reading them."""
-    for _, waste in store.wastes(_END_OF_TIME, _EVERYTHING):
+    for _, waste in allowance.each(store.wastes(_END_OF_TIME, allowance.left + 1)):
         yield waste.ref.storage, waste.ref.location
-    for _, _, body in store.removed_events(_EVERYTHING):
+    for _, _, body in allowance.each(store.removed_events(allowance.left + 1)):
         with suppress(ValueError):
             yield from ((ref.storage, ref.location) for ref in stored_by(ev.decode(body)))
 
@@ -145,8 +174,8 @@ def _on_their_way_out(store: Store) -> Iterator[tuple[str, str]]:
 class _RunValues:
     """Values of a run that are stored, but no versions: what tasks and flows handed on, and pictures that steps told."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, allowance: Allowance) -> None:
+        self._store, self._allowance = store, allowance
         self._locations: dict[str, set[str] | None] = {}
 
     def may_hold(self, run: str, location: str) -> bool:
@@ -158,7 +187,7 @@ class _RunValues:
 
     def _read(self, run: str) -> set[str] | None:
         try:
-            events = [ev.decode(body) for _, body in self._store.events(run)]
+            events = [ev.decode(body) for _, body in self._allowance.each(self._store.events(run))]
         except ValueError:
             return None
         return {"/".join(ref.location.split("/")[:3]) for event in events for ref in stored_by(event)}
@@ -175,11 +204,11 @@ def remove(paths: Iterable[Path]) -> list[str]:
     return removed
 
 
-def _locations(store: Store) -> dict[str, set[str]]:
+def _locations(store: Store, allowance: Allowance) -> dict[str, set[str]]:
     """The locations of all versions that the store knows, by storage."""
     known: dict[str, set[str]] = {}
     for asset in store.assets():
-        for version in _versions(store, asset):
+        for version in allowance.each(_versions(store, asset)):
             known.setdefault(version.ref.storage, set()).add(version.ref.location)
     return known
 

@@ -135,25 +135,23 @@ class FileStorage:
             self._settled.add(folder.parent.name)
 
 
-def leftovers(root: Path | str, known: set[str]) -> list[Path]:
+def leftovers(root: Path | str, known: set[str]) -> Iterator[Path]:
     """Files and folders below a storage's root that belong to none of the known locations: remains of crashes, or strangers.
+    Found one by one, in no order.
 
     What a live attempt is writing or has staged is among them: compare with its start, or ask when nothing runs.
     """
     top = Path(root)
     kept = {"/".join(location.split("/")[:3]) for location in known}
-    return sorted(path for path in _entries(top) if path.relative_to(top).as_posix() not in kept)
+    found = _entries(top, 3) if top.is_dir() else iter(())
+    return (path for path in found if path.relative_to(top).as_posix() not in kept)
 
 
-def _entries(top: Path) -> Iterator[Path]:
-    """All entries on the level of versions, and strangers that stand where a folder should be."""
-    folders = [top] if top.is_dir() else []
-    for _ in range(3):
-        below: list[Path] = []
-        for entry in (entry for folder in folders for entry in os.scandir(folder)):
-            if entry.is_dir(follow_symlinks=False):
-                below.append(Path(entry.path))
+def _entries(folder: Path, levels: int) -> Iterator[Path]:
+    """All entries on the last of these levels, that of versions, and strangers that stand where a folder should be."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if levels > 1 and entry.is_dir(follow_symlinks=False):
+                yield from _entries(Path(entry.path), levels - 1)
             else:
                 yield Path(entry.path)
-        folders = below
-    yield from folders

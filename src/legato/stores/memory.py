@@ -294,6 +294,12 @@ class MemoryStore(MemoryKeeping):
         """The number of the last event; 0 before the first."""
         return self.disk.seq
 
+    def last_heads(self, asset: str, limit: int) -> list[Head]:
+        """Published versions of one asset, of its last partitions by name."""
+        with self.disk.lock:
+            found = sorted(self.disk.heads.get(asset, {}).items(), reverse=True)[:limit]
+        return [unpack(body, Head) for _, body in found]
+
     def heads(self, assets: Iterable[str]) -> dict[str, dict[str, Head]]:
         """Published versions of these assets, as of one moment: asset -> partition -> head."""
         with self.disk.lock:
@@ -428,7 +434,11 @@ class MemoryStore(MemoryKeeping):
 
     def facts(self) -> dict[str, Any]:
         """About the store itself: that it lasts no longer than the process."""
-        return {"kind": "memory", "path": _PATH, "epoch": self.disk.epoch, "intact": True, "warnings": []}
+        return {"kind": "memory", "path": _PATH, "epoch": self.disk.epoch}
+
+    def damage(self) -> list[str]:
+        """Nothing: there are no bytes that could be damaged."""
+        return []
 
     def close(self) -> None:
         """Give up the writer's place, if held. Idempotent; the disk stays."""

@@ -172,6 +172,10 @@ class SqliteStore(SqliteKeeping):
         newest: int = self._rows("newest_change")[0][0]
         return newest
 
+    def last_heads(self, asset: str, limit: int) -> list[Head]:
+        """Published versions of one asset, of its last partitions by name."""
+        return [unpack(body, Head) for (body,) in self._rows("last_heads", asset, limit)]
+
     def heads(self, assets: Iterable[str]) -> dict[str, dict[str, Head]]:
         """Published versions of these assets, as of one moment: asset -> partition -> head."""
         found: dict[str, dict[str, Head]] = {asset: {} for asset in assets}
@@ -298,11 +302,20 @@ class SqliteStore(SqliteKeeping):
             os.close(descriptor)
 
     def facts(self) -> dict[str, Any]:
-        """About the store itself, for `doctor`; reads the whole file to see whether it is intact."""
+        """About the store itself, for `doctor`."""
         from legato.stores.survey import survey
 
         try:
             return {**survey(self._connection(), self.path), "epoch": self._rows("epoch")[0][0]}
+        except sqlite3.Error as error:
+            raise faults.unreadable(self.path, error) from error
+
+    def damage(self) -> list[str]:
+        """What is wrong with the file, a line each; reads every page of it."""
+        from legato.stores.survey import damage
+
+        try:
+            return damage(self._connection())
         except sqlite3.Error as error:
             raise faults.unreadable(self.path, error) from error
 

@@ -1,4 +1,4 @@
-"""What `doctor` is told of a SQLite store: where it stands, whether it is whole, what threatens it."""
+"""What `doctor` is told of a SQLite store: where it stands, and whether it is whole."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ Number = tuple[int, int, int]
 
 
 def survey(db: sqlite3.Connection, path: str) -> dict[str, Any]:
-    """The facts of an open store. Reads the whole file (`quick_check`): for `doctor`, not for every start."""
-    file_system = file_system_of(path)
-    quick = [row[0] for row in db.execute("pragma quick_check(5)")]
+    """The facts of an open store; however long it is, they take the same time."""
     return {
         "kind": "sqlite",
         "path": path,
@@ -27,10 +25,14 @@ def survey(db: sqlite3.Connection, path: str) -> dict[str, Any]:
         "journal_mode": db.execute("pragma journal_mode").fetchone()[0],
         "sqlite": sqlite3.sqlite_version,
         "wal_reset_bug": has_wal_reset_bug(sqlite3.sqlite_version_info),
-        "file_system": file_system,
-        "intact": quick == ["ok"],
-        "warnings": _warnings(path, file_system, quick),
+        "file_system": file_system_of(path),
     }
+
+
+def damage(db: sqlite3.Connection) -> list[str]:
+    """What is wrong with the pages of an open store, the first five things of it. Reads them all, and compares the indexes."""
+    told = [row[0] for row in db.execute("pragma integrity_check(5)")]
+    return [] if told == ["ok"] else told
 
 
 def has_wal_reset_bug(version: Number) -> bool:
@@ -59,15 +61,3 @@ def file_system_of(path: str, mounts: str | None = None) -> str:
         if inside and len(point) >= len(best):
             best, kind = point, found
     return kind
-
-
-def _warnings(path: str, file_system: str, quick: list[str]) -> list[str]:
-    warnings = []
-    if quick != ["ok"]:
-        warnings.append(f"the store is damaged: {'; '.join(quick)}")
-    if file_system in NETWORK_FILE_SYSTEMS:
-        warnings.append(
-            f"{path} is on a network file system ({file_system}), where SQLite's locks cannot be relied upon: "
-            "keep the project's state on a local disk"
-        )
-    return warnings

@@ -152,6 +152,9 @@ select coalesce(max(seq), 0) from event;
 -- name: heads
 select asset, partition, body from head where asset in (select value from json_each(?)) order by asset, partition;
 
+-- name: last_heads
+select body from head where asset = ? order by partition desc limit ?;
+
 -- name: head
 select body from head where asset = ? and partition = ?;
 

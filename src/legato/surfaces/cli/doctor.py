@@ -17,26 +17,27 @@ _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
 
 
 @command
-@click.option("--deep", is_flag=True, help="Read every stored byte and the history of every run.")
+@click.option("--deep", is_flag=True, help="Read all: the store's pages, stored bytes, every run's history.")
 @click.option("--fix", is_flag=True, help="Remove what killed attempts have left among the data.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before removing.")
 def doctor(call: Call, deep: bool, fix: bool, yes: bool) -> int:
     """Check what the project stands on: machine, disk, clock, store, runs and data.
 
-    Works also where the project cannot be loaded or nothing has run yet. Nothing is changed, unless --fix is given.
-    Exits with 1 if there is a fault; warnings are none.
+    Looks at what is there now, and says what it has not read; --deep reads everything, and takes its time. Works also
+    where the project cannot be loaded or nothing has run yet. Nothing is changed, unless --fix is given. Exits with 1
+    if there is a fault; warnings are none.
     """
     from legato.wiring.code import open_premises
 
     premises = open_premises(call.folder or Path.cwd())
-    found = examine(premises, deep=deep)
+    found = examine(premises, deep=deep, leftovers=fix)
     if fix and any(each.subject == "leftovers" and each.level == "warning" for each in found.findings):
         if not call.json:
             _draw(call.screen, found)
         if not yes and not _agreed(call):
             return EXIT_OK if found.is_sound else EXIT_FAILED
         removed = remove_leftovers(premises)
-        found = replace(examine(premises, deep=deep), removed=removed)
+        found = replace(examine(premises, deep=deep, leftovers=True), removed=removed)
     call.answer(found, lambda: _draw_end(call.screen, found, fix=fix), ok=found.is_sound)
     return EXIT_OK if found.is_sound else EXIT_FAILED
 
@@ -57,7 +58,8 @@ def _draw_end(screen: Screen, found: Checkup, *, fix: bool) -> None:
         _draw(screen, found)
     faults, warnings = (sum(each.level == level for each in found.findings) for level in ("fault", "warning"))
     told = [count(number, word) for number, word in ((faults, "fault"), (warnings, "warning")) if number]
-    screen.say(", ".join(told) if told else "everything is sound")
+    sound = "everything is sound" if found.deep else "everything that was looked at is sound; --deep reads all there is"
+    screen.say(", ".join(told) if told else sound)
 
 
 def _draw(screen: Screen, found: Checkup) -> None:

@@ -31,6 +31,7 @@ T = TypeVar("T")
 Asking = Request[Any, Any, Any]
 Limit = Annotated[int, QueryParameter(ge=1, le=1_000)]
 Number = Annotated[int, QueryParameter(ge=0, le=(1 << 62))]
+Flag = Annotated[bool, QueryParameter()]
 Words = Annotated[str, QueryParameter(max_length=2_000)]
 
 

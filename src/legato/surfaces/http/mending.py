@@ -10,7 +10,7 @@ from legato.service.checkup import Checkup, examine
 from legato.service.premises import Premises
 from legato.service.projects import diff_projects
 from legato.surfaces.cli.explain import Explanation, find_explanation
-from legato.surfaces.http.looking import Asking, Limit, Words, looking
+from legato.surfaces.http.looking import Asking, Flag, Limit, Words, looking
 from legato.surfaces.http.site import entered, site_of
 from legato.terms.errors import Fault, InvalidProject
 
@@ -41,8 +41,9 @@ def faults(request: Asking) -> list[Fault]:
 
 
 @looking("/doctor", "access")
-def doctor(request: Asking) -> Checkup:
-    """Whether all is sound that the project stands on. It reads the whole store, and takes its time."""
+def doctor(request: Asking, deep: Flag = False) -> Checkup:
+    """Whether all is sound that the project stands on now. With `deep=true` it reads every page of the store, every stored byte
+    and the history of every run, and takes its time."""
     with entered(request) as inside:
         inside.require("access", "the store")
         workspace = inside.workspace
@@ -50,7 +51,7 @@ def doctor(request: Asking) -> Checkup:
             root=workspace.root, state=workspace.state, storages=workspace.storages, project=workspace.project, fault=None,
             open_reader=inside.site.open_reader, open_writer=workspace.open_writer, find_holder=workspace.find_holder,
         )  # fmt: skip
-        return examine(premises)
+        return examine(premises, deep=deep)
 
 
 @looking("/explain")

@@ -21,7 +21,7 @@ from legato.service.resuming import Resumption, plan_resumption
 from legato.service.running import find_run
 from legato.service.steps import StepPage, list_steps
 from legato.service.waiting import Waiting, list_waits
-from legato.surfaces.http.looking import Asking, Limit, Number, PlanAsked, Words, looking, page_of
+from legato.surfaces.http.looking import Asking, Flag, Limit, Number, PlanAsked, Words, looking, page_of
 from legato.surfaces.http.site import Inside, entered
 from legato.terms.codec import pack
 
@@ -30,7 +30,6 @@ RunStep = Annotated[str, QueryParameter(max_length=80, pattern=r"^([0-9a-z-]+/[0
 StepNumber = Annotated[int, PathParameter(ge=0, le=1 << 31)]
 StepAfter = Annotated[int, QueryParameter(ge=-1, le=1 << 31)]
 Most = Annotated[int, QueryParameter(ge=1, le=MOST_BYTES)]
-Flag = Annotated[bool, QueryParameter()]
 OfState = Annotated[str, QueryParameter(name="state", max_length=20)]
 _MOST_PAGES = 20
 
