@@ -10,12 +10,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlencode
+from urllib.error import URLError
 
 from benchmarks.measure import Result, at_most, project
 from benchmarks.past import fill
@@ -93,11 +92,14 @@ class Service:
 
     def call(self, path: str, body: Any = None) -> Any:
         """What the API answers."""
+        return json.loads(self.read(f"/api/v1{path}", body))
+
+    def read(self, path: str, body: Any = None) -> bytes:
+        """The bytes that are answered; an error if they are a refusal."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", "X-Legato": "1"}
-        request = urllib.request.Request(self.url + "/api/v1" + path, data, headers)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read())
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, data, headers), timeout=30) as answer:
+            return bytes(answer.read())
 
     def wait(self, path: str = "/status") -> float:
         """Seconds from the start to the first answer."""
@@ -175,41 +177,6 @@ def start(size: float) -> Result:
     )  # fmt: skip
 
 
-def routes(size: float) -> Result:
-    """Each GET route of the API, with 1,000,000 finished steps in the store: the slowest by its 95th percentile.
-
-    `/doctor` is left out, and the row says so: it reads the whole store, about 0.7 s of this size.
-    """
-    past, times = int(1_000_000 * size), max(20, int(40 * size))
-    with project(CODE) as folder:
-        fill(folder, past)
-        with serving(folder) as service:
-            service.wait()
-            made = service.call("/runs", {"selection": "prices"})["run"]
-            time.sleep(1)
-            (attempt,) = service.call(f"/runs/{made}/attempts")
-            given = {
-                "run": "past-000000",
-                "name": "prices",
-                "key": "prices",
-                "of": "prices",
-                "words": "three",
-                "word": "asset",
-                "attempt": attempt["token"],
-            }
-            logged = {**given, "run": made}
-            paths = list(_paths(service.call("/openapi"), lambda path: logged if "/log" in path else given))
-            found = {path: _p95_ms(service, path, times) for path in paths}
-    slowest = max(found, key=lambda path: found[path])
-    for path in sorted(found, key=lambda path: -found[path])[:5]:
-        print(f"  {found[path]:6.1f} ms  {path}", file=sys.stderr)
-    name, late = slowest.partition("?")[0], found[slowest]
-    return Result(
-        f"API but /doctor, {past:,} steps in store: p95 of the slowest of {len(found)}", f"{late:.0f} ms ({name})", "-",
-        f"{late:.0f} ms", "under 100 ms", at_most(late, 100),
-    )  # fmt: skip
-
-
 def ticking(size: float) -> Result:
     """10,000 triggers, 20 of which are due each second: how late they fire."""
     count = int(10_000 * size)
@@ -231,30 +198,3 @@ def ticking(size: float) -> Result:
 
 def _lines(path: Path) -> list[str]:
     return path.read_text().split("\n")[:-1] if path.exists() else []
-
-
-def _paths(schema: dict[str, Any], given_for: Callable[[str], dict[str, Any]]) -> Iterator[str]:
-    """The path of each GET route, with all that it requires."""
-    for path, methods in schema["paths"].items():
-        if "get" not in methods or path.endswith(("/changes", "/doctor")):  # one has no end, one reads the whole store
-            continue
-        query, given = {}, given_for(path)
-        for each in methods["get"].get("parameters", []):
-            if each["in"] == "path":
-                path = path.replace(f"{{{each['name']}}}", quote(str(given[each["name"]])))
-            elif each.get("required"):
-                query[each["name"]] = given[each["name"]]
-        yield path.removeprefix("/api/v1") + (f"?{urlencode(query)}" if query else "")
-
-
-def _p95_ms(service: Service, path: str, times: int) -> float:
-    took = []
-    for _ in range(times):
-        began = time.perf_counter()
-        try:
-            service.call(path)
-        except HTTPError as refused:  # that there is no such thing is an answer too, and is said
-            if not took:
-                print(f"  {refused.code}  {path}", file=sys.stderr)
-        took.append(1e3 * (time.perf_counter() - began))
-    return sorted(took)[int(0.95 * (times - 1))]
