@@ -300,15 +300,16 @@ def picture(state: RunState, now: Instant) -> dict[str, Any]:
     """All that a state knows, once what is due is done. Replays leave stale entries in heaps, so those count by their meaning."""
     decided = decide(state, Tick(), now)
     plain = (
-        "status left joint_left attempts fails losses values kept errors causes swaps fallback_due done_order undo_queue stuck"
+        "status attempts fails losses values kept errors causes swaps fallback_due done_order undo_queue stuck"
         " recorded undone signals heard backoff since cached keys next_token halted rolling cancelling ended counts noted"
         " paused spared"
     )
     seen = {name: getattr(state, name) for name in plain.split()}
+    seen["joints"] = list(state.joints.left), list(state.joints.pending)
     seen["decided"] = decided
     seen["running"] = {
         index: (each.token, each.mode, each.started, each.deadline, each.stopping, each.log)
         for index, each in state.running.items()
     }
     seen["ready"] = [index for index, code in enumerate(state.status) if code == READY]
-    return {name: list(value) if name in ("left", "joint_left", "done_order") else value for name, value in seen.items()}
+    return {name: list(value) if name == "done_order" else value for name, value in seen.items()}

@@ -14,9 +14,8 @@ from legato.terms.fact import Error
 def test_all_to_all_costs_the_sum_and_not_the_product():
     """Steps that wait for the same range share one joint: 10,000 below 10,000 hold 20,000 entries, not 100 million."""
     state = RunState("r", make_plan("a*10000 -> b*10000"))
-    assert len(state.joint_steps) == 1
-    assert len(state.joint_steps[0]) == 10_000
-    assert len(state.joints_of) == 10_000
+    assert [len(waiters) for waiters in state.joints.waiters] == [10_000]
+    assert [state.joints.of(index) for index in range(20_000)] == [(0,)] * 10_000 + [()] * 10_000
 
 
 def test_the_last_of_many_releases_all_that_wait(play):
@@ -40,11 +39,11 @@ def test_one_failure_skips_a_wide_cone_at_the_cost_of_its_width():
             looks += 1
             return super().__getitem__(at)
 
-    state.joint_steps = Counting(state.joint_steps)
+    state.joints.waiters = Counting(state.joints.waiters)
     decide(state, Offer(1.0, 256, {}), MORNING)
     decide(state, Raised("r", 0, 1, 1.0, Error("raised", "no luck")), MORNING)
     assert state.ended == "failed"
-    assert looks <= len(state.joint_steps) + 1
+    assert looks <= len(state.joints.waiters) + 1
 
 
 def test_a_run_of_many_steps_decides_each_at_constant_cost():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping, Sequence
 from heapq import heappush
 
@@ -49,10 +48,10 @@ def add_calls(state: RunState, parent: int, call: Call, at: Instant) -> None:
     handling = state.plan.handling.setdefault(step.node, Handling())
     steps, formers = state.calls.add(parent, call, is_kept=handling.undo)
     state.plan.steps.extend([step] * len(steps))
-    for column in (state.left, state.attempts, state.fails, state.losses):
+    for column in (state.attempts, state.fails, state.losses):
         column.frombytes(bytes(column.itemsize * len(steps)))
+    state.joints.grow(len(steps))
     state.status.extend(bytes(len(steps)))
-    state.wanted.extend(b"\x01" * len(steps))
     state.counts[WAITING] += len(steps)
     for index, former in formers.items():
         if state.plan.steps[former].node == step.node:
@@ -81,22 +80,16 @@ def _reuse(state: RunState, shelf: Shelf, parent: int, call: Call, steps: range)
 
 def _wait_for(state: RunState, need: int, waiters: Sequence[int]) -> None:
     """Let steps wait for another one; where that has succeeded, once it is undone."""
-    joint, is_there = len(state.joint_left), state.status[need] == SUCCEEDED
-    state.joint_left.append(not is_there)
-    state.joint_steps.append(array("I", waiters))
-    state.joints_of[need] = (*state.joints(need), joint)
-    if is_there:
-        return
-    for waiter in waiters:
-        state.left[waiter] += 1
-    if state.status[need] >= FRESH:  # it ended without success: what waits for it is decided like for all others
+    is_there = state.status[need] == SUCCEEDED
+    state.joints.tie(need, waiters, is_done=is_there)
+    if not is_there and state.status[need] >= FRESH:  # it ended without success: what waits for it is decided like for all others
         state.fallen.append(need)
 
 
 def _begin(state: RunState, steps: Sequence[int], call: Call, at: Instant) -> None:
     """Calls that wait for nothing may be made; waits begin."""
     if call.wait is None:
-        if steps and state.left[steps[0]] == 0:  # they all wait for the same
+        if steps and state.joints.is_free(steps[0]):  # they all wait for the same
             state.make_all_ready(steps, at)
         return
     for index in steps:
@@ -139,7 +132,7 @@ def revive(state: RunState, index: int, call: Call, at: Instant) -> None:
     """Let a step that did not succeed, or was undone, be tried anew, called with what the flow calls it with now."""
     state.dormant.discard(index)
     if state.status[index] == UNDONE:
-        state.unrelease(index)
+        state.joints.unrelease(index)
     state.causes.pop(index, None)
     state.spared.discard(index)
     state.errors.pop(index, None)

@@ -110,7 +110,7 @@ def _succeeded(state: RunState, event: ev.StepSucceeded) -> None:
     state.done_order.append(index)
     if event.kept is not None:
         state.kept[index] = event.kept
-    elif event.value is not None and (state.wanted[index] or state.handling(index).undo):
+    elif event.value is not None and (state.joints.is_wanted(index) or state.handling(index).undo):
         state.kept.pop(index, None)  # of a success that was undone
         if event.value != NIL:
             state.values[index] = event.value
@@ -356,7 +356,7 @@ def _resumed(state: RunState, event: ev.RunResumed) -> None:
     for index in event.steps:
         if state.status[index] in (FAILED, SKIPPED, CANCELLED, UNDONE):
             if state.status[index] == UNDONE:
-                state.unrelease(index)
+                state.joints.unrelease(index)
             state.set_status(index, WAITING)
             state.causes.pop(index, None)
             state.spared.discard(index)
@@ -366,7 +366,7 @@ def _resumed(state: RunState, event: ev.RunResumed) -> None:
             state.keys.pop(index, None)
             _let_sleep(state, index)
     for index in event.steps:
-        if state.status[index] == WAITING and state.left[index] == 0:
+        if state.status[index] == WAITING and state.joints.is_free(index):
             state.make_ready(index, event.at)
     state.fallen.extend(index for index, code in enumerate(state.status) if code == SKIPPED)
 

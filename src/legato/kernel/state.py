@@ -1,8 +1,4 @@
-"""The state of one run, in columns: about 40 bytes a step besides its plan, and counters instead of scans.
-
-Steps wait for *joints*. A joint is one range of steps that somebody waits for; steps with the same range share it, so
-"all of A before any of B" costs |A| + |B|, not |A| x |B|.
-"""
+"""The state of one run, in columns: about 40 bytes a step besides its plan, and counters instead of scans."""
 
 from __future__ import annotations
 
@@ -16,6 +12,7 @@ from msgspec import Struct
 from legato.kernel.board import Board, Track
 from legato.kernel.calls import Calls
 from legato.kernel.events import Outcome, SkipKind
+from legato.kernel.joints import Joints
 from legato.kernel.lanes import Lane, Lanes
 from legato.kernel.shelf import Shelf
 from legato.plan.records import Handling, Plan, Reason, Reused
@@ -47,6 +44,7 @@ IDLE = frozenset((WAITING, READY, BACKOFF, HELD, PARKED))
 """Without an outcome, and without an attempt under way."""
 CALLED = Reason("called")
 _LONG_AGO = Instant(0)
+_IS_FRESH = bytes(code == FRESH for code in range(256))
 
 
 class Swap(NamedTuple):
@@ -73,10 +71,10 @@ class Attempt(Struct, gc=False):
 class RunState:
     """One run. Only `fold` changes it (and the lanes of what is ready or due, from which a decision takes).
 
-    `left` counts the joints a step still waits for; `seats` are the slots that flows hold until they have their outcome;
-    `backoff` is when a step's next try is due, `since` when the first one began (where `max_time` limits them all); entries of
-    `due` that say otherwise are stale. `values` and `kept` are results of tasks that other steps read; `fallen` are failures
-    whose consequences are not decided yet. `recorded` are the tokens of attempts whose stored outputs are on record; `swaps` says
+    `joints` say who waits for whom; `seats` are the slots that flows hold until they have their outcome; `backoff` is when a
+    step's next try is due, `since` when the first one began (where `max_time` limits them all); entries of `due` that say
+    otherwise are stale. `values` and `kept` are results of tasks that other steps read; `fallen` are failures whose
+    consequences are not decided yet. `recorded` are the tokens of attempts whose stored outputs are on record; `swaps` says
     what each step published, and what that replaced; `undone` how often a step was undone.
 
     Steps from `planned` on were called by flows: `calls` says by which, and how. A flow in `parked` waits for the outcome of any
@@ -116,12 +114,9 @@ class RunState:
         "halted",
         "heard",
         "joins",
-        "joint_left",
-        "joint_steps",
-        "joints_of",
+        "joints",
         "kept", "keys",
         "later",
-        "left",
         "losses",
         "made",
         "next_token",
@@ -149,7 +144,6 @@ class RunState:
         "undo_queue",
         "undone",
         "values",
-        "wanted",
     )  # fmt: skip
 
     def __init__(
@@ -159,7 +153,6 @@ class RunState:
         self.run_id, self.plan, self.board = run_id, plan, board or Board()
         self.track = track or self.board.track
         self.status = bytearray(size)
-        self.left = array("I", bytes(4 * size))
         self.attempts, self.fails, self.losses = (array("I", bytes(4 * size)) for _ in range(3))
         self.running: dict[int, Attempt] = {}
         self.due: list[tuple[Instant, int, int]] = []
@@ -201,69 +194,30 @@ class RunState:
         self.taken: dict[int, Reused] = {}
         self.spared: set[int] = set()
         self.number = self.board.enter(self)
-        self._wire(at)
+        self._begin(at)
         for each in plan.reused:
             if each.step >= 0 and not each.path:
                 self.take(each.step, each)
 
-    # -- wiring: who waits for whom --
-
-    def _wire(self, since: Instant) -> None:
+    def _begin(self, since: Instant) -> None:
+        """Let start what waits for nothing."""
         self.begun, (self.turns, self.turn_of) = since, _in_turn(self.plan)
         self.joins = self.plan.backfill is not None and not self.plan.force
-        steps, status, left = self.plan.steps, self.status, self.left
-        joints: dict[tuple[int, int], int] = {}
-        self.joint_steps: list[array[int]] = []
-        spans: list[tuple[int, int]] = []
+        steps, status = self.plan.steps, self.status
         for index, step in enumerate(steps):
             if not step.run:
                 status[index] = SKIPPED if step.reason.kind == "blocked" else FRESH
                 if step.reason.kind == "blocked":
                     self.causes[index] = ("blocked", -1)
                     self.fallen.append(index)
-                continue
-            deps = step.deps
-            for at in range(0, len(deps), 2):
-                span = (deps[at], deps[at + 1])
-                joint = joints.get(span)
-                if joint is None:
-                    joint = joints[span] = len(spans)
-                    spans.append(span)
-                    self.joint_steps.append(array("I"))
-                self.joint_steps[joint].append(index)
-                left[index] += 1
-        self._fill_joints(spans)
+        self.joints = Joints(steps, status.translate(_IS_FRESH))
         self.counts = [status.count(code) for code in Status]
-        self.wanted = bytearray(len(steps))
-        for low, high in spans:
-            for index in range(low, high):
-                self.wanted[index] = 1
         free: dict[str, list[int]] = {}
         for index, code in enumerate(status):
-            if code == WAITING and left[index] == 0:
+            if code == WAITING and self.joints.is_free(index):
                 free.setdefault(steps[index].node, []).append(index)
         for alike in free.values():
             self.make_all_ready(alike, since)
-
-    def _fill_joints(self, spans: list[tuple[int, int]]) -> None:
-        """Count what each joint waits for; a joint whose steps are all done already opens at once."""
-        status = self.status
-        self.joint_left = array("I", bytes(4 * len(spans)))
-        self.joints_of: dict[int, int | tuple[int, ...]] = {}
-        for joint, (low, high) in enumerate(spans):
-            pending = 0
-            for index in range(low, high):
-                if status[index] != FRESH:
-                    pending += 1
-                    known = self.joints_of.get(index)
-                    if known is None:
-                        self.joints_of[index] = joint
-                    else:
-                        self.joints_of[index] = (known, joint) if isinstance(known, int) else (*known, joint)
-            self.joint_left[joint] = pending
-            if not pending:
-                for waiter in self.joint_steps[joint]:
-                    self.left[waiter] -= 1
 
     # -- reading --
 
@@ -326,13 +280,6 @@ class RunState:
             return Board.key(at, priority, self.number, index)
         turn = self.turn_of[index] if index < len(self.turn_of) else index
         return Board.key(self.begun, priority, self.number, turn, yields=self.yields)
-
-    def joints(self, index: int) -> tuple[int, ...]:
-        """The joints that this step is part of."""
-        found = self.joints_of.get(index)
-        if found is None:
-            return ()
-        return (found,) if isinstance(found, int) else found
 
     def tally(self) -> dict[str, int]:
         """How many steps stand where, in words; what is reused stands apart from what was fresh."""
@@ -445,26 +392,9 @@ class RunState:
 
     def release(self, index: int, at: Instant) -> None:
         """Tell everybody who waits for this step that it is done."""
-        if index not in self.joints_of:
-            return
-        left, joint_left, status = self.left, self.joint_left, self.status
-        for joint in self.joints(index):
-            if joint_left[joint] == 0:
-                continue
-            joint_left[joint] -= 1
-            if joint_left[joint] == 0:
-                for waiter in self.joint_steps[joint]:
-                    left[waiter] -= 1
-                    if left[waiter] == 0 and status[waiter] == WAITING:
-                        self.make_ready(waiter, at)
-
-    def unrelease(self, index: int) -> None:
-        """Take back a release: what waits for this step waits again."""
-        for joint in self.joints(index):
-            if self.joint_left[joint] == 0:
-                for waiter in self.joint_steps[joint]:
-                    self.left[waiter] += 1
-            self.joint_left[joint] += 1
+        for waiter in self.joints.release(index):
+            if self.status[waiter] == WAITING:
+                self.make_ready(waiter, at)
 
 
 def _in_turn(plan: Plan) -> tuple[array[int], array[int]]:

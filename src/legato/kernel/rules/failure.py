@@ -129,11 +129,11 @@ def _dependents(state: RunState, root: int, passed: set[int]) -> set[int]:
     found: set[int] = set()
     frontier = [root]
     while frontier:
-        for joint in state.joints(frontier.pop()):
+        for joint in state.joints.of(frontier.pop()):
             if joint in passed:
                 continue
             passed.add(joint)
-            for index in state.joint_steps[joint]:
+            for index in state.joints.waiters[joint]:
                 if index not in found and state.status[index] in IDLE:
                     found.add(index)
                     frontier.append(index)
