@@ -25,12 +25,14 @@ class Group:
 
     def arguments(self, index: int) -> tuple[Argument, ...]:
         """What the flow gave the step; the results that it passed on unseen are not among it."""
-        assert self.call is not None
+        call = self.call
+        assert call is not None
         if not self.items:
-            return self.call.arguments
+            return call.arguments
         item = self.items[index - self.first]
         assert item is not None
-        return (*self.call.arguments, argument_of(self.call.over, item))
+        over = argument_of(call.over, item)
+        return (*call.arguments, over) if call.arguments else (over,)
 
 
 class Calls:

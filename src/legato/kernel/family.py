@@ -106,7 +106,11 @@ def take_outcome(state: RunState, index: int, at: Instant) -> None:
     if state.codes:
         state.made[index] = len(state.codes)
     parent = state.calls.end(index)
-    state.told.setdefault(parent, []).append(index)
+    told = state.told.get(parent)
+    if told is None:
+        state.told[parent] = [index]
+    else:
+        told.append(index)
     state.losses[parent] = 0
     if state.parked and index in state.parked.get(parent, ()):
         del state.parked[parent]

@@ -13,7 +13,7 @@ from legato.kernel.inputs import Input
 from legato.kernel.state import CANCELLED, FAILED, FRESH, HELD, SKIPPED, SUCCEEDED, UNDONE, RunState
 from legato.ports.clock import Clock
 from legato.ports.storage import Storage
-from legato.runtime.dispatch import Answered, Pace, Question, gather
+from legato.runtime.dispatch import NOTHING_SEEN, Answered, Pace, Question, gather
 from legato.runtime.inquiry import Inquiries
 from legato.runtime.runs import Live
 from legato.terms.attempt import Answer, Answers, Done, Order, Raised, Ref, Returned
@@ -94,22 +94,22 @@ class Hands:
         One for which sources have to be asked first, through workers, is given to `begin` when they have answered.
         """
         orders: list[Order] = []
+        state, dispatch, mode = live.state, live.dispatch, start.mode
         for token, index in enumerate(start.steps, start.token):
-            questions = live.dispatch.questions(live.state, index)
+            questions = dispatch.questions(state, index)
             if questions and live.edition.observe is None:
-                self._ask_first(live, StartAttempts((index,), token, start.mode), questions, begin)
+                self._ask_first(live, StartAttempts((index,), token, mode), questions, begin)
                 continue
             try:
-                order = live.dispatch.order(
-                    live.state, index, token, start.mode, live.edition.look(questions) if questions else {}
-                )
-                if start.mode == "key" and not live.cache.has_key(order.node):
+                seen = live.edition.look(questions) if questions else NOTHING_SEEN
+                order = dispatch.order(state, index, token, mode, seen)
+                if mode == "key" and not live.cache.has_key(order.node):
                     self._tell(live, Done(order.run, index, token, 0.0, b""), self._clock.now())
                     continue
-                orders.append(live.cache.prepare(live.state, order) if live.state.handling(index).cached else order)
+                orders.append(live.cache.prepare(state, order) if state.handling(index).cached else order)
             except LegatoError as error:
                 self._fail(live, index, token, error)
-        return gather(orders) if orders and live.state.handling(orders[0].step).together > 1 else orders
+        return gather(orders) if orders and state.handling(orders[0].step).together > 1 else orders
 
     def _ask_first(self, live: Live, start: StartAttempts, questions: Iterable[Question], begin: Callable[[Order], None]) -> None:
         (index,), key = start.steps, (live.state.run_id, start.steps[0], start.token)
@@ -136,8 +136,13 @@ class Hands:
 
 def _answers(state: RunState, told: Deliver) -> Answers:
     values, kept, status, errors = state.values, state.kept, state.status, state.errors
-    answers = [
-        Answer(group.keys[step - group.first], values.get(step), kept.get(step), _OUTCOMES[status[step]], errors.get(step))
-        for group, steps in groupby(told.steps, state.calls.group) for step in steps
-    ]  # fmt: skip
+    answers: list[Answer] = []
+    for group, steps in groupby(told.steps, state.calls.group):
+        keys, first = group.keys, group.first
+        answers += [
+            Answer(keys[step - first], values.get(step))
+            if status[step] == SUCCEEDED and step not in kept
+            else Answer(keys[step - first], values.get(step), kept.get(step), _OUTCOMES[status[step]], errors.get(step))
+            for step in steps
+        ]
     return Answers(state.run_id, told.parent, told.parent_token, answers)
