@@ -123,12 +123,12 @@ def up(folder: Path, source: str, name: str = "dev", workers: int = 1) -> Iterat
         service.close()
 
 
-def wait_until(true: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = PATIENCE_S, every_s: float = 0.05) -> None:
     """Wait for something that has to come."""
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 def _children(pid: int) -> list[int]:
