@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from legato.kernel.inputs import Cancel, Resolve
 from legato.runtime.clock import SystemClock
-from legato.service.inbox import Cancellation, Inbox, Pausing, Resolution
+from legato.service.inbox import Cancellation, Inbox, Pausing, Resolution, find_unread
+from legato.terms.errors import LegatoError
 from legato.terms.instant import Instant
 from legato.triggers.inputs import Pause
 from legato.triggers.inputs import Resume as Unpause
@@ -35,12 +38,40 @@ def test_who_lets_a_run_go_on_takes_back_what_was_asked_before(tmp_path: Path) -
     assert [run for run, _ in inbox.read()] == ["r2"]
 
 
-def test_what_is_no_request_is_removed_like_one(tmp_path: Path) -> None:
-    (tmp_path / "1.json").write_text("{")
+def test_what_cannot_be_read_is_set_aside_and_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     inbox = Inbox(tmp_path)
+    name = inbox.leave(Cancellation("r2", "ann"), SystemClock())
+    (tmp_path / f"{name}.json").write_text('{"type": "of a later Legato", "run": "r2"}')
+    inbox.leave(ASKED, SystemClock())
+    assert [run for run, _ in inbox.read()] == ["r1"]
     assert list(inbox.read()) == []
+    assert find_unread(tmp_path) == [tmp_path / f"{name}.unread"]
+    (told,) = caplog.records
+    assert f"{name}.unread" in told.getMessage()
+    with pytest.raises(LegatoError, match="could not read what was asked"):
+        inbox.is_heard(name)
+
+
+def test_what_can_be_neither_read_nor_set_aside_stays_and_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    (tmp_path / "1.json").write_text("{")
+    monkeypatch.setattr(Path, "rename", refuse)
+    inbox = Inbox(tmp_path)
+    for _ in range(3):
+        assert list(inbox.read()) == []
     inbox.settle()
-    assert list(tmp_path.iterdir()) == []
+    assert ((tmp_path / "1.json").exists(), len(caplog.records)) == (True, 1)
+
+
+def test_a_request_that_is_gone_when_it_is_read_is_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    inbox = Inbox(tmp_path)
+    (tmp_path / "1.json").symlink_to(tmp_path / "gone")
+    assert list(inbox.read()) == []
+    assert (find_unread(tmp_path), caplog.records) == ([], [])
 
 
 ANSWER = Resolution("r2", 7, b"\xc3", "ben", Instant(8))

@@ -123,3 +123,12 @@ def test_a_store_of_another_legato_is_a_matter_of_migrations(tmp_path, fault, le
     assert found["migrations"].level == level
     assert found["migrations"].fix
     assert "store" not in found
+
+
+def test_requests_that_nobody_could_read_are_told(tmp_path):
+    place = premises(tmp_path)
+    assert [each for each in examine_premises(place) if each.subject == "inbox"] == []
+    (place.state / "inbox").mkdir()
+    (place.state / "inbox" / "1.unread").touch()
+    (found,) = [each for each in examine_premises(place) if each.subject == "inbox"]
+    assert (found.level, "1 request could not be read" in found.what, bool(found.fix)) == ("warning", True, True)

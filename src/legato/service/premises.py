@@ -19,6 +19,7 @@ from msgspec import Struct
 from legato.declare.node import Project
 from legato.ports.storage import Storage
 from legato.ports.store import Holder, Store
+from legato.service.inbox import find_unread
 from legato.service.shell import command
 from legato.terms.errors import InvalidProject, LegatoError
 from legato.terms.instant import Instant, format_seconds, to_datetime
@@ -65,6 +66,7 @@ def examine_premises(premises: Premises) -> Iterator[Finding]:
     yield from _disk(premises.state if premises.state.is_dir() else premises.root)
     yield from _handles()
     yield from _permissions(premises)
+    yield from _inbox(premises.state / "inbox")
 
 
 def _python() -> Finding:
@@ -187,6 +189,13 @@ def _permissions(premises: Premises) -> Iterator[Finding]:
 def _places(state: Path) -> Iterator[Path]:
     yield state
     yield from (path for name in ("state.db", "data", "logs") if (path := state / name).exists())
+
+
+def _inbox(folder: Path) -> Iterator[Finding]:
+    """What somebody asked for, and no conductor could read."""
+    if unread := find_unread(folder):
+        what = f"{len(unread)} request{'' if len(unread) == 1 else 's'} could not be read, the first: {unread[0]}"
+        yield Finding("inbox", "warning", what, "see what is in it, ask again, and remove it")
 
 
 def in_bytes(size_bytes: int) -> str:
