@@ -95,6 +95,19 @@ def test_a_truncated_store_is_named_as_damaged(site: SqliteSite, store: SqliteSt
     assert error.where == str(site.path)
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_who_reads_a_store_that_is_taken_away_is_told(site: SqliteSite, store: SqliteStore, is_replaced: bool) -> None:
+    reader = SqliteStore(site.path, read_only=True)
+    assert [run.id for run in reader.runs()] == ["r1"]
+    copy = site.path.with_name("copy")
+    store.copy_to(copy)
+    site.path.unlink()
+    if is_replaced:
+        copy.rename(site.path)
+    refusal("store-gone", reader.runs)
+    refusal("store-gone", reader.newest_change)
+
+
 @pytest.mark.parametrize("content", [b"this is not a database\n" * 500, None])
 def test_a_foreign_file_is_not_touched(site: SqliteSite, content: bytes | None) -> None:
     site.path.parent.mkdir()

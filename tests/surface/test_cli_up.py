@@ -122,6 +122,17 @@ def test_watching_a_run_may_end_before_it_and_cancel_ends_it(tmp_path: Path) -> 
         assert code == 0, said
 
 
+def test_watching_a_run_ends_where_its_store_is_taken_away(tmp_path: Path) -> None:
+    with up(tmp_path, QUIET) as service:
+        with open(tmp_path / "watched", "w") as output:
+            watching = service.start("run", "slow", stdout=output, stderr=output)
+            wait_until(lambda: any(each["steps"] for each in service.legato("runs") or []))
+            wait_until(lambda: "run " in (tmp_path / "watched").read_text())
+            (tmp_path / ".legato").rename(tmp_path / "aside")
+            assert watching.wait(20) == EXIT_UNREACHABLE
+        assert "[store-gone]" in (tmp_path / "watched").read_text()
+
+
 def test_a_run_takes_the_code_that_was_just_saved(tmp_path: Path) -> None:
     with up(tmp_path, QUIET) as service:
         assert service.call("run", "sales")[0] == 0

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 from http_site import Answer, Door, open_door, schema
 
-from legato.surfaces.http import gate
+from legato.surfaces.http import tries
 from legato.surfaces.http.gate import API, MOST_BODY, MOST_DEPTH, OPEN_ROUTES
 from legato.surfaces.http.serving import Address, is_loopback, listen, require_protected
 from legato.terms.errors import LegatoError
@@ -30,7 +30,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 
 @pytest.fixture(autouse=True)
 def _many_logins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "MOST_LOGINS", 10_000)
+    monkeypatch.setattr(tries, "MOST", 10_000)
 
 
 def bearer(door: Door, role: str = "admin") -> dict[str, str]:
@@ -185,8 +185,8 @@ def test_every_answer_carries_what_keeps_a_browser_from_harm(door: Door, path: s
 
 
 def test_who_tries_to_log_in_too_often_waits(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "MOST_LOGINS", 3)
-    door.server.config.app._logins.clear()
+    monkeypatch.setattr(tries, "MOST", 3)
+    monkeypatch.setattr(door.site, "tries", tries.Tries())
     codes = [door.ask("POST", "/login", "nobody", body={"link": "guess"}).code for _ in range(5)]
     assert codes == ["login", "login", "login", "too-many", "too-many"]
 

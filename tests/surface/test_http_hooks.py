@@ -16,6 +16,7 @@ import pytest
 from http_site import Answer, Door, open_door
 from service_site import Triggered
 
+from legato.surfaces.http import tries
 from legato.surfaces.http.gate import MOST_BODY, MOST_DEPTH
 
 PIPELINE = """
@@ -47,6 +48,7 @@ def door(folder: Path) -> Iterator[Door]:
     patch = pytest.MonkeyPatch()
     patch.setenv("ORDERS_SECRET", SECRET)
     patch.setenv("SET_EMPTY", "")
+    patch.setattr(tries, "MOST", 10_000)
     with open_door(folder, PIPELINE, Triggered) as opened:
         yield opened
     patch.undo()
@@ -95,6 +97,16 @@ def test_a_call_that_is_not_wholly_signed_is_refused(door: Door, header: str) ->
     assert call(door, signed(door, "refused", secret="another")).code == "webhook-signature"
     assert call(door, {"Authorization": f"Bearer {door.secrets['admin']}"}).code == "webhook-signature"
     assert len(decisions(door)) == before
+
+
+def test_many_wrong_signatures_learn_no_more_and_shut_nobody_out(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tries, "MOST", 3)
+    monkeypatch.setattr(door.site, "tries", tries.Tries())
+    wrong = [call(door, signed(door, "guess", secret=f"guess {number}")) for number in range(5)]
+    assert [each.code for each in wrong] == ["webhook-signature"] * 3 + ["too-many"] * 2
+    assert (wrong[-1].status, b"signature is missing" in wrong[-1].body) == (429, False)
+    assert call(door, signed(door, "right")).status == 202
+    assert call(door, {}, name="github/push").code == "webhook-signature", "each webhook is counted by itself"
 
 
 def test_another_senders_way_of_signing_is_taken_where_it_is_declared(door: Door) -> None:

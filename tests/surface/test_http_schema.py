@@ -10,7 +10,7 @@ from http_site import Door, open_door, schema
 from hypothesis import HealthCheck, Phase, settings
 from service_site import Triggered
 
-from legato.surfaces.http import gate
+from legato.surfaces.http import tries
 
 with warnings.catch_warnings():  # what its own dependencies say of each other is none of our business
     warnings.simplefilter("ignore")
@@ -42,7 +42,7 @@ API = schemathesis.openapi.from_dict(schema()).exclude(path_regex="/changes$")  
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     patch = pytest.MonkeyPatch()
-    patch.setattr(gate, "MOST_LOGINS", 100_000)
+    patch.setattr(tries, "MOST", 100_000)
     with open_door(tmp_path_factory.mktemp("shop"), PIPELINE, Triggered) as opened:
         opened.post("/runs", {"selection": "orders"})
         yield opened

@@ -14,6 +14,14 @@ def none_yet(path: str) -> NotFound:
     return NotFound("store-none", "nothing has run here yet", where=path, next="legato run")
 
 
+def gone(path: str, cause: str) -> Unreachable:
+    """The file that is being read was removed or replaced."""
+    return Unreachable(
+        "store-gone", "the store that was being read is there no more", where=path, why=cause,
+        next="restore a copy, or begin anew: legato run",
+    )  # fmt: skip
+
+
 def no_run(run_id: str) -> NotFound:
     """No run has this id."""
     return NotFound("run", f"there is no run {run_id!r}", next="legato runs")

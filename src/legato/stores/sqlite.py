@@ -349,6 +349,11 @@ class SqliteStore(SqliteKeeping):
             return self._writer
         if self._reader is None:
             self._reader = _connect_reader(self.path)
+            self._inode = os.stat(self.path).st_ino
+        try:
+            self._require_in_place()
+        except OSError as error:
+            raise faults.gone(self.path, error.strerror or str(error)) from error
         return self._reader
 
     def _rows(self, name: str, *values: str | int | bytes) -> list[Row]:
@@ -395,7 +400,7 @@ class SqliteStore(SqliteKeeping):
             raise
 
     def _require_in_place(self) -> None:
-        """A file that was removed or replaced under the writer still takes commits, which nobody would ever find."""
+        """A file that was removed or replaced still takes commits, which nobody would ever find, and can be read, and stays."""
         if os.stat(self.path).st_ino != self._inode:
             raise OSError("the file was replaced by another")
 

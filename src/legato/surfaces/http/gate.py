@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -13,7 +12,7 @@ import anyio.to_thread
 from legato.service.access import Actor, identify
 from legato.surfaces.http.problems import PROBLEM, body_of, status_of
 from legato.surfaces.http.site import ACTOR, Site
-from legato.terms.errors import Forbidden, LegatoError, NotFound, Unreachable, UsageError
+from legato.terms.errors import Forbidden, LegatoError, NotFound, UsageError
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -36,7 +35,6 @@ OWN_HEADER = b"x-legato"
 """A header that no form and no foreign page can send without being asked for by CORS, which nobody here answers."""
 
 MOST_BODY, MOST_DEPTH, MOST_URL = 1 << 20, 32, 8_192
-MOST_LOGINS, LOGINS_WITHIN_S = 10, 60.0
 
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"content-security-policy",
@@ -62,7 +60,6 @@ class Gate:
 
     def __init__(self, app: App, site: Site) -> None:
         self._app, self._site = app, site
-        self._logins: list[float] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -115,7 +112,7 @@ class Gate:
         """Find out who asks; without a login only the open routes are there."""
         asked = (scope["method"], scope["path"])
         if asked == ("POST", LOGIN):
-            self._count_login()
+            self._site.tries.count("tries to log in")
         if asked in OPEN_ROUTES:
             return
         hook = _is_hook(*asked)
@@ -130,16 +127,6 @@ class Gate:
     def _identify(self, secret: str) -> Actor | None:
         with self._site.reading() as store:
             return identify(store, secret, self._site.clock.now())
-
-    def _count_login(self) -> None:
-        """Few tries a minute, of all together: nobody has to log in often, and an address costs an attacker nothing."""
-        now = time.monotonic()
-        self._logins = [at for at in self._logins if at > now - LOGINS_WITHIN_S]
-        if len(self._logins) >= MOST_LOGINS:
-            raise Unreachable(
-                "too-many", "too many tries to log in", why=f"{MOST_LOGINS} within {LOGINS_WITHIN_S:g} s", next="wait"
-            )
-        self._logins.append(now)
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:

@@ -19,6 +19,7 @@ from legato.service.hooks import Hook
 from legato.service.metering import Meter
 from legato.service.readings import Readings
 from legato.service.workspace import Workspace
+from legato.surfaces.http.tries import Tries
 from legato.terms.errors import NotFound
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Site:
     """What was counted of the runs' events."""
     readings: Readings = field(default_factory=Readings)
     """What was read of runs."""
+    tries: Tries = field(default_factory=Tries)
+    """What strangers tried at the door."""
 
     def ask(self, question: Ask, kind: type[T], timeout_s: float = 30.0) -> T:
         """Ask the conductor."""
