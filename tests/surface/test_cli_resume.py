@@ -70,6 +70,7 @@ def report(prices: int) -> int:
 PLAN = """\
 run RUN goes on: leads, 4 recorded results reused
 code changed since it was accepted: leads, one, rate
+this takes the code of now; for that of then: legato resume RUN --code then
       name  steps  reason
 run  leads  1  goes on, with changed code
 skip  find  3  recorded
@@ -142,7 +143,7 @@ def test_planned_steps_run_with_the_code_of_now(site: Path) -> None:
     edit(site, 'note("prices")\n    return 3', 'note("prices")\n    return 33')
     lines = steady(legato(site, "resume").stdout).splitlines()
     assert lines[1] == "code changed since it was accepted: prices, report"
-    assert lines[3:5] == [
+    assert lines[4:6] == [
         "skip  prices  1  recorded, by other code than that of now",
         "run  report  1  is tried again, with changed code",
     ]

@@ -11,12 +11,15 @@ from msgspec.structs import replace
 
 from legato.declare.node import Node, Project
 from legato.declare.pool import Limit, Use
+from legato.kernel.inputs import Pause
+from legato.kernel.inputs import Resume as GoOn
 from legato.kernel.invariants import violations
 from legato.plan.graph import Graph
 from legato.plan.spread import Extents
 from legato.ports.executor import Executor
 from legato.ports.storage import Storage
 from legato.ports.store import Store
+from legato.runtime.asleep import Asleep
 from legato.runtime.conductor import Conductor
 from legato.storages.memory import MemoryStorage
 from legato.stores.memory import MemoryDisk, MemoryStore
@@ -242,7 +245,62 @@ def test_runs_of_an_edition_that_lost_its_code_go_on_with_the_code_of_now() -> N
     stage.turns()
     ended = stage.store.run(run)
     assert ended is not None
+    assert (ended.state, ended.project) == ("succeeded", "two"), "it is of the version that it worked with last"
+
+
+def test_a_version_of_before_is_at_work_for_runs_of_its_own() -> None:
+    stage = Stage()
+    run = stage.accept("one")
+    stage.turns()
+    again = Stage()
+    again.store.close()
+    again.store = stage.store
+    again.desks, again.conductor = [Desk()], Conductor(
+        stage.store, cast(Executor, Desk()), stage.clock, Graph(project("two")), stage.extents,
+    )  # fmt: skip
+    again.conductor.keeps_ended = False
+    former = again.conductor.open_former(Graph(project("one")), stage.extents, Asleep())
+    assert again.conductor.edition.fingerprint == "two"
+    assert not again.conductor.has_work(former)
+    state = again.conductor.adopt(run)
+    again.turns()
+    assert (again.conductor.has_work(former), state.running) == (True, {}), "it has no workers yet"
+    again.conductor.renew(former, cast(Executor, again.desks[0]))
+    again.turns()
+    (order,) = again.desks[0].orders
+    lost, again.desks = again.desks[0], [Desk()]
+    again.conductor.renew(former, cast(Executor, again.desks[0]))
+    again.turns()
+    assert (lost.is_closed, again.desks[0].orders[0].token > order.token) == (True, True)
+    again.desks[0].finish()
+    again.turns()
+    ended = stage.store.run(run)
+    assert ended is not None
     assert (ended.state, ended.project) == ("succeeded", "one")
+    again.conductor.close_editions()
+    assert (again.desks[0].is_closed, len(again.conductor.editions)) == (True, 1)
+
+
+def test_a_run_is_adopted_by_whichever_edition_is_wanted_and_can_be_moved() -> None:
+    stage = Stage()
+    run = stage.accept("one")
+    stage.turns()
+    desks = [Desk(), Desk()]
+    conductor = Conductor(stage.store, cast(Executor, desks[0]), stage.clock, Graph(project("two")), stage.extents)
+    former = conductor.open_former(Graph(project("one")), stage.extents, cast(Executor, desks[1]))
+    state = conductor.adopt(run, conductor.edition)
+    conductor.tell(run, Pause("ann"))
+    conductor.turn()
+    assert (former.runs, conductor.runs[run].book.run.project, not state.running) == (set(), "two", True)
+    conductor.move(run, former)
+    conductor.tell(run, GoOn("ann"))
+    conductor.turn()
+    conductor.turn()
+    assert [len(desk.orders) for desk in desks] == [0, 1]
+    known = stage.store.run(run)
+    assert known is not None
+    assert known.project == "one"
+    assert not violations(state)
 
 
 def test_sources_are_asked_as_orders() -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import msgspec
 
+from legato.declare.manuscript import Manuscript
 from legato.declare.snapshot import Snapshot, decode
 from legato.executors.nursery import Link
 from legato.executors.process import ProcessExecutor
 from legato.terms.attempt import Order, Returned
+from legato.terms.codec import unpack
 from legato.terms.errors import Fault, InvalidProject, Unreachable
 from legato.worker import kin
 from legato.worker.capture import remove_empty
@@ -41,6 +43,8 @@ class HostedExecutor(ProcessExecutor):
         self._root, self._workers_lock, self._limit_s = root, lock, load_limit_s
         self._since = time.monotonic()
         self._snapshot: Snapshot | None = None
+        self.manuscript: Manuscript | None = None
+        """The code that was loaded, once the snapshot is there."""
         self._found: list[Fault] | None = None
         self.is_lost = False
         self.trouble: Unreachable | None = None
@@ -102,7 +106,8 @@ class HostedExecutor(ProcessExecutor):
     def _hear_host(self, event: Event) -> None:
         assert self._link is not None
         if event == "loaded":
-            self._snapshot = decode(self._link.told)
+            body, self.manuscript = unpack(self._link.told, tuple[bytes, Manuscript | None])
+            self._snapshot, self._link.told = decode(body), b""
         elif event == "faulty":
             self._found = _faults.decode(self._link.told)
 

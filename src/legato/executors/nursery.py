@@ -17,7 +17,7 @@ import msgspec
 from legato.executors.crew import Worker
 from legato.worker import kin
 from legato.worker.nursery import MESSAGE_BYTES, Event, decode_event, encode_command, run_forked
-from legato.worker.preload import Kit, Preload, WorkerSettings
+from legato.worker.preload import Kit, Preload, WorkerSettings, lend
 
 _ends: set[socket.socket] = set()
 """The conductor's ends of all sockets in this process. A nursery that is forked must close its copies: held open there they would
@@ -63,18 +63,24 @@ class Link:
         hosting: tuple[Mapping[str, Any], tuple[int, ...]] | None,
     ) -> int:  # fmt: skip
         more, handed = hosting or ({}, ())
+        manuscript = lend(preload.manuscript)
         argument = {
             "control": far.fileno(),
             "path": sys.path,
             "loader": preload.loader,
             "arguments": preload.arguments,
             "settings": msgspec.to_builtins(settings),
+            "manuscript": manuscript,
             **more,
         }
         role = "nursery" if hosting is None else "host"
         command = [sys.executable, "-m", "legato.worker", role, json.dumps(argument)]
-        descriptors = (far.fileno(), *handed)
-        process = subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL, start_new_session=True)
+        descriptors = (far.fileno(), *handed, *(fd for fd in (manuscript,) if fd >= 0))
+        try:
+            process = subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL, start_new_session=True)
+        finally:
+            if manuscript >= 0:
+                os.close(manuscript)
         process.returncode = 0  # reaped by `close`
         return process.pid
 

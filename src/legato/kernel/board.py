@@ -160,6 +160,10 @@ class Board:
         for share in self.used.keys() | counted.keys():
             self._reopen(share)
 
+    def admit(self, limits: Mapping[str, Limit]) -> None:
+        """Let these limits hold for the pools that have none yet."""
+        self.allow({pool: limit for pool, limit in limits.items() if pool not in self.limits})
+
     def shut(self, lane: Lane, taken: Mapping[Share, int] = NOTHING, *, now: Instant | None = None) -> Share | None:
         """The first share of the lane that allows no further attempt now; `taken` are attempts about to start."""
         self._now = self._now if now is None else now

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from legato.declare.manuscript import Manuscript
 from legato.kernel.standing import Standing
 from legato.ports.access import AccessChange, Audit, Token, User
 from legato.ports.decisions import Decided, Ticking
@@ -92,10 +93,11 @@ class Run(Struct, frozen=True, kw_only=True):
 
 
 class ProjectVersion(Struct, frozen=True):
-    """A version of the project, and when it came into force last."""
+    """A version of the project, and when it came into force last. `code` is the digest of its code; empty if that is not kept."""
 
     fingerprint: str
     at: Instant
+    code: str = ""
 
 
 class Start(Struct, frozen=True):
@@ -188,9 +190,9 @@ class Store(Keeping, Protocol):
         """A decision that fired will not become a run; `note` says why."""
         ...
 
-    def keep_project(self, version: ProjectVersion, body: bytes) -> None:
-        """Record that a version of the project came into force: it is the newest now. `body` is its snapshot, which replaces an
-        older one of the same version."""
+    def keep_project(self, version: ProjectVersion, body: bytes, code: Manuscript | None = None) -> None:
+        """Record that a version of the project came into force: it is the newest now. `body` is its snapshot and `code` its code,
+        which replace older ones of the same version."""
         ...
 
     def change_access(self, change: AccessChange) -> None:
@@ -280,6 +282,10 @@ class Store(Keeping, Protocol):
 
     def project(self, fingerprint: str) -> bytes | None:
         """The snapshot of exactly this version."""
+        ...
+
+    def manuscript(self, fingerprint: str) -> Manuscript | None:
+        """The code of exactly this version, as it was given; None if it is not kept."""
         ...
 
     def decision(self, trigger: str, key: str) -> Decided | None:

@@ -30,6 +30,12 @@ class Book:
     ) -> None:
         self._store, self._catalogue, self.dispatch, self.cache = store, catalogue, dispatch, cache
         self.run, self.state = run, state
+        self._is_moved = False
+
+    def pin(self, version: str) -> None:
+        """From here on the run is of this version of the project: the next commit says so."""
+        if self.run.project != version:
+            self.run, self._is_moved = replace(self.run, project=version), True
 
     def sightings(self, plan: Plan, now: Instant) -> list[Version]:
         """What the plan saw of sources, where it is new: versions that somebody else made, kept for their history alone."""
@@ -57,6 +63,8 @@ class Book:
                 _WRITERS[kind](self, commit, event)
         if self.run.backfill is not None and commit.events:
             self.run = commit.run = replace(self.run, backfill=standing_of(self.state))
+        if self._is_moved:
+            commit.run, self._is_moved = self.run, False
         return commit
 
     def _succeeded(self, commit: Commit, event: ev.StepSucceeded) -> None:

@@ -105,38 +105,71 @@ class Conductor:
         self.storages.update(storages or {})
         self._board.allow(graph.project.pools)
         self.editions.append(Edition(graph, extents, executor, self._catalogue, self._board.open_track(), observe))
-        self._close_editions()
+        self.close_editions()
         return self.edition
+
+    def open_former(
+        self, graph: Graph, extents: Extents, executor: Executor, *, storages: Mapping[str, Storage] | None = None
+    ) -> Edition:
+        """Let a version of before be at work beside the newest, for runs of its own; it ends with the last of them."""
+        self.storages.update({name: each for name, each in (storages or {}).items() if name not in self.storages})
+        self._board.admit(graph.project.pools)
+        former = Edition(graph, extents, executor, self._catalogue, self._board.open_track(), None)
+        self.editions.insert(-1, former)
+        return former
+
+    def edition_of(self, fingerprint: str) -> Edition | None:
+        """The newest edition of this version that is at work."""
+        return next((each for each in reversed(self.editions) if each.fingerprint == fingerprint), None)
 
     def abandon(self, edition: Edition) -> None:
         """An edition's workers are gone for good, and its code with them: its runs go on with the code of now."""
-        now = self.clock.now()
         self.editions.remove(edition)
-        for live in [self.runs[run] for run in edition.runs]:
-            live.state.later = self.edition.handling
-            self._tell(live, TakeOver(), now)
-            live.state.move(self.edition.track, now)
-            live.edition, live.dispatch = self.edition, self.edition.dispatch
-            live.cache = ResultCache(self.store, live.dispatch, self.storages)
-            live.book.dispatch, live.book.cache = live.dispatch, live.cache
-            self.edition.runs.add(live.state.run_id)
-            self._catalogue.learn(live.dispatch.assets_of(live.state))
+        for run in list(edition.runs):
+            self.move(run, self.edition)
         self._board.close_track(edition.track)
         self.retire(edition.executor)
 
-    def ask(self, questions: Iterable[Question], then: Then) -> None:
-        """Ask sources of the newest edition, through its workers; `then` is called in some turn to come."""
-        self.inquiries.ask(self.edition, questions, then)
+    def renew(self, edition: Edition, executor: Executor) -> None:
+        """An edition has other workers from now on, with the same code; what those before had under way is handed out again."""
+        former, edition.executor = edition.executor, executor
+        edition.beside.clear()
+        for run in edition.runs:
+            self._tell(self.runs[run], TakeOver(), self.clock.now())
+        self.retire(former)
 
-    def _close_editions(self) -> None:
+    def move(self, run: str, edition: Edition) -> None:
+        """Let a run go on with the code of another edition. What it has under way is void."""
+        live, now = self.runs[run], self.clock.now()
+        live.edition.runs.discard(run)
+        live.state.later = edition.handling
+        self._tell(live, TakeOver(), now)
+        live.state.move(edition.track, now)
+        live.edition, live.dispatch = edition, edition.dispatch
+        live.cache = ResultCache(self.store, live.dispatch, self.storages)
+        live.book.dispatch, live.book.cache = live.dispatch, live.cache
+        live.book.pin(edition.fingerprint)
+        if live.state.ended is None:
+            edition.runs.add(run)
+        self._catalogue.learn(live.dispatch.assets_of(live.state))
+
+    def has_work(self, edition: Edition) -> bool:
+        """Whether an edition's workers have something to do, or would have if there were any."""
+        track, now = edition.track, self.clock.now()
+        if track.attempts or edition.asking or any(live.edition is edition for live in self._rolling.values()):
+            return True
+        return any(self._board.first(lanes, now) is not None for lanes in (track.steps, track.flows))
+
+    def ask(self, questions: Iterable[Question], then: Then, edition: Edition | None = None) -> None:
+        """Ask sources of an edition (of the newest), through its workers; `then` is called in some turn to come."""
+        self.inquiries.ask(edition or self.edition, questions, then)
+
+    def close_editions(self) -> None:
         """End the workers of editions whose last run has ended."""
         for edition in [each for each in self.editions[:-1] if each.is_idle]:
             self.editions.remove(edition)
             self._board.close_track(edition.track)
             self.retire(edition.executor)
-
-    def _edition_of(self, fingerprint: str) -> Edition | None:
-        return next((each for each in reversed(self.editions) if each.fingerprint == fingerprint), None)
 
     # -- taking runs on --
 
@@ -148,7 +181,7 @@ class Conductor:
         `key` names the request, of which there can be one run only. `extents` are the partitions that it was planned with, if
         there are others by now than when its edition was opened.
         """
-        edition = self._edition_of(plan.project)
+        edition = self.edition_of(plan.project)
         if edition is None:
             raise LegatoError("project-changed", "the project changed after this was planned", next="plan it again")
         if extents is not None:
@@ -171,13 +204,14 @@ class Conductor:
             pass
         return name
 
-    def adopt(self, run_id: str) -> RunState:
-        """Own a run that another conductor left: fold its events, void its attempts, go on where it stood."""
+    def adopt(self, run_id: str, edition: Edition | None = None) -> RunState:
+        """Own a run that another conductor left: fold its events, void its attempts, go on where it stood, with the code that it
+        worked with last, if that is at work; or with that of an `edition`."""
         run = self.store.run(run_id)
         if run is None:
             raise NotFound("run", f"there is no run {run_id}", next="legato runs")
         state = read_state(self.store, run_id)
-        live = self._own(run, state)
+        live = self._own(run, state, edition)
         self._tell(live, TakeOver(), self.clock.now())
         state.join(
             self._board, self.clock.now(), live.edition.track
@@ -219,13 +253,14 @@ class Conductor:
         for edition in self.editions:
             edition.executor.wake()
 
-    def _own(self, run: Run, state: RunState) -> Live:
-        edition = self._edition_of(run.project) or self.edition
+    def _own(self, run: Run, state: RunState, edition: Edition | None = None) -> Live:
+        edition = edition or self.edition_of(run.project) or self.edition
         dispatch = edition.dispatch
         state.later = edition.handling
         self._catalogue.learn(dispatch.assets_of(state))
         cache = ResultCache(self.store, dispatch, self.storages)
         book = Book(self.store, self._catalogue, dispatch, cache, run, state)
+        book.pin(edition.fingerprint)
         live = self.runs[run.id] = Live(state, book, edition, dispatch, cache)
         if state.joins:
             live.places = {(step.node, step.partition): index for index, step in enumerate(state.plan.steps) if step.run}
@@ -388,7 +423,7 @@ class Conductor:
             self.runs.pop(run, None)
             live.dispatch.forget_run(run)
         if ended:
-            self._close_editions()
+            self.close_editions()
 
 
 def _domains_of(plan: Plan, edition: Edition) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from legato.ports.access import Token, User
+from legato.service.former import Code
 from legato.service.planning import Filling
 from legato.terms.errors import Fault
 from legato.terms.instant import Instant
@@ -51,7 +52,7 @@ class SubmitRun(Ask, frozen=True, kw_only=True, tag="submit"):
     """Plan a selection and run it. The same `key` again gives the same run: whoever got no answer asks again with it.
 
     `start` and `pins` are as in a `Request`. `source` is the project's files as whoever asks sees them (their fingerprint), if it
-    is to run with these and no others.
+    is to run with these and no others. Where it starts from a run, `code` says whether with the code of now or of then.
     """
 
     selection: str = ""
@@ -62,6 +63,7 @@ class SubmitRun(Ask, frozen=True, kw_only=True, tag="submit"):
     backfill: Filling | None = None
     key: str = ""
     source: str = ""
+    code: Code = ""
 
 
 class Submitted(Struct, frozen=True, kw_only=True):
@@ -91,11 +93,12 @@ class PauseRun(Ask, frozen=True, kw_only=True, tag="pause-run"):
 
 class ResumeRun(Ask, frozen=True, kw_only=True, tag="resume"):
     """Let a run go on, with the project's files as they are in `source`, if that is said; with `failed_only` what was cancelled
-    stays so."""
+    stays so. `code` says whether with the code of now, or with that of then."""
 
     run: str
     source: str = ""
     failed_only: bool = False
+    code: Code = ""
 
 
 class AnswerWait(Ask, frozen=True, kw_only=True, tag="answer"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from legato.kernel.inputs import Cancel, Input, Pause, Resolve, Signal
@@ -13,9 +14,11 @@ from legato.plan.records import Plan
 from legato.ports.access import Audit
 from legato.ports.store import Run, Store
 from legato.runtime.conductor import Conductor
+from legato.runtime.edition import Edition
 from legato.service import asks
 from legato.service.access import change_access, log_in
 from legato.service.desk import Asked, Desk
+from legato.service.former import not_kept
 from legato.service.inbox import Inbox
 from legato.service.keys import add_keys, judge_keys
 from legato.service.planning import Planner, Request
@@ -28,6 +31,7 @@ from legato.terms.errors import Fault, LegatoError, NotFound, UsageError
 from legato.terms.instant import Instant, after
 from legato.terms.key import show
 
+Want = Callable[[str, Callable[[Edition, Workspace], None], Callable[[LegatoError], None]], None]
 CODE_S = 20.0
 """How long a request waits for the code that it is to run with."""
 
@@ -44,13 +48,17 @@ class Later:
         self._outcome: Callable[[Asked], None] | None = None
 
     def give(self, act: Callable[[], object]) -> None:
-        """Do it, and answer with what it gives."""
+        """Do it, and answer with what it gives, which is recorded already."""
+        self.give_later(act, lambda asked, value: asked.answer(value))
+
+    def give_later(self, act: Callable[[], object], answer: Callable[[Asked, Any], None]) -> None:
+        """Do it, and let `answer` tell what it gives."""
         try:
             value = act()
         except LegatoError as error:
             self.refuse(error)
         else:
-            self._end(lambda asked: asked.answer(value))
+            self._end(lambda asked: answer(asked, value))
 
     def refuse(self, error: LegatoError) -> None:
         """There will be none, for this reason."""
@@ -92,6 +100,8 @@ class Attendant:
         self.since = workspace().clock.now()
         self.faults: Callable[[], Iterable[Fault]] = tuple
         """What is wrong with the project's files as they are now."""
+        self.want: Want = self._want_newest
+        """Has a version of the project at work, for whoever wants the code of then."""
 
     @property
     def workspace(self) -> Workspace:
@@ -133,6 +143,19 @@ class Attendant:
             self._done.append((asked, value))
         else:
             asked.answer(value)
+
+    def answer_when_recorded(self, asked: Asked, tell: Callable[[], object]) -> None:
+        """Answer when this turn is committed."""
+        self._done.append((asked, tell))
+
+    def _want_newest(
+        self, fingerprint: str, ready: Callable[[Edition, Workspace], None], refused: Callable[[LegatoError], None]
+    ) -> None:
+        edition = self.conductor.edition_of(fingerprint)
+        if edition is self.conductor.edition:
+            ready(edition, self.workspace)
+        else:
+            refused(not_kept(fingerprint))
 
     def _has_code(self, source: str, until: Instant) -> bool:
         """Whether the project in force is of these files; refused if it is not in time."""
@@ -178,7 +201,16 @@ def _submit(at: Attendant, ask: asks.SubmitRun) -> object:
     def planned(planner: Planner, plan: Plan) -> None:
         later.give(lambda: _former(at, ask) or _accept(at, ask, planner, plan))
 
-    plan_when_answered(at.workspace, at.store, lambda planner: planner.plan(request), at.conductor.ask, planned, later.refuse)
+    def go_on(edition: Edition, workspace: Workspace) -> None:
+        question = partial(at.conductor.ask, edition=edition)
+        plan_when_answered(workspace, at.store, lambda planner: planner.plan(request), question, planned, later.refuse)
+
+    if ask.code and ask.start is None:
+        raise UsageError("code-of-what", "code says with which code a run is repeated", next="say from which step of which run")
+    if ask.code == "then" and ask.start is not None:
+        at.want(find_run(at.store, ask.start[1]).project, go_on, later.refuse)
+    else:
+        go_on(at.conductor.edition, at.workspace)
     return later
 
 
@@ -215,7 +247,32 @@ def _resume(at: Attendant, ask: asks.ResumeRun) -> object:
     if run.state == "succeeded":
         raise UsageError("run-succeeded", f"run {run.id} succeeded: nothing is left to resume", next="legato run")
     Inbox(at.workspace.inbox).forget(run.id)
-    return at.tell(ask, run, GoOn(ask.actor, ask.failed_only), "resume", "failed only" if ask.failed_only else "")
+    later, live = Later(), at.conductor.runs.get(run.id)
+
+    def go_on(edition: Edition, _: Workspace) -> None:
+        later.give_later(lambda: _resume_with(at, ask, run, edition), at.answer_when_recorded)
+
+    if live is not None and not (ask.code == "now" and live.edition is not at.conductor.edition):
+        return _resume_with(at, ask, run, live.edition)
+    if ask.code != "then":
+        return _resume_with(at, ask, run, at.conductor.edition)
+    at.want(run.project, go_on, later.refuse)
+    return later
+
+
+def _resume_with(at: Attendant, ask: asks.ResumeRun, run: Run, edition: Edition) -> Callable[[], asks.Heard]:
+    live = at.conductor.runs.get(run.id)
+    if live is None:
+        at.conductor.adopt(run.id, edition)
+    elif live.edition is not edition and live.state.running:
+        raise UsageError(
+            "run-underway", f"run {run.id} is under way with the code that it began with", next=f"legato pause {run.id}",
+            why="its code can be changed when nothing of it runs",
+        )  # fmt: skip
+    elif live.edition is not edition:
+        at.conductor.move(run.id, edition)
+    words = [*(["failed only"] if ask.failed_only else []), *([f"code of {ask.code}"] if ask.code else [])]
+    return at.tell(ask, run, GoOn(ask.actor, ask.failed_only), "resume", ", ".join(words))
 
 
 def _answer(at: Attendant, ask: asks.AnswerWait) -> object:

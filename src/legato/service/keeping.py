@@ -234,16 +234,17 @@ class Keeper:
                 return
 
     def _projects(self, now: Instant) -> list[str]:
-        """Versions of the project that were out of force before the first run began that is kept."""
+        """Versions of the project that were out of force before the first run began that is kept, and that no open run is of."""
         kept = self._store.oldest_runs(limit=1)
         if (until := _before(now, self._keep.runs_s)) is None or not kept:
             return []
         until = min(until, kept[0][1].at)
+        pinned = {run.project for run in self._store.runs(limit=_RECORDS * _RECORDS, state="open")}
         versions = self._store.projects(limit=_RECORDS * _RECORDS)
         return [
             version.fingerprint
             for place, version in enumerate(versions)
-            if place >= self._newest and versions[place - 1].at <= until
+            if place >= self._newest and versions[place - 1].at <= until and version.fingerprint not in pinned
         ]
 
     # -- bytes --

@@ -15,12 +15,19 @@ _MOST = 1_000
 
 
 def keep_project(store: Store, workspace: Workspace) -> None:
-    """Record that this version is in force, unless it is the newest already."""
-    newest, fingerprint = store.projects(limit=1), workspace.project.fingerprint
-    if not newest or newest[0].fingerprint != fingerprint:
+    """Record that this version is in force, with its code, unless it is the newest already."""
+    if workspace.is_former:
+        return
+    found, fingerprint = store.projects(limit=1), workspace.project.fingerprint
+    newest = found[0] if found and found[0].fingerprint == fingerprint else None
+    if newest is not None and newest.code:
+        return
+    code = workspace.take_manuscript()
+    if newest is None or code is not None:
         from legato.declare.snapshot import encode
 
-        store.keep_project(ProjectVersion(fingerprint, workspace.clock.now()), encode(workspace.snapshot))
+        at = workspace.clock.now() if newest is None else newest.at
+        store.keep_project(ProjectVersion(fingerprint, at), encode(workspace.snapshot), code)
 
 
 def diff_projects(store: Store, older: str | None = None, newer: str | None = None) -> Difference:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Protocol
 
+from legato.declare.manuscript import Manuscript
 from legato.declare.snapshot import Snapshot
 from legato.ports.executor import Executor
 from legato.ports.store import Store
 from legato.runtime.conductor import Conductor, Listener
+from legato.runtime.edition import Edition
 from legato.runtime.watch import SourceWatch
 from legato.service.projects import keep_project
 from legato.service.workspace import Workspace
@@ -28,10 +31,16 @@ class Host(Executor, Protocol):
     """Workers whose code is loaded elsewhere (`executors/host.py`)."""
 
     is_lost: bool
+    manuscript: Manuscript | None
+    """The code that was loaded, once the snapshot is there."""
 
     def snapshot(self) -> Snapshot | None:
         """What the project declares; None while it is being loaded; `InvalidProject` if that failed."""
         ...
+
+
+OpenHost = Callable[[Manuscript | None], Host]
+"""Opens a host of the code of a manuscript, or of that of the files."""
 
 
 class Reloader:
@@ -42,11 +51,11 @@ class Reloader:
     """
 
     def __init__(
-        self, open_host: Callable[[], Host], build: Callable[[Snapshot], Workspace], watch: SourceWatch, *,
+        self, open_host: OpenHost, build: Callable[[Snapshot], Workspace], watch: SourceWatch, *,
         release: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        self._open_host, self._build, self._watch, self._release = open_host, build, watch, release
-        self._coming: Host | None = open_host()
+        self.open_host, self.build, self._watch, self._release = open_host, build, watch, release
+        self._coming: Host | None = open_host(None)
         self._host: Host | None = None
         self._due: float | None = None
         self._deaths = 0
@@ -56,6 +65,8 @@ class Reloader:
         self.faults: list[Fault] = []
         self.on_change: Callable[[Workspace], None] = lambda workspace: None
         """Told when another version of the project has come into force."""
+        self.on_lost: Callable[[Conductor, Edition], None] = Conductor.abandon
+        """What is done about an edition whose workers are gone for good."""
 
     @property
     def patience_s(self) -> float:
@@ -85,8 +96,8 @@ class Reloader:
         self._take_up(conductor)
         if conductor is not None and not self._is_lost():
             for edition in [each for each in conductor.editions if getattr(each.executor, "is_lost", False)]:
-                conductor.abandon(edition)
-        if self._coming is None and (self._is_lost() if not self.faults else self._may_pass()):
+                self.on_lost(conductor, edition)
+        if self._coming is None and (self._is_lost() if not self.faults else may_pass(self.faults)):
             self._load_later()
         self._leaving = [thread for thread in self._leaving if thread.is_alive()]
 
@@ -111,7 +122,7 @@ class Reloader:
         """Load the files as they are now; what was being loaded is out of date."""
         if self._coming is not None:
             self.retire(self._coming)
-        self._coming, self._due = self._open_host(), None
+        self._coming, self._due = self.open_host(None), None
 
     def _load_later(self) -> None:
         now = time.monotonic()
@@ -144,7 +155,8 @@ class Reloader:
         return self.workspace is not None and not self._is_lost() and self.workspace.snapshot.source == snapshot.source
 
     def _put_in_force(self, conductor: Conductor | None, host: Host, snapshot: Snapshot) -> None:
-        workspace = self._build(snapshot)
+        code, host.manuscript = host.manuscript, None
+        workspace = replace(self.build(snapshot), take_manuscript=lambda: code)
         if self._host is not None and conductor is None:  # nobody works with the one before
             self.retire(self._host)
         self._host, self.workspace, self._since = host, workspace, time.monotonic()
@@ -158,5 +170,7 @@ class Reloader:
         """Whether the version in force has lost its code."""
         return self._host is not None and self._host.is_lost
 
-    def _may_pass(self) -> bool:
-        return all(fault.code in _PASSING for fault in self.faults)
+
+def may_pass(faults: Iterable[Fault]) -> bool:
+    """Whether these faults may be over when the same code is loaded again."""
+    return all(fault.code in _PASSING for fault in faults)

@@ -21,7 +21,7 @@ from legato.ports.store import Head
 from legato.service.params import arguments_of, require_fitting
 from legato.service.pinning import Pin
 from legato.service.record import Record
-from legato.service.running import find_run
+from legato.service.running import find_run, nothing_ran
 from legato.service.shell import command
 from legato.terms.errors import LegatoError, NotFound, UsageError
 from legato.terms.key import show
@@ -53,7 +53,7 @@ class _Repeat:
 
     def __init__(self, planner: Planner) -> None:
         if planner.store is None:
-            raise NotFound("run", "nothing has run here yet", next="legato run")
+            raise nothing_ran()
         self._planner, self._store = planner, planner.store
         self._nodes = planner.workspace.project.nodes
         self._needs = Needs(planner.workspace.graph, planner.extents)

@@ -16,6 +16,7 @@ from legato.plan.build import handling_of
 from legato.ports.store import Run, Store
 from legato.runtime.replay import read_state
 from legato.service.folding import Folder
+from legato.service.former import has_code
 from legato.service.workspace import Workspace
 
 Action = Literal["run", "skip", "gone", "undo"]
@@ -37,10 +38,14 @@ class Resumption(Struct, frozen=True, kw_only=True):
 
     `changed` are nodes whose code is another than when the run was accepted, `removed` those that the project has no more.
     `reused` counts the results that stay, `again` those that are made anew if the flow still asks for them, since code changed.
+    `then` is the version that it worked with last, if that is another than the one that it goes on with; `kept` says whether
+    that one's code is kept.
     """
 
     run: str
     request: str
+    then: str
+    kept: bool
     changed: tuple[str, ...]
     removed: tuple[str, ...]
     reused: int
@@ -54,19 +59,18 @@ def plan_resumption(workspace: Workspace, store: Store, run: Run, *, failed_only
     state.later = {name: handling_of(node) for name, node in workspace.project.nodes.items()}
     for asked in (TakeOver(), Resume("", failed_only)):  # in memory, on a state that is then thrown away
         decide(state, asked, workspace.clock.now())
-    return foresee(state, run, workspace.project, Folder(workspace.project, workspace.extents(store)))
+    return foresee(store, state, run, workspace.project, Folder(workspace.project, workspace.extents(store)))
 
 
-def foresee(state: RunState, run: Run, project: Project, folder: Folder) -> Resumption:
-    """What a run will do, from its state after it was told to go on."""
-    known = state.plan.handling
-    asked = {step.node for step in state.plan.steps} - set(WAITS.values())
-    changed = [name for name in sorted(asked & project.nodes.keys()) if known[name].code not in ("", project.nodes[name].code)]
+def foresee(store: Store, state: RunState, run: Run, project: Project, folder: Folder) -> Resumption:
+    """What a run will do, from its state after it was told to go on, and its record before."""
+    changed, removed = changed_since(state, project)
+    then = "" if run.project == project.fingerprint else run.project
     alike: dict[_Case, list[int]] = {}
     for index, case in _Walk(state, project, set(changed)).cases():
         alike.setdefault(case, []).append(index)
     return Resumption(
-        run=run.id, request=run.request, changed=tuple(changed), removed=tuple(sorted(asked - project.nodes.keys())),
+        run=run.id, request=run.request, then=then, kept=bool(then) and has_code(store, then), changed=changed, removed=removed,
         reused=sum(len(steps) for (_, action, _), steps in alike.items() if action == "skip"),
         again=sum(len(steps) for (_, _, reason), steps in alike.items() if reason in (_CHANGED, _FOLLOWS)),
         parts=tuple(
@@ -77,6 +81,14 @@ def foresee(state: RunState, run: Run, project: Project, folder: Folder) -> Resu
             for (node, action, reason), steps in alike.items()
         ),
     )  # fmt: skip
+
+
+def changed_since(state: RunState, project: Project) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The nodes of a run whose code is another than when it was accepted, and those that the project has no more."""
+    known = state.plan.handling
+    asked = {step.node for step in state.plan.steps} - set(WAITS.values())
+    changed = (name for name in sorted(asked & project.nodes.keys()) if known[name].code not in ("", project.nodes[name].code))
+    return tuple(changed), tuple(sorted(asked - project.nodes.keys()))
 
 
 _CHANGED, _FOLLOWS = "code changed", "reads what runs again"

@@ -99,9 +99,9 @@ def resume(
     planner = Planner(opened.workspace, opened.store)
     conductor = opened.conductor(planner)
     opened.inbox.forget(run_id)
+    before, project = find_run(opened.store, run_id), opened.workspace.project
     state = conductor.resume(run_id, actor=actor(), failed_only=failed_only)
-    project = opened.workspace.project
-    told(foresee(state, conductor.runs[run_id].book.run, project, Folder(project, planner.extents)))
+    told(foresee(opened.store, state, before, project, Folder(project, planner.extents)))
     started(conductor, run_id)
     return _drive(opened, conductor, run_id)
 
@@ -119,7 +119,7 @@ def find_run(store: Store, text: str) -> Run:
     if text == "last":
         newest = store.runs(limit=1)
         if not newest:
-            raise NotFound("run", "nothing has run here yet", next="legato run")
+            raise nothing_ran()
         return newest[0]
     exact = store.run(text)
     if exact is not None:
@@ -131,6 +131,11 @@ def find_run(store: Store, text: str) -> Run:
         names = ", ".join(each.id for each in matches[:4])
         raise UsageError("run", f"{text!r} could be any of {len(matches)} runs: {names}", next="write more of the run's name")
     return matches[0]
+
+
+def nothing_ran() -> NotFound:
+    """That there is no run to speak of."""
+    return NotFound("run", "nothing has run here yet", next="legato run")
 
 
 def require_open(run: Run) -> None:

@@ -16,7 +16,7 @@ from legato.plan.diff import compare
 from legato.plan.records import Plan
 from legato.ports.access import Audit
 from legato.ports.clock import Clock
-from legato.ports.store import Store
+from legato.ports.store import Run, Store
 from legato.runtime.conductor import Conductor
 from legato.runtime.replay import read_state
 from legato.service import asks
@@ -24,6 +24,7 @@ from legato.service.arrivals import Watch, patterns_of
 from legato.service.attending import Act, Attendant
 from legato.service.deliveries import Deliveries
 from legato.service.desk import Desk
+from legato.service.formers import Formers
 from legato.service.inbox import LOOK_EVERY_S, Inbox, RunInput
 from legato.service.keeping import Keeper, Rounds
 from legato.service.planning import Planner
@@ -114,12 +115,15 @@ class Service:
         conductor = self._conductor = self.reloader.conductor(self.store, self._hear)
         conductor.spares_a_worker = True
         more: dict[type[asks.Ask], Act] = {**self._deliveries.acts, asks.PauseTrigger: self._pause}
+        formers = Formers(conductor, self.reloader, lambda: self.workspace, self._tell)
         attendant = Attendant(self.desk, conductor, lambda: self.workspace, more)
         attendant.faults = lambda: self.reloader.faults
+        attendant.want = formers.want
 
         def attend() -> None:
             attendant.attend()
             self._take_in()
+            formers.step()
 
         conductor.on_turn = attend
         self._watch, self._patterns = Watch(self.workspace.root, ()), frozenset[str]()
@@ -127,11 +131,13 @@ class Service:
         self._deliveries.sweep()
         self.reloader.on_change = self._change
         self._rounds = Rounds(Keeper(self.store, lambda: self.workspace, conductor.open_states))
-        found: list[str] = []
-        while page := self.store.runs(limit=_PAGE, before=found[-1] if found else None, state="open"):
-            found += [run.id for run in page]
-        for run in reversed(found):  # the older one has its turn first, as before
-            conductor.adopt(run)
+        found: list[Run] = []
+        while page := self.store.runs(limit=_PAGE, before=found[-1].id if found else None, state="open"):
+            found += page
+        found.reverse()  # the older one has its turn first, as before
+        formers.restore(found)
+        for run in found:
+            conductor.adopt(run.id)
         if found:
             self._tell(f"{len(found)} open run{'' if len(found) == 1 else 's'} taken up")
 

@@ -23,6 +23,7 @@ from legato.terms.errors import Fault, LegatoError, NotFound, UsageError
 from legato.terms.key import split
 
 if TYPE_CHECKING:
+    from legato.declare.manuscript import Manuscript
     from legato.declare.snapshot import Snapshot
     from legato.runtime.edition import Observe
 
@@ -55,6 +56,10 @@ class Workspace:
     """What is wrong with the project's files as they are now, where this is the version before."""
     keep: Keep = DEFAULT_KEEP
     """How long what is old is kept."""
+    take_manuscript: Callable[[], Manuscript | None] = lambda: None
+    """The code, as it is kept; None where it is elsewhere."""
+    is_former: bool = False
+    """Whether this is a version of before, of the code that is kept of it."""
 
     @cached_property
     def snapshot(self) -> Snapshot:

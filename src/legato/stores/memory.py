@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from legato.declare.manuscript import Manuscript
 from legato.ports.access import AccessChange, Audit, Token, User
 from legato.ports.decisions import Decided, Ticking
 from legato.ports.store import Cached, Commit, Head, ProjectVersion, Run, RunState, Start, Trouble, Version
@@ -58,7 +59,7 @@ class MemoryDisk(MemoryRoom):
         self.decision_number = 0
         self.kept: dict[str, bytes] = {}
         self.heard = 0
-        self.projects: dict[str, tuple[Instant, bytes]] = {}
+        self.projects: dict[str, tuple[Instant, bytes, Manuscript | None]] = {}
         self.removed_runs: dict[int, str] = {}
         self.wastes: dict[int, tuple[Instant, bytes]] = {}
         self.waste_number = 0
@@ -230,11 +231,11 @@ class MemoryStore(MemoryKeeping):
             disk.keys_in_turn += [(name, key) for key in new]
             disk.audits += (body for (body,) in audit_rows(audit))
 
-    def keep_project(self, version: ProjectVersion, body: bytes) -> None:
+    def keep_project(self, version: ProjectVersion, body: bytes, code: Manuscript | None = None) -> None:
         """Record that a version of the project came into force."""
         with self._transaction() as disk:
             disk.projects.pop(version.fingerprint, None)
-            disk.projects[version.fingerprint] = version.at, body
+            disk.projects[version.fingerprint] = version.at, body, code
 
     def change_access(self, change: AccessChange) -> None:
         """Change users and tokens, and record who did it, at once."""
@@ -378,7 +379,8 @@ class MemoryStore(MemoryKeeping):
     def projects(self, *, limit: int = 50) -> list[ProjectVersion]:
         """The versions of the project, in the order in which they came into force last, newest first."""
         with self.disk.lock:
-            kept = [ProjectVersion(name, at) for name, (at, _) in self.disk.projects.items()]
+            rows = self.disk.projects.items()
+            kept = [ProjectVersion(name, at, code.digest if code is not None else "") for name, (at, _, code) in rows]
         return kept[::-1][:limit]
 
     def project(self, fingerprint: str) -> bytes | None:
@@ -386,6 +388,12 @@ class MemoryStore(MemoryKeeping):
         with self.disk.lock:
             found = self.disk.projects.get(fingerprint)
         return None if found is None else found[1]
+
+    def manuscript(self, fingerprint: str) -> Manuscript | None:
+        """The code of exactly this version."""
+        with self.disk.lock:
+            found = self.disk.projects.get(fingerprint)
+        return None if found is None else found[2]
 
     def cached(self, key: str) -> Cached | None:
         """The newest result under this key, however old."""

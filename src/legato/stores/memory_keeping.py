@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from legato.declare.manuscript import Manuscript
 from legato.ports.access import Audit
 from legato.ports.decisions import Decided
 from legato.ports.keeping import Removal, Waste
@@ -32,7 +33,7 @@ class MemoryRoom:
     versions: dict[tuple[str, str, str], tuple[int, bytes]]
     version_pages: dict[tuple[str, ...], list[tuple[int, tuple[str, str, str]]]]
     version_number: int
-    projects: dict[str, tuple[Instant, bytes]]
+    projects: dict[str, tuple[Instant, bytes, Manuscript | None]]
     decisions: dict[tuple[str, str], tuple[int, Decided]]
     decision_number: int
     audits: list[bytes | None]
@@ -90,6 +91,12 @@ class MemoryRoom:
     def drop_project(self, fingerprint: str) -> None:
         if list(self.projects)[-1:] != [fingerprint]:
             self.projects.pop(fingerprint, None)
+
+    def drop_texts(self) -> None:
+        """They go with their version."""
+
+    def forget_texts(self) -> None:
+        """They go with their version."""
 
     def remember_tick(self, mark: bytes) -> None:
         self.known_ticks.add(mark)

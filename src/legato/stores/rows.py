@@ -92,6 +92,8 @@ def removal_rows(removal: Removal) -> list[tuple[str, list[Row]]]:
         ("forget_removed_runs", [()] if runs or removal.events else []),
         ("drop_version", list(removal.versions)),
         ("drop_project", [(version,) for version in removal.projects]),
+        ("drop_texts", [()] if removal.projects else []),
+        ("forget_texts", [()] if removal.projects else []),
         ("remember_tick", [(tick_mark(*tick),) for tick in removal.known]),
         ("drop_decision", [(number,) for number in removal.decisions]),
         ("drop_audit", [(number,) for number in removal.audits]),

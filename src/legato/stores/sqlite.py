@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from legato.declare.manuscript import Manuscript
 from legato.ports.access import AccessChange, Audit, Token, User
 from legato.ports.decisions import Decided, Ticking
 from legato.ports.store import Cached, Commit, Head, ProjectVersion, Run, RunState, Start, Trouble, Version
@@ -120,10 +121,14 @@ class SqliteStore(SqliteKeeping):
             db.executemany(SQL["add_dynamic_key"], [(name, key) for key in keys])
             db.executemany(SQL["add_audit"], audit_rows(audit))
 
-    def keep_project(self, version: ProjectVersion, body: bytes) -> None:
+    def keep_project(self, version: ProjectVersion, body: bytes, code: Manuscript | None = None) -> None:
         """Record that a version of the project came into force."""
+        digest, index = (code.digest, code.index) if code is not None else ("", b"")
         with self._transaction() as db:
-            db.execute(SQL["keep_project"], (version.fingerprint, version.at, zlib.compress(body, 1)))
+            db.execute(SQL["keep_project"], (version.fingerprint, version.at, zlib.compress(body, 1), digest, index))
+            if code is not None:
+                db.executemany(SQL["add_text"], code.texts.items())
+                db.executemany(SQL["add_text_of"], [(version.fingerprint, text) for text in code.texts])
 
     def change_access(self, change: AccessChange) -> None:
         """Change users and tokens, and record who did it, in one transaction."""
@@ -251,6 +256,11 @@ class SqliteStore(SqliteKeeping):
         """The snapshot of exactly this version."""
         rows = self._rows("project", fingerprint)
         return zlib.decompress(rows[0][0]) if rows else None
+
+    def manuscript(self, fingerprint: str) -> Manuscript | None:
+        """The code of exactly this version."""
+        rows = self._rows("manuscript", fingerprint)
+        return Manuscript(rows[0][0], dict(self._rows("texts_of", fingerprint))) if rows else None
 
     def cached(self, key: str) -> Cached | None:
         """The newest result under this key, however old."""

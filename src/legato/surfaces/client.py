@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from http.client import HTTPException, HTTPResponse
-from typing import Any
+from typing import Any, Literal
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import OpenerDirector, Request, build_opener
@@ -189,9 +189,10 @@ class Client:
         """Let a run stand still: nothing new starts, what is under way ends."""
         self.post(f"/runs/{quote(run, safe='')}/pause", {"reason": reason})
 
-    def resume(self, run: str, *, failed_only: bool = False) -> None:
-        """Let a run go on, also a paused one; with `failed_only` what was cancelled stays so."""
-        self.post(f"/runs/{quote(run, safe='')}/resume" + ("?failed_only=true" if failed_only else ""), {})
+    def resume(self, run: str, *, failed_only: bool = False, code: Literal["", "then", "now"] = "") -> None:
+        """Let a run go on, also a paused one; with `failed_only` what was cancelled stays so. `code` is that of now, or then."""
+        wishes = (["failed_only=true"] if failed_only else []) + ([f"code={code}"] if code else [])
+        self.post(f"/runs/{quote(run, safe='')}/resume" + (f"?{'&'.join(wishes)}" if wishes else ""), {})
 
     def answer(self, run: str, step: int, value: Any, reason: str = "") -> None:
         """Answer what a flow waits for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from legato.declare.manuscript import Manuscript
 from legato.ports.access import AccessChange
 from legato.ports.decisions import Decided, Ticking
 from legato.ports.keeping import Removal, Waste
@@ -143,6 +144,28 @@ class KeepingContract:
         store.remove(Removal(projects=["f1", "f3"]))
         assert [each.fingerprint for each in store.projects()] == ["f3", "f2"]
         assert store.project("f1") is None
+
+    def test_the_code_of_a_version_is_kept_with_it(self, site: StoreSite, store: Store) -> None:
+        one, two = Manuscript(b"1", {"a": b"A", "b": b"B"}), Manuscript(b"2", {"b": b"B", "c": b"C" * 100_000})
+        store.keep_project(ProjectVersion("f1", Instant(1)), b"", one)
+        store.keep_project(ProjectVersion("f2", Instant(2)), b"", two)
+        store.keep_project(ProjectVersion("f3", Instant(3)), b"")
+        reader = site.open()
+        assert [reader.manuscript(name) for name in ("f1", "f2", "f3", "f4")] == [one, two, None, None]
+        assert [each.code for each in reader.projects()] == ["", two.digest, one.digest]
+        store.keep_project(ProjectVersion("f1", Instant(4)), b"", one)
+        assert [each.fingerprint for each in store.projects()] == ["f1", "f3", "f2"]
+        assert store.manuscript("f1") == one
+
+    def test_what_versions_share_of_their_code_stays_while_one_of_them_is_there(self, site: StoreSite, store: Store) -> None:
+        one, two = Manuscript(b"1", {"a": b"A", "b": b"B"}), Manuscript(b"2", {"b": b"B"})
+        for name, code in (("f1", one), ("f2", two), ("f3", None)):
+            store.keep_project(ProjectVersion(name, Instant(1)), b"", code)
+        store.remove(Removal(projects=["f1"]))
+        assert [site.open().manuscript(name) for name in ("f1", "f2")] == [None, two]
+        store.remove(Removal(projects=["f2"]))
+        store.keep_project(ProjectVersion("f4", Instant(2)), b"", two)
+        assert site.open().manuscript("f4") == two
 
     def test_tokens_and_starts_go(self, store: Store) -> None:
         store.change_access(AccessChange(tokens=[make_token("d1", "ada"), make_token("d2", "ada")]))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from legato.runtime.clock import SystemClock
+from legato.terms.codec import pack
 from legato.wiring.adapters import log_folder, open_writer, require_config
 from legato.wiring.state import workspace_of
 from legato.worker.config import Config, read_config
@@ -16,6 +17,7 @@ from legato.worker.preload import Preload
 from legato.worker.threads import limit_threads
 
 if TYPE_CHECKING:
+    from legato.declare.manuscript import Manuscript
     from legato.service.reloading import Reloader
     from legato.service.serving import Service, Tell
 
@@ -55,12 +57,14 @@ def open_reloader(
     own = Own(config.root)
     own.name(config.modules)
     watch = SourceWatch(own.folders, (config.file,), settling_s)
-    logs, preload = log_folder(config, ""), Preload(None, "legato.wiring.code:load_kit", (str(config.root),))
+    logs = log_folder(config, "")
     lock = WorkersLock(str(config.home / "workers.lock"))
     lock.wait()
 
-    def open_host() -> HostedExecutor:
+    def open_host(manuscript: Manuscript | None) -> HostedExecutor:
         limit_s = LOAD_LIMIT_S if load_limit_s is None else load_limit_s
+        code = b"" if manuscript is None else pack(manuscript)
+        preload = Preload(None, "legato.wiring.code:load_kit", (str(config.root),), code)
         return HostedExecutor(preload, count, logs, root=config.root, session=str(clock.now()), lock=lock, load_limit_s=limit_s)
 
     return Reloader(open_host, lambda snapshot: workspace_of(config, snapshot), watch, release=lock.release)

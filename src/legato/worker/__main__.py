@@ -7,7 +7,7 @@ import socket
 import sys
 
 from legato.worker.nursery import run_fresh, run_fresh_worker
-from legato.worker.preload import Kit, load_kit
+from legato.worker.preload import Kit, borrow, load_kit
 from legato.worker.threads import fork_hazard
 
 
@@ -15,9 +15,10 @@ def main(role: str, text: str) -> None:
     """Be a nursery, a code host or a worker; what it needs to know stands in the JSON."""
     argument = json.loads(text)
     sys.path[:] = argument["path"]
+    manuscript = borrow(argument.get("manuscript", -1))
 
     def load() -> Kit:
-        return load_kit(argument["loader"], tuple(argument["arguments"]))
+        return load_kit(argument["loader"], tuple(argument["arguments"]), manuscript)
 
     if role == "nursery":
         run_fresh(socket.socket(fileno=argument["control"]), load, fork_hazard, argument)

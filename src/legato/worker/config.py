@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from legato.declare.draft import BUILT_IN_STORAGES
 from legato.declare.keep import DEFAULT_KEEP, KEEP_KEYS, Keep, parse_keep
+from legato.declare.manuscript import Script
 from legato.declare.pool import Limit, parse_rate
 from legato.declare.resolve import did_you_mean
 from legato.terms.errors import EXIT_INVALID, Fault, InvalidProject, LegatoError, Place
@@ -22,7 +23,8 @@ ExecutorKind = Literal["process", "inline"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What a project says of itself. `workers` of 0 means one for each core; `storage` keeps what names no other storage.
+    """What a project says of itself. `workers` of 0 means one for each core; `storage` keeps what names no other storage; `text`
+    is what the file says.
 
     `storages` maps further names to settings: `kind` is one of the built-in storages, the rest is its own.
     """
@@ -39,6 +41,7 @@ class Config:
     keep: Keep = DEFAULT_KEEP
     broker: Broker | None = None
     buckets: Mapping[str, Bucket] = field(default_factory=dict)
+    text: bytes = b""
 
     @property
     def home(self) -> Path:
@@ -54,9 +57,10 @@ def read_config(folder: Path) -> tuple[Config, list[Fault]]:
     for each in (folder.resolve(), *folder.resolve().parents):
         for name in ("legato.toml", "pyproject.toml"):
             file = each / name
-            settings = _settings(file) if file.is_file() else None
+            text = file.read_bytes() if file.is_file() else b""
+            settings = _settings(file, text) if file.is_file() else None
             if settings is not None:
-                return _Reader(file, settings).config()
+                return _Reader(file, text, settings).config()
     raise LegatoError(
         "project-none",
         "no legato.toml here or above",
@@ -67,10 +71,23 @@ def read_config(folder: Path) -> tuple[Config, list[Fault]]:
     )
 
 
-def _settings(file: Path) -> dict[str, Any] | None:
+def config_of_then(folder: Path, script: Script) -> tuple[Config, list[Fault]]:
+    """What the project in a folder said of itself when it was this script. Where things lie and how work is done is as it is now:
+    storages, broker and buckets, what is kept for how long, executor and workers."""
+    now, _ = read_config(folder)
+    file = now.root / script.settings_file
+    then, faults = _Reader(file, script.settings, _settings(file, script.settings) or {}).config()
+    return replace(
+        then, storages={**then.storages, **now.storages}, broker=then.broker and (now.broker or then.broker),
+        buckets={name: now.buckets.get(name, each) for name, each in then.buckets.items()},
+        keep=now.keep, executor=now.executor, workers=now.workers,
+    ), faults  # fmt: skip
+
+
+def _settings(file: Path, body: bytes) -> dict[str, Any] | None:
     """The settings in a file; None if it is not about Legato."""
     mine = file.name == "legato.toml"
-    text = file.read_text(encoding="utf-8", errors="replace")
+    text = body.decode("utf-8", errors="replace")
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -90,9 +107,9 @@ def _settings(file: Path) -> dict[str, Any] | None:
 class _Reader:
     """Checks one setting a method: a sound value is taken, anything else becomes a fault and the default."""
 
-    def __init__(self, file: Path, settings: dict[str, Any]) -> None:
-        self._file, self._settings = file, settings
-        self._lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    def __init__(self, file: Path, text: bytes, settings: dict[str, Any]) -> None:
+        self._file, self._text, self._settings = file, text, settings
+        self._lines = text.decode("utf-8", errors="replace").splitlines()
         self._faults: list[Fault] = []
 
     def config(self) -> tuple[Config, list[Fault]]:
@@ -114,6 +131,7 @@ class _Reader:
             keep=self._keep(),
             broker=read_broker(self._settings.get("broker"), self._fault),
             buckets=read_buckets(self._settings.get("buckets"), self._fault),
+            text=self._text,
         )
         return config, self._faults
 

@@ -11,9 +11,7 @@ import builtins
 import copy
 import dis
 import functools
-import sys
 from collections.abc import Iterable, Mapping
-from importlib.machinery import PathFinder
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType
 from typing import Any
@@ -23,7 +21,7 @@ import msgspec
 from legato.declare.faces import Called
 from legato.terms.codec import fingerprint, pack
 from legato.worker.merkle import Merkle
-from legato.worker.modules import Own
+from legato.worker.modules import Finder
 from legato.worker.source import Chain, Import, Imported, Loads, Source, chain_of, header, text_of
 
 _IMPORT_NAME = dis.opmap["IMPORT_NAME"]
@@ -54,8 +52,8 @@ Refs = dict[str, Unit]
 class Fingerprints:
     """The fingerprints of one project's functions. Each file is parsed once, each name followed once."""
 
-    def __init__(self, own: Own, trees: Mapping[str, ast.Module]) -> None:
-        self._own, self._trees = own, trees
+    def __init__(self, finder: Finder) -> None:
+        self._finder, self._own = finder, finder.own
         self._by_file: dict[str, Source | None] = {}
         self._by_module: dict[str, Source | None] = {}
         self._merkle: Merkle[Unit] = Merkle(self._expand)
@@ -178,39 +176,17 @@ class Fingerprints:
     def _module(self, name: str) -> Source | None:
         """One of the project's modules, loaded or not."""
         if name not in self._by_module:
-            file = getattr(sys.modules.get(name), "__file__", None)
-            if file is None:
-                file = self._search(name)
+            file = self._finder.file_of(name)
             self._by_module[name] = self._file(file, name) if file else None
         return self._by_module[name]
-
-    def _search(self, name: str) -> str | None:
-        path: list[str] | None = self._own.search
-        spec = None
-        for end in range(1, name.count(".") + 2):
-            spec = PathFinder.find_spec(".".join(name.split(".")[:end]), path)
-            if spec is None:
-                return None
-            path = list(spec.submodule_search_locations or ())
-        return spec.origin if spec and spec.has_location else None
 
     def _file(self, file: str, module: str) -> Source | None:
         if file not in self._by_file:
             self._by_file[file] = None
-            tree = self._tree(file)
+            tree = self._finder.tree(file)
             if tree is not None:
                 self._by_file[file] = Source(module, Path(file).name == "__init__.py", tree)
         return self._by_file[file]
-
-    def _tree(self, file: str) -> ast.Module | None:
-        if file not in self._own or not file.endswith(".py"):
-            return None
-        if file in self._trees:
-            return self._trees[file]
-        try:
-            return ast.parse(Path(file).read_bytes(), file)
-        except (OSError, SyntaxError, ValueError):
-            return None
 
 
 def _bare(node: Any, source: Source) -> Any:

@@ -14,9 +14,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from legato.declare.manuscript import write
 from legato.declare.resource import Secret, watch_secrets
 from legato.declare.snapshot import encode, take
 from legato.terms.codec import pack
@@ -89,17 +91,18 @@ def run_host(control: socket.socket, load: Callable[[], Kit], hazard: Callable[[
             kin.end_children()
         else:
             _send(control, "loaded", told)
-            live(control, kit, hazard, {**argument, "source": kit.source})
+            live(control, replace(kit, script=None), hazard, {**argument, "source": kit.source})
     except BaseException as error:
         break_off(control, error)
     os._exit(0)
 
 
 def _load(load: Callable[[], Kit], named: Sequence[Secret]) -> tuple[Kit | None, bytes]:
-    """The kit and its snapshot, or the faults."""
+    """The kit, with its snapshot and manuscript, or the faults."""
     try:
         kit = load()
-        return kit, encode(take(kit.project, kit.code, kit.source))
+        manuscript = write(kit.script) if kit.script is not None else None
+        return kit, pack((encode(take(kit.project, kit.code, kit.source)), manuscript))
     except InvalidProject as error:
         return None, pack(error.faults)
     except LegatoError as error:

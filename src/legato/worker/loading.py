@@ -6,7 +6,7 @@ import ast
 import dataclasses
 import gc
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,13 @@ from msgspec.structs import replace
 from legato.declare import faces
 from legato.declare.body import Code
 from legato.declare.draft import BUILT_IN_STORAGES, Site
+from legato.declare.manuscript import Script, script_of
 from legato.declare.node import Project
 from legato.declare.project import collect, freeze
 from legato.declare.resource import watch_secrets
 from legato.terms.codec import fingerprint
 from legato.terms.errors import Fault, Place
-from legato.worker.config import Config, read_config
+from legato.worker.config import Config, config_of_then, read_config
 from legato.worker.fingerprint import Fingerprints
 from legato.worker.mask import Mask
 from legato.worker.modules import Finder, Own, import_modules
@@ -33,23 +34,24 @@ Judge = Callable[[Project], list[Fault]]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A project with its functions and its configuration. `source` is a fingerprint of all its files that were read."""
+    """A project with its functions, its configuration and what its files said. `source` is a fingerprint of all that."""
 
     project: Project
     code: Code
     config: Config
     source: str
+    script: Script
 
 
-def load_project(folder: Path, judge: Judge | None = None) -> Loaded:
+def load_project(folder: Path, judge: Judge | None = None, script: Script | None = None) -> Loaded:
     """The project that `folder` is in, from its source as it is now, or `InvalidProject` with all its faults.
 
-    `judge` finds further faults in what was declared (`plan.validate.faults`). The project's modules stay imported, in place
-    of those of a project that was loaded before; if this one is invalid, those come back.
+    `judge` finds further faults in what was declared (`plan.validate.faults`). With a `script` its source is what that says.
+    The project's modules stay imported, in place of those of a project that was loaded before; if this one is invalid, those
+    come back.
     """
-    config, faults = read_config(folder)
-    own = Own(config.root)
-    finder = Finder(own)
+    config, faults = read_config(folder) if script is None else config_of_then(folder, script)
+    finder = Finder(Own(config.root), script.pages if script is not None else ())
     finder.install()
     try:
         with _without_garbage_collection():
@@ -76,18 +78,18 @@ def _load(config: Config, finder: Finder, faults: Sequence[Fault], judge: Judge 
         broker=config.broker is not None,
         buckets=tuple(config.buckets),
     )
-    fingerprints = Fingerprints(finder.own, finder.trees)
+    fingerprints = Fingerprints(finder)
     declared = collect(vars(module) for module in modules)
     project, code = freeze(declared, site, code_of=fingerprints.of, judge=judge, known=known)
     code = dataclasses.replace(code, secrets=tuple(dict.fromkeys((*code.secrets, *named))))
-    return Loaded(project, code, config, _source(config, finder.texts))
+    read = [(name, file, finder.texts[file]) for name, file in finder.modules.items() if file in finder.texts]
+    script = script_of(config.file.name, config.text, str(config.root), read)
+    return Loaded(project, code, config, _source(script, finder, f"{config.root}/"), script)
 
 
-def _source(config: Config, texts: Mapping[str, str]) -> str:
+def _source(script: Script, finder: Finder, root: str) -> str:
     """Equal for equal files at equal places below the project's folder; an installed package's by their full paths."""
-    root = f"{config.root}/"
-    settings = config.file.read_bytes()
-    return fingerprint(settings, {file.removeprefix(root): text for file, text in texts.items()})
+    return fingerprint(script.settings, {file.removeprefix(root): fingerprint(text) for file, text in finder.texts.items()})
 
 
 def _unbound_checks(modules: Sequence[ModuleType], trees: dict[str, ast.Module]) -> Iterator[Fault]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import ast
 import importlib
+import linecache
 import sys
 import sysconfig
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import decode_source, spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
 
 import legato
+from legato.declare.manuscript import Page
 from legato.declare.resolve import did_you_mean
-from legato.terms.codec import fingerprint
 from legato.terms.errors import Fault, LegatoError, Place
 
 _LEGATO = str(Path(legato.__file__).parent)
@@ -31,6 +33,7 @@ class Own:
         inside = {path for path in (sys.prefix, sys.base_prefix, _LEGATO) if Path(path).is_relative_to(root)}
         self._foreign = tuple(f"{path}/" for path in inside)
         self._named: tuple[str, ...] = ()
+        self._kept: frozenset[str] = frozenset()
 
     def name(self, modules: Sequence[str]) -> None:
         """Takes the packages of these modules for the project's own, wherever they are installed."""
@@ -39,6 +42,10 @@ class Own:
             if spec and spec.has_location and not _belongs_to_python(str(spec.origin)):
                 found = spec.submodule_search_locations
                 self._named += tuple(f"{path}/" for path in found) if found else (str(spec.origin),)
+
+    def keep(self, files: Iterable[str]) -> None:
+        """Takes these files for the project's own, whether they are still there or not."""
+        self._kept = frozenset(files)
 
     @property
     def folders(self) -> list[Path]:
@@ -49,7 +56,7 @@ class Own:
     def __contains__(self, file: str | None) -> bool:
         if not file:
             return False
-        if self._named and file.startswith(self._named):
+        if file in self._kept or (self._named and file.startswith(self._named)):
             return True
         below = file.startswith(f"{self.root}/") and "site-packages" not in file
         return below and not (self._foreign and file.startswith(self._foreign))
@@ -63,21 +70,33 @@ class Finder(MetaPathFinder):
     """Stands in `sys.meta_path` for as long as a project is loaded, and knows the modules that it brought in.
 
     The project's files are compiled from the source read now. Cached bytecode is not used: it is told apart by whole seconds
-    and size, so a quick edit could run old code under the fingerprint of the new.
+    and size, so a quick edit could run old code under the fingerprint of the new. With `pages`, modules are what these say
+    that they were, under the files that they had; what is not among them is found as ever.
     """
 
-    def __init__(self, own: Own) -> None:
+    def __init__(self, own: Own, pages: Sequence[Page] = ()) -> None:
         self.own = own
         self.trees: dict[str, ast.Module] = {}
-        self.texts: dict[str, str] = {}
-        """The fingerprint of each file of the project's own that was read."""
+        self.texts: dict[str, bytes] = {}
+        """What each file of the project's own said that was read."""
+        self.modules: dict[str, str] = {}
+        """The modules of the project's own that were read or looked at, each with its file."""
         self.names: set[str] = set()
+        self._is_of_then = bool(pages)
+        self._kept = {page.module: str(own.root / page.file) for page in pages}
+        self._kept_texts = {self._kept[page.module]: page.text for page in pages}
+        self._folders = _folders_above(self._kept)
+        own.keep(self._kept.values())
+        self._is_settled = False
         self._path: list[str] = []
         self._before: list[tuple[Finder, dict[str, ModuleType]]] = []
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """The spec that Python would find, with our loader for the project's own files."""
-        spec = PathFinder.find_spec(fullname, path, target)
+        spec = self._find_kept(fullname) or PathFinder.find_spec(fullname, path, target)
+        if fullname in self._folders and (spec is None or spec.origin is not None) and fullname not in self._kept:
+            spec = ModuleSpec(fullname, None, is_package=True)
+            spec.submodule_search_locations = [self._folders[fullname]]
         if spec is None:
             return None
         if spec.origin in self.own and type(spec.loader) is SourceFileLoader:
@@ -86,6 +105,54 @@ class Finder(MetaPathFinder):
         if any(f"{place}/" in self.own for place in (spec.origin, *(spec.submodule_search_locations or ()))):
             self.names.add(fullname)
         return spec
+
+    def file_of(self, module: str) -> str | None:
+        """The file of one of the project's modules, loaded or not."""
+        file: str | None = getattr(sys.modules.get(module), "__file__", None) or self._kept.get(module)
+        if file is None and not self._is_of_then:
+            file = self._search(module)
+        if file and file in self.own and file.endswith(".py"):
+            self.modules.setdefault(module, file)
+        return file
+
+    def read(self, file: str) -> bytes:
+        """What a file of the project's own says, or said; while the project is loaded it is noted, and stays the same."""
+        text = self.texts.get(file, self._kept_texts.get(file))
+        if text is None:
+            text = Path(file).read_bytes()
+        if not self._is_settled:
+            self.texts[file] = text
+        return text
+
+    def show_in_tracebacks(self, file: str) -> None:
+        """Let the lines of a file be those that run, where the file may say something else by now."""
+        if (text := self._kept_texts.get(file)) is not None:
+            linecache.cache[file] = (len(text), None, decode_source(text).splitlines(keepends=True), file)
+
+    def tree(self, file: str) -> ast.Module | None:
+        """The syntax tree of a file of the project's own; None of what is none, or cannot be read."""
+        if file not in self.own or not file.endswith(".py"):
+            return None
+        if file not in self.trees:
+            try:
+                self.trees[file] = ast.parse(self.read(file), file)
+            except (OSError, SyntaxError, ValueError):
+                return None
+        return self.trees[file]
+
+    def _find_kept(self, fullname: str) -> ModuleSpec | None:
+        file = self._kept.get(fullname)
+        return None if file is None else spec_from_file_location(fullname, file, loader=_Loader(fullname, file, self))
+
+    def _search(self, module: str) -> str | None:
+        path: list[str] | None = self.own.search
+        spec, names = None, module.split(".")
+        for end in range(1, len(names) + 1):
+            spec = PathFinder.find_spec(".".join(names[:end]), path)
+            if spec is None:
+                return None
+            path = list(spec.submodule_search_locations or ())
+        return spec.origin if spec and spec.has_location else None
 
     def install(self) -> None:
         """Takes the place of the project that was loaded before, whose modules are put aside."""
@@ -107,9 +174,14 @@ class Finder(MetaPathFinder):
         self._before.clear()
 
     def settle(self) -> None:
-        """Lets go of the project that was loaded before, and of the syntax trees."""
+        """Lets go of the project that was loaded before, of the syntax trees, and of all texts but those that are to be
+        imported only when something runs: these must then be what they are now."""
         self._before.clear()
-        self.trees = {}
+        later = {module: file for module, file in self.modules.items() if module not in sys.modules and file in self.texts}
+        self._kept.update(later)
+        self._kept_texts.update((file, self.texts[file]) for file in later.values())
+        self._folders.update(_folders_above(later))
+        self.trees, self.texts, self._is_settled = {}, {}, True
 
     def _enter(self) -> None:
         finders: list[object] = list(sys.meta_path)
@@ -129,13 +201,31 @@ class _Loader(SourceFileLoader):
         super().__init__(fullname, path)
         self._finder = finder
 
+    def get_data(self, path: str) -> bytes:
+        """What a file says; of a module that is kept, what it said."""
+        return super().get_data(path) if path != self.path else self._finder.read(path)
+
     def get_code(self, fullname: str) -> CodeType:
         text = self.get_data(self.path)
-        self._finder.texts[self.path] = fingerprint(text)
+        self._finder.modules[fullname] = self.path
+        self._finder.show_in_tracebacks(self.path)
         tree = ast.parse(text, self.path)
         code: CodeType = compile(tree, self.path, "exec", dont_inherit=True)
         self._finder.trees[self.path] = tree
         return code
+
+
+def _folders_above(files: Mapping[str, str]) -> dict[str, str]:
+    """The folders of packages that have no file of their own, by name, of these modules."""
+    found: dict[str, str] = {}
+    for module, file in files.items():
+        name, folder = module, str(Path(file).parent.parent if file.endswith("/__init__.py") else Path(file).parent)
+        while "." in name:
+            name = name.rpartition(".")[0]
+            if name not in files:
+                found.setdefault(name, folder)
+            folder = str(Path(folder).parent)
+    return found
 
 
 def import_modules(entries: Sequence[str], own: Own, config_file: Path) -> tuple[list[ModuleType], list[Fault]]:

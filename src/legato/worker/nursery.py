@@ -260,7 +260,8 @@ def _fork_worker(  # noqa: PLR0913 - what it has, and what it is handed
 def _start_worker(
     argument: dict[str, Any], lock: WorkersLock, number: int, sock: int, slate: int, _: Iterable[int], veil: Veil | None
 ) -> int:  # fmt: skip
-    kept = (sock, slate, *lock.descriptors, *((veil.fd,) if veil is not None else ()))
+    others = (veil.fd if veil is not None else -1, argument.get("manuscript", -1))
+    kept = (sock, slate, *lock.descriptors, *(fd for fd in others if fd >= 0))
     known = {"number": number, "socket": sock, "slate": slate, "veil": veil and veil.fd, "kept": kept, "parent": os.getpid()}
     text = json.dumps(argument | known)
     command = [sys.executable, "-m", "legato.worker", "worker", text]

@@ -61,14 +61,26 @@ delete from cached where run = ?;
 select body from cached where key = ?;
 
 -- name: keep_project
-insert or replace into project (number, fingerprint, at, body)
-values ((select coalesce(max(number), 0) + 1 from project), ?, ?, ?);
+insert or replace into project (number, fingerprint, at, body, code, manuscript)
+values ((select coalesce(max(number), 0) + 1 from project), ?, ?, ?, ?, ?);
+
+-- name: add_text
+insert into text (digest, body) values (?, ?) on conflict do nothing;
+
+-- name: add_text_of
+insert into text_of (fingerprint, digest) values (?, ?) on conflict do nothing;
 
 -- name: projects
-select fingerprint, at from project order by number desc limit ?;
+select fingerprint, at, code from project order by number desc limit ?;
 
 -- name: project
 select body from project where fingerprint = ?;
+
+-- name: manuscript
+select manuscript from project where fingerprint = ? and code != '';
+
+-- name: texts_of
+select digest, body from text_of join text using (digest) where fingerprint = ?;
 
 -- name: add_decision
 insert into decision (trigger, key, waits, run, note, body) values (?, ?, ?, ?, ?, ?) on conflict (trigger, key) do nothing;
@@ -232,6 +244,13 @@ delete from version where asset = ? and partition = ? and version = ? and number
 
 -- name: drop_project
 delete from project where fingerprint = ? and number < (select max(number) from project);
+
+-- name: drop_texts
+delete from text where digest in (select digest from text_of where fingerprint not in (select fingerprint from project))
+and not exists (select 1 from text_of join project using (fingerprint) where text_of.digest = text.digest);
+
+-- name: forget_texts
+delete from text_of where fingerprint not in (select fingerprint from project);
 
 -- name: remember_tick
 insert into known_tick (mark) values (?) on conflict do nothing;

@@ -66,6 +66,19 @@ class Call:
 
         return open_workspace(self.folder, executor=executor, workers=workers)
 
+    def workspace_of(self, version: str, *, executor: str | None = None, workers: int | None = None) -> Workspace:
+        """The project as it was at this version; a `LegatoError` where its code cannot be had any more."""
+        from legato.wiring.code import open_workspace_of
+
+        return open_workspace_of(self.folder, version, executor=executor, workers=workers)
+
+    def past(self) -> Store:
+        """The store, as `history` gives it, where the project's code is not wanted."""
+        from legato.wiring.state import open_published
+
+        store, _ = click.get_current_context().with_resource(open_published(self.folder or Path.cwd()))
+        return store
+
     def reader(self, workspace: Workspace) -> Store | None:
         """The store, for reading, closed when the command ends; None where nothing ran yet."""
         try:

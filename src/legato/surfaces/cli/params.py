@@ -30,6 +30,12 @@ def takes_results(function: Any) -> Any:
     return start(pin(function))
 
 
+def takes_code(function: Any) -> Any:
+    """The option of commands that take a run up again."""
+    text = "With the code that RUN worked with then, or with that of now."
+    return click.option("--code", type=click.Choice(["then", "now"]), help=text)(function)
+
+
 def read_request(
     workspace: Workspace, words: tuple[str, ...], force: bool, param: tuple[str, ...], start: tuple[str, str] | None,
     pins: tuple[str, ...],

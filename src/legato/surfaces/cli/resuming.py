@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from legato.service.former import Code
 from legato.service.resuming import Resumption, plan_resumption
 from legato.service.running import resume, run_to_resume
+from legato.service.shell import command as words_of
 from legato.surfaces.cli.call import Call, command
+from legato.surfaces.cli.choosing import choose_code
 from legato.surfaces.cli.output import Screen, count
+from legato.surfaces.cli.params import takes_code
 from legato.surfaces.cli.running import Sitting, run_options
 
 
@@ -15,19 +21,21 @@ from legato.surfaces.cli.running import Sitting, run_options
 @click.argument("run", required=False)
 @click.option("--plan", "only_plan", is_flag=True, help="Only say what would be done. Nothing is changed.")
 @click.option("--failed", "failed_only", is_flag=True, help="Only what failed, and fell with it: what was cancelled stays so.")
+@takes_code
 @run_options
 def resume_command(
-    call: Call, run: str | None, only_plan: bool, failed_only: bool, executor: str | None, workers: int | None, no_wait: bool
+    call: Call, run: str | None, only_plan: bool, failed_only: bool, code: Code | None, no_wait: bool, **where: Any
 ) -> int | None:
     """Let a run go on where it stopped, or stands still.
 
     RUN is a run's id, the beginning of one, or `last`; without it, the newest run that did not succeed. What is recorded
     stays; what failed, was skipped or cancelled is tried again. Calls of a flow whose code has changed run again, if the flow
     still makes them; what that changes is told before it goes on.
+
+    Where the code has changed since, a terminal asks which is to be taken; without one it is that of now.
     """
-    workspace = call.workspace(executor=executor, workers=workers)
-    history = call.history(workspace)
-    chosen = run_to_resume(history, run)
+    wanted = "now" if only_plan and code is None else code
+    workspace, history, chosen, code = choose_code(call, wanted, lambda store: run_to_resume(store, run), **where)
     if only_plan:
         found = plan_resumption(workspace, history, chosen, failed_only=failed_only)
         call.answer(found, lambda: draw_resumption(call.screen, found, whole=True))
@@ -36,7 +44,7 @@ def resume_command(
         from legato.surfaces.cli.there import resume_there
 
         _tell(call, plan_resumption(workspace, history, chosen, failed_only=failed_only))
-        return resume_there(call, workspace, chosen.id, failed_only=failed_only)
+        return resume_there(call, workspace, chosen.id, failed_only=failed_only, code=code)
     sitting = Sitting(call, workspace)
     with sitting.place(f"legato resume {chosen.id}", wait=not no_wait) as session:
         with sitting.watch():
@@ -58,6 +66,9 @@ def draw_resumption(screen: Screen, found: Resumption, *, whole: bool) -> None:
         return
     if found.changed:
         screen.say(screen.hang("code changed since it was accepted: ", ", ".join(found.changed)))
+    if found.then and (found.changed or found.removed):
+        words = f"for that of then: {words_of('legato', 'resume', found.run, '--code', 'then')}"
+        screen.say(f"this takes the code of now; {words if found.kept else 'that of then is not kept'}")
     rows = [
         (
             screen.paint(part.action, "cyan" if part.action == "run" else "dim"), part.node, part.partitions,

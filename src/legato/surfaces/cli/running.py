@@ -10,15 +10,18 @@ from typing import Any
 import click
 
 from legato.plan.records import Plan
+from legato.ports.store import Run
 from legato.runtime.conductor import Conductor
 from legato.runtime.runs import Live
-from legato.service.running import Session, run
+from legato.service.former import Code
+from legato.service.running import Session, find_run, nothing_ran, run
+from legato.service.shell import command as words_of
 from legato.service.workspace import Workspace
 from legato.surfaces.cli.call import Call, command
-from legato.surfaces.cli.params import read_request, takes_params, takes_results
+from legato.surfaces.cli.params import read_request, takes_code, takes_params, takes_results
 from legato.surfaces.cli.stopping import Stopper
 from legato.surfaces.cli.view import View, answer_nothing
-from legato.terms.errors import EXIT_INTERRUPTED, LegatoError, Unreachable
+from legato.terms.errors import EXIT_INTERRUPTED, LegatoError, NotFound, Unreachable, UsageError
 
 LOOK_EVERY_S = 0.2
 
@@ -41,10 +44,11 @@ def run_options(function: Any) -> Any:
 @click.argument("selection", nargs=-1)
 @click.option("--force", is_flag=True, help="Also run what is fresh.")
 @takes_results
+@takes_code
 @run_options
 def run_command(
-    call: Call, selection: tuple[str, ...], force: bool, executor: str | None, workers: int | None, no_wait: bool,
-    **more: Any,
+    call: Call, selection: tuple[str, ...], force: bool, code: Code | None, executor: str | None, workers: int | None,
+    no_wait: bool, **more: Any,
 ) -> int:  # fmt: skip
     """Run what is missing or stale, or a flow.
 
@@ -57,12 +61,12 @@ def run_command(
       legato run --from 'enrich#3' last          from the third one; what was made before is reused
       legato run new_leads --pin find_leads=RUN  with what find_leads gave in RUN
     """
-    workspace = call.workspace(executor=executor, workers=workers)
+    workspace, code = _opened(call, code, more["start"], executor, workers)
     request = read_request(workspace, selection, force, **more)
     if workspace.is_served:
         from legato.surfaces.cli.there import run_there
 
-        return run_there(call, workspace, request, alone=bool(executor or workers))
+        return run_there(call, workspace, request, alone=bool(executor or workers), code=code)
     sitting = Sitting(call, workspace)
     with sitting.place(f"legato run {request.selection}".strip(), wait=not no_wait) as session:
         with sitting.watch():
@@ -70,6 +74,31 @@ def run_command(
         if state is None:
             return answer_nothing(call, plan.request, plan.reasons)
         return sitting.answer()
+
+
+def _opened(
+    call: Call, code: Code | None, start: tuple[str, str] | None, executor: str | None, workers: int | None
+) -> tuple[Workspace, Code]:
+    """The project, with the code that is wanted where a run is repeated."""
+    if start is None and code is not None:
+        raise UsageError(
+            "code-of-what", "--code says with which code a run is repeated", why="anything else runs with the code of now",
+            next="legato run --from STEP RUN --code then, or leave it out",
+        )  # fmt: skip
+    if start is None:
+        return call.workspace(executor=executor, workers=workers), ""
+    from legato.surfaces.cli.choosing import choose_code
+
+    step, run = start
+
+    def told(found: Run) -> str:
+        return words_of("legato", "run", "--from", step, found.id, "--code", "then")
+
+    try:
+        chosen = choose_code(call, code, lambda store: find_run(store, run), executor=executor, workers=workers, told=told)
+    except NotFound as error:
+        raise nothing_ran() if error.code == "store-none" else error from None
+    return chosen.workspace, chosen.code
 
 
 class Sitting:

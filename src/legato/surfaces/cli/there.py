@@ -13,6 +13,7 @@ from legato.ports.store import Store
 from legato.runtime.replay import follow
 from legato.service.asks import Heard, Ping, Pong, ResumeRun, SubmitRun, Submitted
 from legato.service.desk import ask
+from legato.service.former import Code
 from legato.service.planning import Request
 from legato.service.running import actor
 from legato.service.workspace import Workspace
@@ -24,7 +25,7 @@ from legato.terms.errors import EXIT_INTERRUPTED, LegatoError, Unreachable, Usag
 PATIENCE_S, LOOK_EVERY_S, GONE_S = 120.0, 0.05, 10.0
 
 
-def run_there(call: Call, workspace: Workspace, request: Request, *, alone: bool) -> int:
+def run_there(call: Call, workspace: Workspace, request: Request, *, alone: bool, code: Code = "") -> int:
     """Have the service run this, with the project as it is here, and watch it; `alone` says that other workers were asked for."""
     if alone:
         raise UsageError(
@@ -33,7 +34,7 @@ def run_there(call: Call, workspace: Workspace, request: Request, *, alone: bool
         )  # fmt: skip
     asked = SubmitRun(
         actor=actor(), selection=request.selection, force=request.force, params=request.params, start=request.start,
-        pins=request.pins, backfill=request.backfill, key=secrets.token_hex(16), source=workspace.snapshot.source,
+        pins=request.pins, backfill=request.backfill, key=secrets.token_hex(16), code=code, source=_source(workspace, code),
     )  # fmt: skip
     found = ask(workspace.state, asked, Submitted, PATIENCE_S)
     if not found.run:
@@ -43,14 +44,19 @@ def run_there(call: Call, workspace: Workspace, request: Request, *, alone: bool
     return _watch(workspace, store, view, _Trail(store, found.run))
 
 
-def resume_there(call: Call, workspace: Workspace, run_id: str, *, failed_only: bool = False) -> int:
+def resume_there(call: Call, workspace: Workspace, run_id: str, *, failed_only: bool = False, code: Code = "") -> int:
     """Have the service let a run go on, and watch it."""
     store, view = call.history(workspace), View(call, workspace)
     trail = _Trail(store, run_id)
     trail.read()
-    wish = ResumeRun(actor=actor(), run=run_id, source=workspace.snapshot.source, failed_only=failed_only)
+    wish = ResumeRun(actor=actor(), run=run_id, source=_source(workspace, code), failed_only=failed_only, code=code)
     ask(workspace.state, wish, Heard, PATIENCE_S)
     return _watch(workspace, store, view, trail)
+
+
+def _source(workspace: Workspace, code: Code) -> str:
+    """The files that the service has to have taken over before: those of now, unless the code of then is wanted."""
+    return "" if code == "then" else workspace.snapshot.source
 
 
 def _watch(workspace: Workspace, store: Store, view: View, trail: _Trail) -> int:

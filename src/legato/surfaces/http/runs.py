@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from legato.service import asks
 from legato.service.excerpts import MOST_BYTES, Excerpt, Matches, read_excerpt, search
 from legato.service.facts import RunFacts, read_facts
+from legato.service.former import Code
 from legato.service.logbook import AttemptRecord, Logbook
 from legato.service.planning import Planner
 from legato.service.reporting import RunLine, RunReport, list_runs, report_run
@@ -30,6 +31,7 @@ RunStep = Annotated[str, QueryParameter(max_length=80, pattern=r"^([0-9a-z-]+/[0
 StepNumber = Annotated[int, PathParameter(ge=0, le=1 << 31)]
 StepAfter = Annotated[int, QueryParameter(ge=-1, le=1 << 31)]
 Most = Annotated[int, QueryParameter(ge=1, le=MOST_BYTES)]
+CodeOf = Annotated[Code, QueryParameter()]
 OfState = Annotated[str, QueryParameter(name="state", max_length=20)]
 _MOST_PAGES = 20
 
@@ -42,9 +44,11 @@ class RunPage(Struct, frozen=True, kw_only=True):
 
 
 class RunAsked(PlanAsked, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to run, as it is planned. The same `key` again gives the same run."""
+    """What to run, as it is planned. The same `key` again gives the same run. Where it starts from a run, `code` says whether
+    with the code of now, as ever, or with that of `then`."""
 
     key: str = ""
+    code: Code = ""
 
 
 class Reason(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -178,7 +182,7 @@ def submit(request: Asking, data: JSONBody[RunAsked]) -> asks.Submitted:
                 inside.node(name, "submit")
         question = asks.SubmitRun(
             selection=data.selection, force=data.force, params=data.params, start=data.start, pins=data.pins, key=data.key,
-            actor=inside.actor.name,
+            actor=inside.actor.name, code=data.code,
         )  # fmt: skip
         return inside.ask(question, asks.Submitted)
 
@@ -200,11 +204,13 @@ def pause(request: Asking, run: RunId, data: JSONBody[Reason]) -> asks.Heard:
 
 
 @post("/runs/{run:str}/resume", sync_to_thread=True, status_code=200, opt={"action": "resume"})
-def resume(request: Asking, run: RunId, failed_only: Flag = False) -> asks.Heard:
-    """Let a run go on: a paused one where it stands; else what did not succeed is tried again, or only what failed."""
+def resume(request: Asking, run: RunId, failed_only: Flag = False, code: CodeOf = "") -> asks.Heard:
+    """Let a run go on: a paused one where it stands; else what did not succeed is tried again, or only what failed. With the code
+    of now, or with that of `then`."""
     with entered(request) as inside:
         found = inside.run(run, "resume")
-        return inside.ask(asks.ResumeRun(run=found.id, failed_only=failed_only, actor=inside.actor.name), asks.Heard)
+        question = asks.ResumeRun(run=found.id, failed_only=failed_only, actor=inside.actor.name, code=code)
+        return inside.ask(question, asks.Heard)
 
 
 @post("/runs/{run:str}/waits/{step:int}", sync_to_thread=True, status_code=200, opt={"action": "answer"})
