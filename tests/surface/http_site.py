@@ -16,8 +16,9 @@ from service_site import Service, Triggered, serving
 
 from legato.service import asks
 from legato.service.access import ROLES, new_token, new_user
-from legato.surfaces.http.app import build_routes, schema_of
+from legato.surfaces.http.app import build_routes
 from legato.surfaces.http.gate import API
+from legato.surfaces.http.schema import schema_of
 from legato.surfaces.http.serving import Address, listen, make_server, make_site
 from legato.wiring.state import open_mirror
 

@@ -18,7 +18,8 @@ from legato.terms.codec import NIL, pack
 from legato.terms.errors import LegatoError
 from legato.worker.failure import Refused
 from legato.worker.pending import Pending
-from legato.worker.values import Values, python_scalar
+from legato.worker.scalar import python_scalar
+from legato.worker.values import Values
 
 _encode = msgspec.msgpack.Encoder().encode
 _PLAIN = {str, int, float, bool, bytes, type(None)}

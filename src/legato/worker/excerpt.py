@@ -8,7 +8,7 @@ from typing import Any
 
 from legato.quality.schema import describe, library_of, rows_of
 from legato.terms.errors import UsageError
-from legato.worker.values import python_scalar
+from legato.worker.scalar import python_scalar
 
 Cell = str | int | float | bool | None
 

@@ -18,7 +18,7 @@ from legato.terms.errors import UsageError
 from legato.worker.context import teller
 from legato.worker.excerpt import excerpt, writable
 from legato.worker.picture import read_picture
-from legato.worker.values import python_scalar
+from legato.worker.scalar import python_scalar
 
 Level = Literal["debug", "info", "warning", "error"]
 

@@ -24,6 +24,7 @@ from legato.terms.errors import LegatoError
 from legato.terms.fact import Verdict
 from legato.worker.failure import Refused
 from legato.worker.inputs import Inputs, encode_as
+from legato.worker.scalar import python_scalar
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -200,13 +201,6 @@ def _encode_version(node: Node, value: Any) -> bytes:
     if isinstance(value, str | int | float | bytes | datetime | date):
         return _encode(value)
     raise Refused("value", f"{node.name} returned {describe(value)}; a source returns text, a number, bytes or a time")
-
-
-def python_scalar(value: Any) -> Any:
-    """A number of numpy's as Python's; anything else as it is."""
-    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
-        return value.item()
-    return value
 
 
 def _class_hint(fn: Callable[..., Any]) -> Any:

@@ -199,7 +199,8 @@ def _draw_audit(screen: Screen, found: Sequence[tuple[int, Audit]], limit: int) 
 def api(call: Call) -> None:
     """Print the schema of the HTTP API, in OpenAPI 3.1."""
     try:
-        from legato.surfaces.http.app import build_routes, schema_of
+        from legato.surfaces.http.app import build_routes
+        from legato.surfaces.http.schema import schema_of
     except ImportError as error:
         raise UsageError(
             "server-missing", f"the HTTP API is not installed: {error}", next="pip install 'legato[server]'"

@@ -49,7 +49,7 @@ class View:
 
     def _preview(self, plan: Plan, store: Store) -> None:
         from legato.service.backfilling import foresee_backfill  # few runs need it
-        from legato.surfaces.cli.backfilling import draw_preview
+        from legato.surfaces.cli.preview import draw_preview
 
         folder = self._folder(store)
         draw_preview(self._call.screen, foresee_backfill(self._workspace, store, folder, plan), folder.plan(plan), MOST_LINES)

@@ -14,6 +14,7 @@ from legato.service import asks
 from legato.service.access import LASTS_S, digest_of, new_token
 from legato.surfaces.http.gate import COOKIE
 from legato.surfaces.http.looking import Asking, looking
+from legato.surfaces.http.schema import schema_of
 from legato.surfaces.http.site import entered, site_of
 from legato.terms.errors import LegatoError
 
@@ -73,8 +74,6 @@ def logout(request: Asking) -> Response[Alive]:
 @looking("/openapi")
 def openapi(request: Asking) -> dict[str, Any]:
     """The schema of this API, in OpenAPI 3.1."""
-    from legato.surfaces.http.app import schema_of
-
     return schema_of(request.app)
 
 
