@@ -1,8 +1,8 @@
-"""What a step has used of its tries: how many failed, and since when it is tried."""
+"""What a step has used of its tries: how many failed, and since when it is tried; and how it gets all of them again."""
 
 from __future__ import annotations
 
-from legato.kernel.state import RunState
+from legato.kernel.state import UNDONE, WAITING, RunState
 from legato.terms.instant import Instant
 
 
@@ -50,3 +50,16 @@ def begin_anew(state: RunState, index: int) -> None:
     """Give the step all its tries, and all their time."""
     state.fails[index] = state.losses[index] = 0
     state.since.pop(index, None)
+
+
+def wait_anew(state: RunState, index: int) -> None:
+    """Let a step that did not succeed, or was undone, wait again, as if it had never been tried."""
+    if state.status[index] == UNDONE:
+        state.joints.unrelease(index)
+    state.set_status(index, WAITING)
+    state.causes.pop(index, None)
+    state.spared.discard(index)
+    state.errors.pop(index, None)
+    state.fallback_due.discard(index)
+    state.keys.pop(index, None)
+    begin_anew(state, index)

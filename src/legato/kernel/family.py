@@ -7,9 +7,9 @@ from heapq import heappush
 
 from msgspec.structs import replace
 
-from legato.kernel.budget import begin_anew
+from legato.kernel.budget import wait_anew
 from legato.kernel.shelf import Shelf
-from legato.kernel.state import CALLED, FRESH, HELD, PARKED, SUCCEEDED, UNDONE, WAITING, RunState
+from legato.kernel.state import CALLED, FRESH, HELD, PARKED, SUCCEEDED, WAITING, RunState
 from legato.plan.records import Handling, Step
 from legato.terms.attempt import Call
 from legato.terms.instant import Instant, after
@@ -135,14 +135,6 @@ def dues_of_waits(state: RunState) -> dict[int, Instant]:
 def revive(state: RunState, index: int, call: Call, at: Instant) -> None:
     """Let a step that did not succeed, or was undone, be tried anew, called with what the flow calls it with now."""
     state.dormant.discard(index)
-    if state.status[index] == UNDONE:
-        state.joints.unrelease(index)
-    state.causes.pop(index, None)
-    state.spared.discard(index)
-    state.errors.pop(index, None)
-    state.fallback_due.discard(index)
-    begin_anew(state, index)
-    state.keys.pop(index, None)
+    wait_anew(state, index)
     state.calls.renew(index, call, is_kept=state.handling(index).undo)
-    state.set_status(index, WAITING)
     _begin(state, (index,), call, at)

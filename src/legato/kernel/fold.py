@@ -7,7 +7,7 @@ from heapq import heappush
 from typing import Any
 
 from legato.kernel import events as ev
-from legato.kernel.budget import begin_anew, charge, note_try
+from legato.kernel.budget import begin_anew, charge, note_try, wait_anew
 from legato.kernel.family import add_calls, park, revive, take_outcome
 from legato.kernel.state import (
     BACKOFF,
@@ -355,15 +355,7 @@ def _resumed(state: RunState, event: ev.RunResumed) -> None:
     state.orphaned.clear()
     for index in event.steps:
         if state.status[index] in (FAILED, SKIPPED, CANCELLED, UNDONE):
-            if state.status[index] == UNDONE:
-                state.joints.unrelease(index)
-            state.set_status(index, WAITING)
-            state.causes.pop(index, None)
-            state.spared.discard(index)
-            state.errors.pop(index, None)
-            state.fallback_due.discard(index)
-            begin_anew(state, index)
-            state.keys.pop(index, None)
+            wait_anew(state, index)
             _let_sleep(state, index)
     for index in event.steps:
         if state.status[index] == WAITING and state.joints.is_free(index):
