@@ -82,11 +82,10 @@ class Measured(Struct, frozen=True, kw_only=True):
     at: Instant
 
 
-class RunReport(Struct, frozen=True, kw_only=True):
-    """One run. `state` is the run's own, but for an open one: running, paused or interrupted. `counts` are all steps by status.
+class RunShown(Struct, frozen=True, kw_only=True):
+    """What is said of a run wherever it is shown. `state` is its own, but for an open one: running, paused or interrupted.
 
-    `not_undone` are steps that a rollback could not take back, with the errors of their undo. `metrics` are the newest ones, the
-    last one last; `facts` counts all that was told.
+    `counts` are all steps by status.
     """
 
     id: str
@@ -99,6 +98,15 @@ class RunReport(Struct, frozen=True, kw_only=True):
     steps: int
     counts: dict[str, int]
     cached: int = 0
+
+
+class RunReport(RunShown, frozen=True, kw_only=True):
+    """One run, in full.
+
+    `not_undone` are steps that a rollback could not take back, with the errors of their undo. `metrics` are the newest ones, the
+    last one last; `facts` counts all that was told.
+    """
+
     failures: tuple[Failure, ...] = ()
     not_undone: tuple[Failure, ...] = ()
     skips: tuple[Skip, ...] = ()
@@ -110,19 +118,9 @@ class RunReport(Struct, frozen=True, kw_only=True):
     backfill: Standing | None = None
 
 
-class RunLine(Struct, frozen=True, kw_only=True):
+class RunLine(RunShown, frozen=True, kw_only=True):
     """One run in a list."""
 
-    id: str
-    request: str
-    actor: str
-    state: str
-    at: Instant
-    ended: Instant | None
-    seconds: float | None
-    steps: int
-    counts: dict[str, int]
-    cached: int = 0
     domains: tuple[str, ...] = ()
     backfill: Standing | None = None
 
