@@ -10,28 +10,8 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Any, cast
 
-from legato.declare.moment import (
-    AllOf,
-    AnyOf,
-    AnyTrigger,
-    Aspect,
-    AtLeast,
-    CatchUp,
-    Changed,
-    Cron,
-    Every,
-    Failed,
-    File,
-    Inputs,
-    Message,
-    Metric,
-    Missing,
-    Signing,
-    Stale,
-    Trigger,
-    Updated,
-    Webhook,
-)
+from legato.declare import moment
+from legato.declare.moment import AnyTrigger, Aspect, CatchUp, Inputs, Signing, Trigger
 
 Duration = str | float | timedelta
 Day = str | date | datetime
@@ -48,7 +28,7 @@ def cron(
     ("NYSE") or "weekdays": ticks on other days are skipped; `business_day=3` is the third business day of a month, -1 its
     last. `catch_up` says which ticks that nobody could act on become runs later: the `latest`, `all` or `none`.
     """
-    return Cron(
+    return moment.Cron(
         expression=expression, tz=tz, catch_up=catch_up, calendar=calendar, business_day=business_day, start=start, end=end
     )
 
@@ -58,7 +38,7 @@ def every(
     end: Day | None = None,
 ) -> Trigger:  # fmt: skip
     """Ticks each period of real time ("15m", "1h30m"), counted from `start`, or from 1970-01-01 UTC."""
-    return Every(seconds=period, tz=tz, catch_up=catch_up, calendar=calendar, start=start, end=end)
+    return moment.Every(seconds=period, tz=tz, catch_up=catch_up, calendar=calendar, start=start, end=end)
 
 
 def updated(*assets: Any, any: bool = False) -> Trigger:
@@ -68,10 +48,10 @@ def updated(*assets: Any, any: bool = False) -> Trigger:
     """
     if not assets:
         return Inputs(any=any)
-    each = tuple(Updated(asset=name) for asset in assets for name in _names(asset))
+    each = tuple(moment.Updated(asset=name) for asset in assets for name in _names(asset))
     if len(each) == 1:
         return each[0]
-    return AnyOf(each) if any else AllOf(each)
+    return moment.AnyOf(each) if any else moment.AllOf(each)
 
 
 def file(pattern: str) -> Trigger:
@@ -80,7 +60,7 @@ def file(pattern: str) -> Trigger:
     Each file counts once. Its key, for partitions, is what the wildcards of its name stand for: `a-17` of `inbox/a-17.csv`.
     A flow takes what it wants of `path`, `key`, `size` and `digest` by parameters of these names.
     """
-    return File(pattern=pattern)
+    return moment.File(pattern=pattern)
 
 
 def webhook(name: str, *, secret: Any = "", key: str = "", signed: Signing = "standard") -> Trigger:
@@ -89,49 +69,49 @@ def webhook(name: str, *, secret: Any = "", key: str = "", signed: Signing = "st
     `signed` says how: `"standard"` (standardwebhooks.com), or as `"github"` or `"stripe"` do. `key` is where the payload
     holds the partition's key: `"order.id"`. A flow takes what it wants of `payload`, `key` and `id`.
     """
-    return Webhook(name=name, secret=getattr(secret, "reference", secret), key=key, signed=signed)
+    return moment.Webhook(name=name, secret=getattr(secret, "reference", secret), key=key, signed=signed)
 
 
 def message(topic: str, *, key: str = "") -> Trigger:
     """A message on a topic of the configured broker, each once; `key` as of a webhook, else the message's own key."""
-    return Message(topic=topic, key=key)
+    return moment.Message(topic=topic, key=key)
 
 
 def missing() -> Trigger:
     """A partition is there to be made, and never was: its window is over, its key was added."""
-    return Missing()
+    return moment.Missing()
 
 
 def stale(age: Duration) -> Trigger:
     """The node's assets were not published for so long."""
-    return Stale(seconds=age)
+    return moment.Stale(seconds=age)
 
 
 def changed(what: Aspect = "code") -> Trigger:
     """The node's code (or `"contract"`: its contract and checks) is not what it was; asks for all partitions."""
-    return Changed(what=what)
+    return moment.Changed(what=what)
 
 
 def failed(node: Any) -> Trigger:
     """A step of this asset, task or flow failed for good: for flows that mend. They take `node`, `partition`, `run`, `error`."""
-    found = tuple(Failed(node=name) for name in _names(node))
-    return found[0] if len(found) == 1 else AnyOf(found)
+    found = tuple(moment.Failed(node=name) for name in _names(node))
+    return found[0] if len(found) == 1 else moment.AnyOf(found)
 
 
 def metric(name: str, of: Any, *, above: float | None = None, below: float | None = None) -> Trigger:
     """A metric of an asset or task, when it is told, lies above a bound or below one. A flow takes `value` and `partition`."""
-    found = tuple(Metric(name=name, of=each, above=above, below=below) for each in _names(of))
-    return found[0] if len(found) == 1 else AnyOf(found)
+    found = tuple(moment.Metric(name=name, of=each, above=above, below=below) for each in _names(of))
+    return found[0] if len(found) == 1 else moment.AnyOf(found)
 
 
 def at_least(count: int, *triggers: Trigger) -> Trigger:
     """So many of these hold."""
-    return AtLeast(count, cast("tuple[AnyTrigger, ...]", triggers))
+    return moment.AtLeast(count, cast("tuple[AnyTrigger, ...]", triggers))
 
 
 def keep_fresh(age: Duration) -> Trigger:
     """Made when an input is new, when it was never made, and when it is older than this: `on=lg.keep_fresh("2h")`."""
-    return AnyOf((Inputs(any=True, optional=True), Missing(), Stale(seconds=age)))
+    return moment.AnyOf((Inputs(any=True, optional=True), moment.Missing(), moment.Stale(seconds=age)))
 
 
 def _names(node: Any) -> tuple[Any, ...]:
