@@ -8,7 +8,19 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.measure import NOOP, Result, at_least, at_most, best_of, project, run_once, time_commits, time_run
+from benchmarks.measure import (
+    NOOP,
+    Result,
+    at_most,
+    at_rate,
+    beside_commits,
+    best_of,
+    project,
+    run_once,
+    time_afresh,
+    time_commits,
+    time_run,
+)
 from benchmarks.tree import watch
 from legato.executors.process import RETIRE_S
 
@@ -82,41 +94,23 @@ def in_turn(size: float) -> Result:
     """1,000 sequential tasks of one flow, durable, beside one SQLite commit a task."""
     count = 1_000
     with project(code(count=count)) as folder:
-        floor, ours = best_of(5, lambda: time_commits(folder, count), lambda: _time_afresh(folder, "in_turn"))
-    ratio = ours / floor
-    return Result(
-        f"{count:,} sequential tasks of one flow", f"{ours / count * 1e3:.2f} ms a task",
-        f"{floor / count * 1e3:.2f} ms (a commit)", f"{ratio:.2f} x", "at most 3 x", at_most(ratio, 3.0),
-    )  # fmt: skip
+        floor, ours = best_of(5, lambda: time_commits(folder, count), lambda: time_afresh(folder, "process", "in_turn"))
+    return beside_commits(f"{count:,} sequential tasks of one flow", count, ours, floor)
 
 
 def mapped(size: float) -> Result:
     """A map over 10,000 items in a flow, beside 10,000 planned steps."""
     count = 10_000
     with project(code(count=count)) as folder, project(NOOP.format(count=count)) as planned:
-        floor, ours = best_of(7, lambda: _time_afresh(planned, ""), lambda: _time_afresh(folder, "mapped"))
-    ratio = floor / ours
-    return Result(
-        f"map over {count:,} items in a flow", f"{count / ours:,.0f} items/s", f"{count / floor:,.0f} steps/s (planned)",
-        f"{ratio:.2f} x", "at least 0.8 x", at_least(ratio, 0.8),
-    )  # fmt: skip
-
-
-def _time_afresh(folder: Path, selection: str) -> float:
-    """Seconds of a run in a store of its own."""
-    shutil.rmtree(folder / ".legato", ignore_errors=True)
-    return time_run(folder, executor="process", selection=selection)
+        floor, ours = best_of(7, lambda: time_afresh(planned, "process"), lambda: time_afresh(folder, "process", "mapped"))
+    return at_rate(f"map over {count:,} items in a flow", count / ours, "items/s", count / floor, "steps/s (planned)", 0.8)
 
 
 def map_large(size: float) -> Result:
     """A map over 100,000 items, beside one over 10,000: the rate holds."""
     few, many = int(10_000 * size), int(100_000 * size)
     floor, ours = (max(_map(count)[0] for _ in range(2)) for count in (few, many))
-    ratio = ours / floor
-    return Result(
-        f"map over {many:,} items: rate", f"{ours:,.0f} items/s", f"{floor:,.0f} items/s ({few:,} items)", f"{ratio:.2f} x",
-        "at least 0.8 x", at_least(ratio, 0.8),
-    )  # fmt: skip
+    return at_rate(f"map over {many:,} items: rate", ours, "items/s", floor, f"items/s ({few:,} items)", 0.8)
 
 
 def map_memory(size: float) -> Result:
@@ -184,7 +178,7 @@ def long_calls(size: float) -> Result:
             return float((folder / "least.txt").read_text())
 
         bare, work = best_of(10, lambda: _bare(folder, number), durable)
-        around = min(_time_afresh(folder, "tiny") for _ in range(5))
+        around = min(time_afresh(folder, "process", "tiny") for _ in range(5))
     floor, ours = 10 * bare, 10 * work + around
     ratio = ours / floor
     return Result(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -46,6 +47,20 @@ def at_most(ratio: float, budget: float) -> float:
     return ratio / budget
 
 
+def at_rate(name: str, ours: float, noun: str, floor: float, beside: str, least: float, budget: str = "") -> Result:
+    """A row that compares how many a second there are, which must be at least so many times what there are at the floor."""
+    ratio = ours / floor
+    wanted = budget or f"at least {least} x"
+    return Result(name, f"{ours:,.0f} {noun}", f"{floor:,.0f} {beside}", f"{ratio:.2f} x", wanted, at_least(ratio, least))
+
+
+def beside_commits(name: str, count: int, ours_s: float, commits_s: float) -> Result:
+    """A row of tasks that are durable one by one, which may take three times what as many commits take."""
+    ratio = ours_s / commits_s
+    figure, floor = (f"{seconds / count * 1e3:.2f} ms" for seconds in (ours_s, commits_s))
+    return Result(name, f"{figure} a task", f"{floor} (a commit)", f"{ratio:.2f} x", "at most 3 x", at_most(ratio, 3.0))
+
+
 @contextmanager
 def project(code: str) -> Iterator[Path]:
     """A folder with a project of one module."""
@@ -70,6 +85,12 @@ def time_run(folder: Path, *, executor: str, workers: int = 2, selection: str = 
     assert state is not None
     assert state.ended == "succeeded", state.ended
     return seconds
+
+
+def time_afresh(folder: Path, executor: str, selection: str = "") -> float:
+    """Seconds of a run in a store of its own."""
+    shutil.rmtree(folder / ".legato", ignore_errors=True)
+    return time_run(folder, executor=executor, selection=selection)
 
 
 def best_of(rounds: int, *takes: Callable[[], float]) -> list[float]:

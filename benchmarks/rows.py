@@ -15,12 +15,14 @@ from benchmarks import flows, serving, triggers
 from benchmarks.measure import (
     NOOP,
     Result,
-    at_least,
     at_most,
+    at_rate,
+    beside_commits,
     best_of,
     project,
     python,
     run_once,
+    time_afresh,
     time_command,
     time_commits,
     time_run,
@@ -46,11 +48,8 @@ def independent(size: float) -> Result:
 
         list(pool.map(do_nothing, range(100)))
         pooled, durable = best_of(7, floor, lambda: time_run(folder, executor="process"))
-    ratio = pooled / durable
-    return Result(
-        f"{count:,} independent no-op tasks, 2 workers", f"{count / durable:,.0f} tasks/s",
-        f"{count / pooled:,.0f} tasks/s (process pool)", f"{ratio:.2f} x", "at least 2.0 x", at_least(ratio, 2.0),
-    )  # fmt: skip
+    name = f"{count:,} independent no-op tasks, 2 workers"
+    return at_rate(name, count / durable, "tasks/s", count / pooled, "tasks/s (process pool)", 2.0)
 
 
 def chained(size: float) -> Result:
@@ -59,17 +58,8 @@ def chained(size: float) -> Result:
     code = "def step(x=None):\n    return None\nfirst = lg.task(name='t0')(lambda: None)\nchain = [first]\n"
     code += f"for number in range(1, {count}):\n    chain.append(lg.task(name=f't{{number}}', deps={{'x': chain[-1]}})(step))\n"
     with project(code) as folder:
-
-        def run() -> float:
-            shutil.rmtree(folder / ".legato", ignore_errors=True)
-            return time_run(folder, executor="inline")
-
-        floor, ours = best_of(5, lambda: time_commits(folder, count), run)
-    ratio = ours / floor
-    return Result(
-        f"{count:,} chained no-op tasks, inline", f"{ours / count * 1e3:.2f} ms a task",
-        f"{floor / count * 1e3:.2f} ms (a commit)", f"{ratio:.2f} x", "at most 3 x", at_most(ratio, 3.0),
-    )  # fmt: skip
+        floor, ours = best_of(5, lambda: time_commits(folder, count), lambda: time_afresh(folder, "inline"))
+    return beside_commits(f"{count:,} chained no-op tasks, inline", count, ours, floor)
 
 
 def cold(size: float) -> Result:
@@ -123,12 +113,9 @@ def _load_and_plan(count: int) -> float:
 
 def fan_out(size: float) -> Result:
     """A fan-out of 100,000 steps, beside one of 10,000: the rate holds."""
-    few, many = _fan(int(10_000 * size)), _fan(int(100_000 * size))
-    ratio = many[0] / few[0]
-    return Result(
-        f"fan-out of {int(100_000 * size):,} steps: rate", f"{many[0]:,.0f} steps/s",
-        f"{few[0]:,.0f} steps/s ({int(10_000 * size):,} steps)", f"{ratio:.2f} x", "at least 0.8 x", at_least(ratio, 0.8),
-    )  # fmt: skip
+    few, many = int(10_000 * size), int(100_000 * size)
+    floor, ours = _fan(few)[0], _fan(many)[0]
+    return at_rate(f"fan-out of {many:,} steps: rate", ours, "steps/s", floor, f"steps/s ({few:,} steps)", 0.8)
 
 
 def memory(size: float) -> Result:
@@ -159,17 +146,9 @@ def history(size: float) -> Result:
     count, past = int(10_000 * size), int(1_000_000 * size)
     with project(NOOP.format(count=count)) as fresh, project(NOOP.format(count=count)) as old:
         fill(old, past)
-
-        def run_afresh() -> float:
-            shutil.rmtree(fresh / ".legato", ignore_errors=True)
-            return time_run(fresh, executor="inline")
-
-        empty, full = best_of(10, run_afresh, lambda: time_run(old, executor="inline"))
-    ratio = empty / full
-    return Result(
-        f"history of {past:,} finished steps: rate", f"{count / full:,.0f} tasks/s",
-        f"{count / empty:,.0f} tasks/s (empty store)", f"{ratio:.2f} x", "0.9 to 1.1 x", at_least(ratio, 0.9),
-    )  # fmt: skip
+        empty, full = best_of(10, lambda: time_afresh(fresh, "inline"), lambda: time_run(old, executor="inline"))
+    name = f"history of {past:,} finished steps: rate"
+    return at_rate(name, count / full, "tasks/s", count / empty, "tasks/s (empty store)", 0.9, "0.9 to 1.1 x")
 
 
 def demo(size: float) -> Result:
