@@ -13,6 +13,16 @@ UNDO = how(undo=True)
 BACK = how(on_failure="rollback")
 
 
+def roll_back(scene):
+    """The last step of a chain fails once all before it are done."""
+    *before, last = scene.names
+    for name in before:
+        scene.start()
+        scene.done(name)
+    scene.start()
+    scene.raises(last)
+
+
 def test_a_rollback_undoes_in_reverse_order_of_completion(play):
     """Each completed step is undone after all that were completed later; the failed one is not."""
     scene = play("a, b -> c -> d", a=UNDO, b=UNDO, c=UNDO, d=BACK)
@@ -36,11 +46,7 @@ def test_a_rollback_undoes_in_reverse_order_of_completion(play):
 def test_a_step_without_an_undo_gives_back_what_it_published(play):
     """No attempt is needed: the event alone says that the former version is published again."""
     scene = play("a -> b -> c", a=asset("x"), b=UNDO, c=BACK)
-    for name in "ab":
-        scene.start()
-        scene.done(name)
-    scene.start()
-    scene.raises("c")
+    roll_back(scene)
     scene.start()
     scene.done("b")
     scene.start()
@@ -90,11 +96,7 @@ def test_an_undo_has_budgets_of_its_own(play):
 def test_an_undo_that_fails_leaves_the_run_partly_undone(play):
     """The rollback goes on with the others; the step stays as it succeeded."""
     scene = play("a -> b -> c", a=UNDO, b=UNDO, c=BACK)
-    for name in "ab":
-        scene.start()
-        scene.done(name)
-    scene.start()
-    scene.raises("c")
+    roll_back(scene)
     scene.start()
     scene.raises("b")
     assert scene.told()[-1] == "fail b: raised, stuck"
@@ -107,10 +109,7 @@ def test_an_undo_that_fails_leaves_the_run_partly_undone(play):
 def test_an_undo_that_declines_has_undone_nothing(play):
     """Conditions are not asked of an undo; a worker that declines one has failed."""
     scene = play("a -> b", a=UNDO, b=BACK)
-    scene.start()
-    scene.done("a")
-    scene.start()
-    scene.raises("b")
+    roll_back(scene)
     scene.start()
     scene.declines("a")
     assert scene.outcome == "partly_undone"
@@ -170,10 +169,7 @@ def test_nothing_is_taken_back_while_another_run_makes_a_version_of_it(play):
 def test_a_rollback_is_not_cancelled(play):
     """Half undone is worse than either end: a cancel during the rollback changes nothing."""
     scene = play("a -> b", a=UNDO, b=BACK)
-    scene.start()
-    scene.done("a")
-    scene.start()
-    scene.raises("b")
+    roll_back(scene)
     assert scene.cancel().events == []
     scene.start()
     assert scene.cancel().events == []
@@ -184,11 +180,7 @@ def test_a_rollback_is_not_cancelled(play):
 def test_a_rollback_survives_the_conductor(play):
     """The next conductor goes on undoing where the former stood, under new tokens."""
     scene = play("a -> b -> c", a=UNDO, b=UNDO, c=BACK)
-    for name in "ab":
-        scene.start()
-        scene.done(name)
-    scene.start()
-    scene.raises("c")
+    roll_back(scene)
     scene.start()
     scene.die()
     assert scene.start() == ["b"]
@@ -204,11 +196,7 @@ def test_a_rollback_survives_the_conductor(play):
 def test_a_rolled_back_run_can_be_resumed(play):
     """What was undone is done again, in order, and undone once if it must be."""
     scene = play("a -> b -> c", a=UNDO, c=BACK)
-    for name in "ab":
-        scene.start()
-        scene.done(name)
-    scene.start()
-    scene.raises("c")
+    roll_back(scene)
     scene.start()
     scene.done("a")
     assert scene.outcome == "rolled_back"
@@ -247,10 +235,7 @@ def test_a_rollback_with_nothing_to_undo_ends_at_once(play):
 def test_a_late_success_of_the_work_is_no_success_of_its_undo(play):
     """The token of the step's own attempt undoes nothing."""
     scene = play("a -> b", a=UNDO, b=BACK)
-    scene.start()
-    scene.done("a")
-    scene.start()
-    scene.raises("b")
+    roll_back(scene)
     scene.start()
     scene.tell(Done("r", 0, 1, 1.0))
     assert scene.status("a") == "succeeded"
@@ -260,11 +245,7 @@ def test_a_late_success_of_the_work_is_no_success_of_its_undo(play):
 def test_a_resumed_run_that_is_partly_undone_goes_on_with_its_rollback(play):
     """What could not be undone is tried again, the last first, with budgets of its own; nothing is made anew."""
     scene = play("a -> b -> c -> d", a=UNDO, b=UNDO, c=UNDO, d=BACK)
-    for name in "abc":
-        scene.start()
-        scene.done(name)
-    scene.start()
-    scene.raises("d")
+    roll_back(scene)
     for name in "cb":
         scene.start()
         scene.raises(name)

@@ -18,3 +18,17 @@ def caught_by(*rings: str) -> Callable[[Mutant], Mutant]:
         return mutant
 
     return note
+
+
+def replacing(module: Any, name: str, value: Any, act: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """The rule, with one name of its module replaced while it runs."""
+
+    def acting(turn: Any, told: Any) -> None:
+        former = getattr(module, name)
+        setattr(module, name, value)
+        try:
+            act(turn, told)
+        finally:
+            setattr(module, name, former)
+
+    return acting

@@ -122,17 +122,3 @@ def looks_at_the_best_pool_only(patch):
         return None if found is None or self._doors.shut(found[1], taken) else self._lanes[found[1]][0]
 
     patch.setattr(Lanes, "first", first)
-
-
-def _with(module, name, value, act):
-    """The rule, with one name of its module replaced while it runs."""
-
-    def acting(turn, told):
-        former = getattr(module, name)
-        setattr(module, name, value)
-        try:
-            act(turn, told)
-        finally:
-            setattr(module, name, former)
-
-    return acting

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marks import caught_by
+from marks import caught_by, replacing
 
 from legato.kernel import decide as deciding
 from legato.kernel import events as ev
@@ -41,7 +41,7 @@ def stale_success_publishes(patch):
         found = turn.state.running.get(step)
         return found if found is not None and found.token == token else Attempt(token, "run", turn.now, None, ())
 
-    patch.setitem(deciding._BY_INPUT, Done, _with(Turn, "attempt", current, report.take_done))
+    patch.setitem(deciding._BY_INPUT, Done, replacing(Turn, "attempt", current, report.take_done))
 
 
 @caught_by("kernel", "worlds")
@@ -145,17 +145,3 @@ def publishes_twice(patch):
 
     patch.setattr(Book, "_succeeded", remember)
     patch.setitem(booking._WRITERS, ev.RunEnded, repeat)
-
-
-def _with(module, name, value, act):
-    """The rule, with one name of its module replaced while it runs."""
-
-    def acting(turn, told):
-        former = getattr(module, name)
-        setattr(module, name, value)
-        try:
-            act(turn, told)
-        finally:
-            setattr(module, name, former)
-
-    return acting

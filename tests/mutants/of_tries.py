@@ -113,20 +113,6 @@ def returned_is_lost(patch):
     patch.setitem(deciding._BY_INPUT, Returned, lose)
 
 
-def _with(module, name, value, act):
-    """The rule, with one name of its module replaced while it runs."""
-
-    def acting(turn, told):
-        former = getattr(module, name)
-        setattr(module, name, value)
-        try:
-            act(turn, told)
-        finally:
-            setattr(module, name, former)
-
-    return acting
-
-
 @caught_by("jobs")
 def looks_that_find_nothing_cost_tries(patch):
     """A look at a job that goes on is charged like a failure."""

@@ -153,20 +153,6 @@ def plan(site: Path, *words: str) -> str:
     return "\n".join(line for line in steady(answer.stdout).splitlines()[1:] if " of work" not in line and "history" not in line)
 
 
-def edit(site: Path, old: str, new: str) -> None:
-    text = (site / "pipeline.py").read_text()
-    assert old in text
-    (site / "pipeline.py").write_text(text.replace(old, new))
-
-
-def made(site: Path) -> list[str]:
-    """What user code did since the last call."""
-    file = site / "made.txt"
-    lines = file.read_text().splitlines() if file.exists() else []
-    file.unlink(missing_ok=True)
-    return lines
-
-
 def answered(site: Path, *words: str) -> str:
     """A run that asks for an approval, and gets it; its id."""
     process = subprocess.Popen(command("run", *words), cwd=site, env=environment(), stdout=subprocess.PIPE, text=True)

@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 import textwrap
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +102,26 @@ def steady(text: str) -> str:
 def records(text: str) -> list[dict[str, Any]]:
     """The JSON lines of an answer."""
     return [json.loads(line) for line in text.splitlines()]
+
+
+def edit(site: Path, old: str, new: str) -> None:
+    """Another text in the project's module."""
+    text = (site / "pipeline.py").read_text()
+    assert old in text
+    (site / "pipeline.py").write_text(text.replace(old, new))
+
+
+def made(site: Path) -> list[str]:
+    """What user code has noted in `made.txt` since the last call."""
+    file = site / "made.txt"
+    lines = file.read_text().splitlines() if file.exists() else []
+    file.unlink(missing_ok=True)
+    return lines
+
+
+def wait_for(happened: Callable[[], object]) -> None:
+    """Look again and again, for 20 s at most."""
+    until = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < until
+        time.sleep(0.01)

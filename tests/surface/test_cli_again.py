@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from again_site import answered, edit, error, made, make_crm, plan, run
-from cli_site import legato, records
+from again_site import answered, error, make_crm, plan, run
+from cli_site import edit, legato, made, records
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cli_site import command, environment, legato, make_project, records, steady
+from cli_site import command, environment, legato, make_project, records, steady, wait_for
 
 PIPELINE = '''\
 import legato as lg
@@ -221,13 +221,6 @@ def waiting(site: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.communicate()
-
-
-def wait_for(happened: Callable[[], object]) -> None:
-    until = time.monotonic() + 20
-    while not happened():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def waits_of(site: Path) -> list[tuple[str, str, str, str]]:

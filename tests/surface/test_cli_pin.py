@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from again_site import answered, edit, made, make_crm, plan, run
-from cli_site import command, environment, legato
+from again_site import answered, make_crm, plan, run
+from cli_site import command, edit, environment, legato, made
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_site import command, environment, legato, make_project, records, steady
+from cli_site import command, edit, environment, legato, made, make_project, records, steady
 
 CONFIG = 'name = "crm"\nmodules = ["pipeline"]\nworkers = 2\n'
 
@@ -85,20 +85,6 @@ run  rate  1  is tried again, with changed code
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     return make_project(tmp_path, PIPELINE, CONFIG)
-
-
-def edit(site: Path, old: str, new: str) -> None:
-    text = (site / "pipeline.py").read_text()
-    assert old in text
-    (site / "pipeline.py").write_text(text.replace(old, new))
-
-
-def made(site: Path) -> list[str]:
-    """What user code did since the last call."""
-    file = site / "made.txt"
-    lines = file.read_text().splitlines() if file.exists() else []
-    file.unlink(missing_ok=True)
-    return lines
 
 
 def test_the_plan_of_a_resume_is_shown_and_is_what_is_done(site: Path) -> None:

@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cli_site import command, environment, legato, make_project, records
+from cli_site import command, environment, legato, make_project, records, wait_for
 
 PIPELINE = """\
 import time
@@ -47,13 +47,6 @@ def running(site: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.communicate()
-
-
-def wait_for(happened: Callable[[], object]) -> None:
-    until = time.monotonic() + 20
-    while not happened():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 def workers_of(pid: int) -> list[str]:
