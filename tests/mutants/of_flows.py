@@ -219,7 +219,7 @@ def inputs_are_not_waited_for(patch):
 @caught_by("flows", "kernel")
 def what_was_undone_holds_nothing_up(patch):
     """A call whose input is made anew takes what it was before, or nothing."""
-    patch.setattr("legato.kernel.state.RunState.unrelease", lambda self, index: None)
+    patch.setattr("legato.kernel.joints.Joints.unrelease", lambda self, index: None)
 
 
 @caught_by("flows")
