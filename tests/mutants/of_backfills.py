@@ -15,6 +15,7 @@ from legato.kernel.rules import control, grant
 from legato.kernel.state import RunState
 from legato.runtime import book as booking
 from legato.runtime import conductor as conducting
+from legato.runtime import offering
 
 
 @caught_by("kernel", "worlds")
@@ -167,4 +168,4 @@ def a_backfill_joins_nobody(patch):
 @caught_by("backfills")
 def every_worker_is_for_everybody(patch):
     """A service leaves no worker free of backfills."""
-    patch.setattr(conducting, "YIELDING", 1 << 200)
+    patch.setattr(offering, "YIELDING", 1 << 200)
