@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from cli_site import command, environment, legato, make_project, records, steady
 
+from legato.service.series import read_series
+from legato.stores.sqlite import SqliteStore
 from legato.surfaces.cli.numbers import number, sparkline
 
 PIPELINE = """\
@@ -179,6 +181,15 @@ def test_the_newest_metrics_are_told_at_the_end(site: Path) -> None:
     found = {(each["name"], each["metric"]): (each["value"], each["unit"]) for each in report["result"]["metrics"]}
     assert found["sales@tue", "rows"] == (20, "rows")
     assert report["result"]["facts"] == 2 + 2 * 1_501 + 3 + 4
+
+
+def test_a_version_keeps_the_last_metrics_of_the_attempt_that_made_it(site: Path) -> None:
+    store = SqliteStore(site / ".legato" / "state.db", read_only=True)
+    (model,) = read_series(store, "model").points
+    days = {each.partition: each.metrics for each in read_series(store, "sales").points}
+    store.close()
+    assert model.metrics == {"loss": 1 / 2_000, "try": 2}
+    assert days == {"mon": {"rows": 1_500}, "tue": {"rows": 20}}
 
 
 def test_log_lines_are_told_with_level_and_fields(site: Path) -> None:

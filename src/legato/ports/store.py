@@ -24,7 +24,8 @@ class Version(Struct, frozen=True, kw_only=True):
     """One immutable output of an asset partition.
 
     `code`, `contract` are the fingerprints of what made and judged it; `inputs` maps each input asset to a digest over
-    the versions that were read. `digest` is over its own bytes: two versions with equal digests are the same data.
+    the versions that were read. `digest` is over its own bytes: two versions with equal digests are the same data. `metrics` are
+    what the attempt told, each the last of its name.
     """
 
     ref: Ref
@@ -39,6 +40,7 @@ class Version(Struct, frozen=True, kw_only=True):
     columns: tuple[Column, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     note: str = ""
+    metrics: dict[str, int | float] = {}
 
 
 class Head(Struct, frozen=True, array_like=True):

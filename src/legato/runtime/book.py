@@ -18,6 +18,7 @@ from legato.runtime.cache import ResultCache
 from legato.runtime.catalogue import Catalogue
 from legato.runtime.dispatch import Dispatch
 from legato.terms.attempt import Output, Ref
+from legato.terms.fact import Metric
 from legato.terms.instant import Instant
 from legato.terms.key import show
 
@@ -30,6 +31,8 @@ class Book:
     ) -> None:
         self._store, self._catalogue, self.dispatch, self.cache = store, catalogue, dispatch, cache
         self.run, self.state = run, state
+        self._told: dict[int, tuple[int, dict[str, int | float]]] = {}
+        """Of steps under way that make versions: the attempt that told metrics, and these."""
         self._is_moved = False
 
     def pin(self, version: str) -> None:
@@ -81,6 +84,7 @@ class Book:
                 commit.versions.append(version)
                 self._publish(commit, version)
             self.dispatch.forget(self.run.id, event.step)
+            self._told.pop(event.step, None)
         if self._catalogue.has_troubles:
             names = handling.outputs or (step.node,)
             commit.settled.extend((name, step.partition) for name in names if self._catalogue.troubled(name, step.partition))
@@ -94,6 +98,14 @@ class Book:
                     key=key, node=node, run=self.run.id, step=event.step, at=event.at, value=event.value, kept=event.kept
                 )
             )  # fmt: skip
+
+    def _noted(self, commit: Commit, event: ev.FactsNoted) -> None:
+        """Keep the metrics for the version that the attempt is going to make."""
+        if not self.state.handling(event.step).outputs:
+            return
+        token, metrics = self._told.get(event.step, (0, {}))
+        known = metrics if token == event.token else {}
+        self._told[event.step] = event.token, known | {fact.name: fact.value for fact in event.facts if isinstance(fact, Metric)}
 
     def _halted(self, commit: Commit, event: ev.RunHalted) -> None:
         commit.uncached = commit.uncached or event.rollback
@@ -153,10 +165,11 @@ class Book:
 
     def _version(self, step: int, token: int, at: Instant, output: Output, state: str, note: str = "") -> Version:
         node = self.dispatch.node(self.state.plan.steps[step].node)
+        teller, metrics = self._told.get(step, (0, {}))
         return Version(
             ref=output.ref, state=state, run=self.run.id, step=step, token=token, at=at, code=node.code,  # type: ignore[arg-type]
             contract=contract_fingerprint(node, output.ref.asset), inputs=self.dispatch.inputs(self.run.id, step),
-            columns=output.columns, verdicts=output.verdicts, note=note,
+            columns=output.columns, verdicts=output.verdicts, note=note, metrics=metrics if teller == token else {},
         )  # fmt: skip
 
     def _trouble(self, commit: Commit, index: int, at: Instant, kind: str, message: str, kept: dict[str, str]) -> None:
@@ -178,6 +191,7 @@ class Book:
 
 _WRITERS: dict[type, Callable[[Book, Commit, Any], None]] = {
     ev.AttemptFailed: Book._failed,
+    ev.FactsNoted: Book._noted,
     ev.RunHalted: Book._halted,
     ev.StepsSkipped: Book._skipped,
     ev.StepUndone: Book._undone,
