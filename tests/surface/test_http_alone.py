@@ -166,6 +166,7 @@ def test_versions_of_the_project_and_what_is_wrong_with_its_files(door: Door, fo
     pipeline.write_text(PIPELINE + "\n@lg.asset(retries=-1)\ndef broken(): ...\n")
     wait_until(lambda: bool(door.get("/faults")))
     assert [each["code"] for each in door.get("/faults")] == ["retries"]
+    assert door.get("/faults", start=1) == []
     pipeline.write_text(PIPELINE.replace("return 1", "return 2"))
     wait_until(lambda: len(door.get("/projects")) == 2)
     wait_until(lambda: door.get("/faults") == [])
@@ -234,6 +235,11 @@ def test_every_list_comes_in_pages(door: Door) -> None:
             after = last(page[-1])
         assert found == whole
         assert len(found) > 3
+    assert len(versions := door.get("/projects")) >= 2
+    assert door.get("/projects", limit=1) + door.get("/projects", before=versions[0]["fingerprint"]) == versions
+    assert door.ask("GET", "/projects", before="none").code == "project-version"
+    assert [each["name"] for each in door.get("/keys", limit=1)] == ["shops"]
+    assert door.get("/keys", after="shops") == []
     keys, start = [], 0
     while page := door.get("/key-set", name="shops", limit=2, start=start)["keys"]:
         keys += page

@@ -278,8 +278,9 @@ class Store(Keeping, Protocol):
         """The newest result under this key, however old."""
         ...
 
-    def projects(self, *, limit: int = 50) -> list[ProjectVersion]:
-        """The versions of the project, in the order in which they came into force last, newest first."""
+    def projects(self, *, limit: int = 50, before: str | None = None) -> list[ProjectVersion]:
+        """The versions of the project, in the order in which they came into force last, newest first; `before` is the fingerprint
+        of the last one of the page before."""
         ...
 
     def project(self, fingerprint: str) -> bytes | None:
@@ -310,8 +311,12 @@ class Store(Keeping, Protocol):
         """Up to which event of the runs the triggers have heard."""
         ...
 
-    def dynamic_keys(self, name: str) -> list[str]:
-        """Keys of a dynamic partition set, oldest first."""
+    def dynamic_keys(self, name: str, start: int = 0, limit: int | None = None) -> list[str]:
+        """Keys of a dynamic partition set, oldest first: all, or so many at most from a place on, counted from 0."""
+        ...
+
+    def count_keys(self, name: str) -> int:
+        """How many keys a dynamic partition set has."""
         ...
 
     def new_keys(self, after: int = 0) -> Iterator[tuple[int, str, str]]:

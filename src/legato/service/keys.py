@@ -42,15 +42,24 @@ class Added(Struct, frozen=True, kw_only=True):
     next: str
 
 
-def list_sets(workspace: Workspace, store: Store | None) -> list[KeySet]:
-    """The dynamic sets of the project, by name."""
-    return [KeySet(name=name, count=len(_read(store, name)), cuts=_cut_by(workspace, name)) for name in workspace.dynamic]
+def sets_of(workspace: Workspace) -> dict[str, tuple[str, ...]]:
+    """The dynamic sets of the project by name, each with what is cut by it."""
+    cuts: dict[str, list[str]] = {name: [] for name in workspace.dynamic}
+    for node in workspace.project.nodes.values():
+        for name in set(dynamic_sets(node.partitions)):
+            cuts[name].append(node.name)
+    return {name: tuple(nodes) for name, nodes in cuts.items()}
 
 
-def list_keys(workspace: Workspace, store: Store | None, name: str) -> Keys:
-    """The keys of one set; `NotFound` (`dynamic-set`) if the project has none of this name."""
+def count_set(store: Store | None, name: str, cuts: tuple[str, ...]) -> KeySet:
+    """One of these sets, with how many keys it has."""
+    return KeySet(name=name, count=store.count_keys(name) if store is not None else 0, cuts=cuts)
+
+
+def list_keys(workspace: Workspace, store: Store | None, name: str, start: int = 0, limit: int | None = None) -> Keys:
+    """The keys of one set, or a page of them; `NotFound` (`dynamic-set`) if the project has none of this name."""
     _require_set(workspace, name)
-    return Keys(name=name, keys=_read(store, name))
+    return Keys(name=name, keys=store.dynamic_keys(name, start, limit) if store is not None else [])
 
 
 def judge_keys(workspace: Workspace, name: str, keys: Sequence[str]) -> list[str]:
@@ -68,25 +77,15 @@ def judge_keys(workspace: Workspace, name: str, keys: Sequence[str]) -> list[str
 
 def add_keys(workspace: Workspace, store: Store, name: str, keys: Sequence[str], audit: Sequence[Audit] = ()) -> Added:
     """Add keys that were judged to a set, in one transaction; those that are there stay where they are. A writer's call."""
-    before = _read(store, name)
-    known = set(before)
+    known = set(store.dynamic_keys(name))
     new = [key for key in keys if key not in known]
     if new:
         store.add_dynamic_keys(name, new, audit)
-    cut = _cut_by(workspace, name)
+    cut = sets_of(workspace)[name]
     below = [f"{each}+" for each in cut] if len(cut) <= _MOST_NAMED else []
     return Added(
-        name=name, new=new, known=len(keys) - len(new), count=len(before) + len(new), next=command("legato", "plan", *below)
+        name=name, new=new, known=len(keys) - len(new), count=len(known) + len(new), next=command("legato", "plan", *below)
     )
-
-
-def _read(store: Store | None, name: str) -> list[str]:
-    return store.dynamic_keys(name) if store is not None else []
-
-
-def _cut_by(workspace: Workspace, name: str) -> tuple[str, ...]:
-    nodes = workspace.project.nodes.values()
-    return tuple(node.name for node in nodes if name in dynamic_sets(node.partitions))
 
 
 def _require_set(workspace: Workspace, name: str) -> None:

@@ -27,6 +27,11 @@ def no_run(run_id: str) -> NotFound:
     return NotFound("run", f"there is no run {run_id!r}", next="legato runs")
 
 
+def no_project(fingerprint: str) -> NotFound:
+    """No version of the project has this fingerprint."""
+    return NotFound("project-version", f"no version of the project is named {fingerprint!r}", next="legato diff --list")
+
+
 def run_taken(run_id: str) -> LegatoError:
     """A run of this id was accepted before."""
     return LegatoError("run-taken", f"run {run_id} was accepted before", next="submit it again under a new id")

@@ -376,12 +376,17 @@ class MemoryStore(MemoryKeeping):
         with self.disk.lock:
             return self.disk.heard
 
-    def projects(self, *, limit: int = 50) -> list[ProjectVersion]:
+    def projects(self, *, limit: int = 50, before: str | None = None) -> list[ProjectVersion]:
         """The versions of the project, in the order in which they came into force last, newest first."""
         with self.disk.lock:
-            rows = self.disk.projects.items()
+            rows = reversed(self.disk.projects.items())
             kept = [ProjectVersion(name, at, code.digest if code is not None else "") for name, (at, _, code) in rows]
-        return kept[::-1][:limit]
+        if before is None:
+            return kept[:limit]
+        places = [place for place, each in enumerate(kept) if each.fingerprint == before]
+        if not places:
+            raise faults.no_project(before)
+        return kept[places[0] + 1 :][:limit]
 
     def project(self, fingerprint: str) -> bytes | None:
         """The snapshot of exactly this version."""
@@ -401,10 +406,15 @@ class MemoryStore(MemoryKeeping):
             row = self.disk.cached.get(key)
         return unpack(row[1], Cached) if row is not None else None
 
-    def dynamic_keys(self, name: str) -> list[str]:
-        """Keys of a dynamic partition set, oldest first."""
+    def dynamic_keys(self, name: str, start: int = 0, limit: int | None = None) -> list[str]:
+        """Keys of a dynamic partition set, oldest first: all, or so many at most from a place on."""
         with self.disk.lock:
-            return list(self.disk.dynamic_keys.get(name, {}))
+            return list(self.disk.dynamic_keys.get(name, {}))[start:][:limit]
+
+    def count_keys(self, name: str) -> int:
+        """How many keys a dynamic partition set has."""
+        with self.disk.lock:
+            return len(self.disk.dynamic_keys.get(name, {}))
 
     def new_keys(self, after: int = 0) -> Iterator[tuple[int, str, str]]:
         """Keys of all dynamic sets from after the given number on, each with its number and its set."""

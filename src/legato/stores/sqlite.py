@@ -248,9 +248,12 @@ class SqliteStore(SqliteKeeping):
         number: int = self._rows("heard")[0][0]
         return number
 
-    def projects(self, *, limit: int = 50) -> list[ProjectVersion]:
+    def projects(self, *, limit: int = 50, before: str | None = None) -> list[ProjectVersion]:
         """The versions of the project, in the order in which they came into force last, newest first."""
-        return [ProjectVersion(*row) for row in self._rows("projects", limit)]
+        found = [(_NO_LIMIT,)] if before is None else self._rows("project_number", before)
+        if not found:
+            raise faults.no_project(str(before))
+        return [ProjectVersion(*row) for row in self._rows("projects", found[0][0], limit)]
 
     def project(self, fingerprint: str) -> bytes | None:
         """The snapshot of exactly this version."""
@@ -266,9 +269,14 @@ class SqliteStore(SqliteKeeping):
         """The newest result under this key, however old."""
         return _one(self._rows("cached", key), Cached)
 
-    def dynamic_keys(self, name: str) -> list[str]:
-        """Keys of a dynamic partition set, oldest first."""
-        return [key for (key,) in self._rows("dynamic_keys", name)]
+    def dynamic_keys(self, name: str, start: int = 0, limit: int | None = None) -> list[str]:
+        """Keys of a dynamic partition set, oldest first: all, or so many at most from a place on."""
+        return [key for (key,) in self._rows("dynamic_keys", name, _NO_LIMIT if limit is None else limit, start)]
+
+    def count_keys(self, name: str) -> int:
+        """How many keys a dynamic partition set has."""
+        number: int = self._rows("count_keys", name)[0][0]
+        return number
 
     def new_keys(self, after: int = 0) -> Iterator[tuple[int, str, str]]:
         """Keys of all dynamic sets from after the given number on, each with its number and its set. Read page by page."""

@@ -245,6 +245,9 @@ class StoreContract:
         again = ProjectVersion("f1", Instant(3))
         store.keep_project(again, b"first, with another comment")
         assert (store.projects(), store.projects(limit=1)) == ([again, two], [again])
+        assert (store.projects(before=again.fingerprint), store.projects(before=two.fingerprint)) == ([two], [])
+        with pytest.raises(NotFound):
+            store.projects(before="none")
         assert (store.project("f1"), store.project("f3")) == (b"first, with another comment", None)
 
     def test_the_newest_result_of_a_key_is_cached(self, site: StoreSite, store: Store) -> None:
@@ -295,6 +298,9 @@ class StoreContract:
         store.add_dynamic_keys("others", ["a"])
         assert store.dynamic_keys("customers") == ["z", "m", "a"]
         assert store.dynamic_keys("others") == ["a"]
+        assert (store.dynamic_keys("customers", 1), store.dynamic_keys("customers", 1, 1)) == (["m", "a"], ["m"])
+        assert store.dynamic_keys("customers", 3) == []
+        assert [store.count_keys(name) for name in ("customers", "others", "none")] == [3, 1, 0]
         found = list(store.new_keys())
         assert [(name, key) for _, name, key in found] == [
             ("customers", "z"),

@@ -71,7 +71,10 @@ insert into text (digest, body) values (?, ?) on conflict do nothing;
 insert into text_of (fingerprint, digest) values (?, ?) on conflict do nothing;
 
 -- name: projects
-select fingerprint, at, code from project order by number desc limit ?;
+select fingerprint, at, code from project where number < ? order by number desc limit ?;
+
+-- name: project_number
+select number from project where fingerprint = ?;
 
 -- name: project
 select body from project where fingerprint = ?;
@@ -198,7 +201,10 @@ select body from trouble where asset in (select value from json_each(?)) order b
 select node, attempts, seconds from timing order by node;
 
 -- name: dynamic_keys
-select key from dynamic_key where name = ? order by number;
+select key from dynamic_key where name = ? order by number limit ? offset ?;
+
+-- name: count_keys
+select count(*) from dynamic_key where name = ?;
 
 -- name: new_keys
 select number, name, key from dynamic_key where number > ? order by number limit ?;

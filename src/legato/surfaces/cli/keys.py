@@ -6,7 +6,7 @@ import click
 
 from legato.service.asks import AddKeys
 from legato.service.desk import ask
-from legato.service.keys import Added, Keys, KeySet, add_keys, judge_keys, list_keys, list_sets
+from legato.service.keys import Added, Keys, KeySet, add_keys, count_set, judge_keys, list_keys, sets_of
 from legato.service.running import actor
 from legato.service.shell import command as shell
 from legato.surfaces.cli.call import Call, command
@@ -39,7 +39,7 @@ def keys(call: Call, name: str | None, key: tuple[str, ...], add: bool) -> None:
     workspace = call.workspace()
     store = call.reader(workspace)
     if name is None:
-        sets = list_sets(workspace, store)
+        sets = [count_set(store, name, cuts) for name, cuts in sets_of(workspace).items()]
         call.answer(sets, lambda: _draw_sets(call.screen, sets))
     else:
         found = list_keys(workspace, store, name)

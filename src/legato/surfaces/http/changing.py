@@ -11,7 +11,7 @@ from msgspec import Struct
 from legato.ports.access import Audit, Role, Token, User
 from legato.service import asks
 from legato.service.access import as_role, new_token, new_user
-from legato.service.keys import Added, judge_keys, list_sets
+from legato.service.keys import Added, judge_keys, sets_of
 from legato.surfaces.http.looking import Asking, Limit, Number, Words, looking, page_of
 from legato.surfaces.http.site import entered
 from legato.terms.errors import UsageError
@@ -101,9 +101,8 @@ def add_keys(request: Asking, data: JSONBody[KeysAsked]) -> Added:
     """Add keys to a dynamic set of partitions."""
     with entered(request) as inside:
         sound = judge_keys(inside.workspace, data.name, data.keys)
-        for each in list_sets(inside.workspace, inside.store):
-            for cut in each.cuts if each.name == data.name else ():
-                inside.node(cut, "keys")
+        for cut in sets_of(inside.workspace)[data.name]:
+            inside.node(cut, "keys")
         return inside.ask(asks.AddKeys(name=data.name, keys=tuple(sound), actor=inside.actor.name), Added)
 
 

@@ -15,7 +15,7 @@ from legato.service.access import ROLES, Action
 from legato.service.asking import Described, Listed, describe_node, list_nodes
 from legato.service.health import Health, health
 from legato.service.history import History, list_versions
-from legato.service.keys import Keys, KeySet, list_keys, list_sets
+from legato.service.keys import Keys, KeySet, count_set, list_keys, sets_of
 from legato.service.planning import Planner
 from legato.service.planning import Request as Wanted
 from legato.service.running import find_run
@@ -217,21 +217,21 @@ def troubles(request: Asking, limit: Limit = 1_000, after: Words = "") -> list[T
 
 
 @looking("/keys")
-def key_sets(request: Asking) -> list[KeySet]:
-    """The dynamic sets of partition keys."""
+def key_sets(request: Asking, limit: Limit = 1_000, after: Words = "") -> list[KeySet]:
+    """The dynamic sets of partition keys; by name, from behind one on."""
     with entered(request) as inside:
-        return [each for each in list_sets(inside.workspace, inside.store) if all(map(inside.may_read_node, each.cuts))]
+        seen = ((name, cuts) for name, cuts in sets_of(inside.workspace).items() if all(map(inside.may_read_node, cuts)))
+        return [count_set(inside.store, *each) for each in page_of(seen, lambda each: each[0], after, limit)]
 
 
 @looking("/key-set")
 def key_set(request: Asking, name: Words, limit: Limit = 1_000, start: Number = 0) -> Keys:
     """The keys of one dynamic set, oldest first; from a place on, counted from 0."""
     with entered(request) as inside:
-        found = list_keys(inside.workspace, inside.store, name)
-        cuts = next((each.cuts for each in list_sets(inside.workspace, inside.store) if each.name == name), ())
-        for cut in cuts:
+        found = list_keys(inside.workspace, inside.store, name, start, limit)
+        for cut in sets_of(inside.workspace)[name]:
             inside.node(cut)
-        return Keys(name=found.name, keys=found.keys[start : start + limit])
+        return found
 
 
 @looking("/me")

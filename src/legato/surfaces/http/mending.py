@@ -10,16 +10,16 @@ from legato.service.checkup import Checkup, examine
 from legato.service.premises import Premises
 from legato.service.projects import diff_projects
 from legato.surfaces.cli.explain import Explanation, find_explanation
-from legato.surfaces.http.looking import Asking, Flag, Limit, Words, looking
+from legato.surfaces.http.looking import Asking, Flag, Limit, Number, Words, looking
 from legato.surfaces.http.site import entered, site_of
 from legato.terms.errors import Fault, InvalidProject
 
 
 @looking("/projects")
-def projects(request: Asking, limit: Limit = 50) -> list[ProjectVersion]:
-    """The versions of the project, the newest first, with when each came into force last."""
+def projects(request: Asking, limit: Limit = 50, before: Words = "") -> list[ProjectVersion]:
+    """The versions of the project, the newest first, with when each came into force last; from behind one on."""
     with entered(request) as inside:
-        return inside.store.projects(limit=limit)
+        return inside.store.projects(limit=limit, before=before or None)
 
 
 @looking("/diff")
@@ -32,12 +32,14 @@ def diff(request: Asking, older: Words = "", newer: Words = "") -> Difference:
 
 
 @looking("/faults")
-def faults(request: Asking) -> list[Fault]:
-    """What is wrong with the project's files. While there are faults, an earlier version stays in force, or nothing runs."""
+def faults(request: Asking, limit: Limit = 1_000, start: Number = 0) -> list[Fault]:
+    """What is wrong with the project's files, from a place on, counted from 0. While there are faults, an earlier version stays
+    in force, or nothing runs."""
     try:
-        return list(site_of(request).workspace().faults)
+        found = site_of(request).workspace().faults
     except InvalidProject as error:  # there was no sound version yet
-        return error.faults
+        found = tuple(error.faults)
+    return list(found[start : start + limit])
 
 
 @looking("/doctor", "access")
