@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from stage import Stage
+from test_following import check
 
-from legato.triggers import arrivals, clock, fold, schedule, state, verdict
+from legato.service.ahead import Ahead
+from legato.triggers import arrivals, clock, decide, fold, inputs, schedule, state, verdict
 from legato.triggers.wall import _instant, _offsets
 
-CASES = ("test_clock", "test_combining", "test_arrivals")
+CASES = ("test_clock", "test_combining", "test_arrivals", "test_same_run")
 Mutant = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -92,9 +94,30 @@ def asks_for_all(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(arrivals, "about_version", lambda *_: arrivals.ALL)
 
 
+def makes_all_twice(patch: pytest.MonkeyPatch) -> None:
+    """What the run that published makes itself is made by another, too."""
+    patch.setattr(arrivals, "set_apart", lambda node, about, ahead, extents: (about, arrivals.NONE))
+
+
+def makes_twice_what_was_left_to_a_run(patch: pytest.MonkeyPatch) -> None:
+    """What a run was to make, and has made, is asked for when it is over."""
+    patch.setitem(decide._BY_INPUT, inputs.RunMade, lambda turn, made: None)
+
+
+def loses_what_a_run_left(patch: pytest.MonkeyPatch) -> None:
+    """What a run was to make and has not made is nobody's."""
+    patch.setitem(decide._BY_INPUT, inputs.RunOver, lambda turn, over: None)
+
+
+def lets_a_run_use_up_nothing(patch: pytest.MonkeyPatch) -> None:
+    """What came before the run that makes the same is still there when it has."""
+    patch.setattr(fold, "_hold", lambda state, trigger, later: state.hold(trigger, later))
+
+
 MUTANTS: list[Mutant] = [
     forgets_events, uses_nothing_up, makes_up_for_every_tick, runs_beside_itself, runs_twice_in_autumn,
     runs_an_hour_late_in_spring, sees_one_window, works_on_holidays, starts_from_nothing, asks_for_all,
+    makes_all_twice, makes_twice_what_was_left_to_a_run, loses_what_a_run_left, lets_a_run_use_up_nothing,
 ]  # fmt: skip
 
 
@@ -116,3 +139,11 @@ def test_a_broken_trigger_is_caught(mutant: Mutant, monkeypatch: pytest.MonkeyPa
             triggers()
     finally:
         schedule._cron.cache_clear()
+
+
+@pytest.mark.long
+def test_triggers_that_take_what_runs_have_begun_for_what_they_will_make_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    list(map(check, range(20)))
+    monkeypatch.setattr(Ahead, "_begin", lambda self, steps: None)
+    with pytest.raises(AssertionError):
+        list(map(check, range(20)))

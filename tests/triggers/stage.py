@@ -100,11 +100,20 @@ class Stage:
         self._ids += 1
         return str(self._ids)
 
-    def publish(self, asset: str, *partitions: str, id: str = "") -> Stage:
-        """New versions of an asset."""
-        names = partitions or ("",)
-        self.shelf.published.setdefault(asset, {}).update(dict.fromkeys(names, self.now))
-        return self.tell(inputs.Published(id or self.id(), asset, names))
+    def publish(self, asset: str, *partitions: str, id: str = "", run: str = "", ahead: Any = None) -> Stage:
+        """New versions of an asset, or of several (`base+more`), by a run with this ahead of it."""
+        names, assets = partitions or ("",), tuple(asset.split("+"))
+        for each in assets:
+            self.shelf.published.setdefault(each, {}).update(dict.fromkeys(names, self.now))
+        return self.tell(inputs.Published(id or self.id(), assets, names, run, ahead or {}))
+
+    def made(self, run: str, node: str, partition: str = "") -> Stage:
+        """A run that published has made this itself."""
+        return self.tell(inputs.RunMade(run, node, partition))
+
+    def over(self, run: str) -> Stage:
+        """A run that published is over."""
+        return self.tell(inputs.RunOver(self.id(), run))
 
     def add(self, name: str, *new: str) -> Stage:
         """New keys of a dynamic set."""

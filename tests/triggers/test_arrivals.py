@@ -33,6 +33,13 @@ def test_a_new_version_is_a_run_once(play):
     assert stage.publish("other").told() == []
 
 
+def test_what_one_step_publishes_is_one_tick_of_all_its_assets(play):
+    both = asset("own", lg.updated(), lambda base, more: 1)
+    either = asset("other", lg.updated(any=True), lambda base, more: 1)
+    stage = play(asset("base"), asset("more"), both, either)
+    assert sorted(stage.publish("base+more").told()) == ["03-01 00:00 other", "03-01 00:00 own"]
+
+
 @pytest.mark.parametrize(
     ("up", "down", "mapping", "published", "asked"),
     [

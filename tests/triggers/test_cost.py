@@ -79,7 +79,7 @@ def costs(state: State) -> list[int]:
     told: list[tuple[inputs.Input, Any]] = [
         (inputs.TimePassed(), after(NOON, 60)),
         (inputs.TimePassed(), one_pm),
-        (inputs.Published("v1", "base", ("2026-03-01T10", "2026-03-01T11")), one_pm),
+        (inputs.Published("v1", ("base",), ("2026-03-01T10", "2026-03-01T11")), one_pm),
         (inputs.Delivered("webhook", "c1", "hook3"), one_pm),
         (inputs.FileArrived("in7/x.csv", "d1"), one_pm),
         (inputs.Pause("due1"), one_pm),

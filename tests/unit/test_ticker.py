@@ -12,12 +12,16 @@ from legato.declare.keyed import Dynamic
 from legato.declare.moment import Cron, Every, Missing, Stale, Updated
 from legato.declare.node import Node, Project
 from legato.kernel import events as ev
+from legato.kernel.events import Outcome
+from legato.plan.records import Handling, Plan, Reason, Step
 from legato.plan.spread import Extents
-from legato.ports.store import Commit
+from legato.ports.store import Commit, RunState
 from legato.runtime.book import head_of
+from legato.runtime.replay import read_state
 from legato.service.ticker import Ticker, _Premises, decision_of
 from legato.stores.memory import MemoryDisk, MemoryStore
 from legato.terms.attempt import Output
+from legato.terms.codec import pack
 from legato.terms.instant import Instant, after
 from legato.testing.store_records import make_ref, make_run, make_version
 from legato.triggers.events import Fired, Skipped
@@ -33,6 +37,12 @@ def make_project(**triggers: object) -> Project:
         for name, trigger in triggers.items()
     }
     return Project(name="p", nodes=nodes, makers={name: name for name in nodes})
+
+
+def plan_of(*nodes: str) -> bytes:
+    """A plan that makes these assets, one after the other."""
+    steps = [Step(node, "", True, Reason("missing"), (place - 1, place) if place else ()) for place, node in enumerate(nodes)]
+    return pack(Plan(request="run", project="f" * 32, steps=steps, handling={node: Handling(outputs=(node,)) for node in nodes}))
 
 
 class Site:
@@ -57,24 +67,27 @@ class Site:
         made = []
         for fired in self.ticker.waiting():
             self.number += 1
-            self.store.accept(make_run(f"r{self.number}", key=fired.request.key), b"", [])
+            self.store.accept(make_run(f"r{self.number}", key=fired.request.key), plan_of(fired.request.node), [])
             made.append(f"r{self.number}")
         return made
 
-    def publish(self, run: str, asset: str) -> None:
+    def publish(self, run: str, asset: str, step: int = 0) -> None:
         output = Output(make_ref(asset, "", f"{run}-1"))
-        event = ev.StepSucceeded(self.now, 0, 1, 0.1, outputs=(output,))
-        self.store.commit([Commit(run_id=run, events=[ev.encode(event)])])
+        self.record(run, ev.StepSucceeded(self.now, step, step + 1, 0.1, outputs=(output,)))
 
-    def end(self, run: str) -> None:
+    def record(self, run: str, *events: ev.AnyEvent) -> None:
+        self.store.commit([Commit(run_id=run, events=[ev.encode(each) for each in events])])
+
+    def end(self, run: str, outcome: Outcome = "succeeded") -> None:
         row = self.store.run(run)
         assert row is not None
-        done = ev.encode(ev.RunEnded(self.now, "succeeded"))
-        self.store.commit([Commit(run_id=run, events=[done], run=replace(row, state="succeeded"))])
+        done = ev.encode(ev.RunEnded(self.now, outcome))
+        state: RunState = "succeeded" if outcome == "succeeded" else "failed"
+        self.store.commit([Commit(run_id=run, events=[done], run=replace(row, state=state))])
         self.hear()
 
     def hear(self) -> None:
-        self.ticker.hear(self.now, lambda run: pytest.fail("nobody asks for a state"))
+        self.ticker.hear(self.now, lambda run: read_state(self.store, run))
 
     def decisions(self, trigger: str) -> list[Fired | Skipped]:
         return [decision_of(each) for _, each in self.store.decisions(trigger, limit=1_000)][::-1]
@@ -113,7 +126,7 @@ def test_a_tick_is_skipped_while_the_run_before_is_open() -> None:
 
 def test_what_runs_publish_is_heard_once_also_by_the_next_process() -> None:
     site = Site(make_project(report=Updated(asset="sales"), sales=None))
-    site.store.accept(make_run("by-hand"), b"", [])
+    site.store.accept(make_run("by-hand"), plan_of("sales"), [])
     site.publish("by-hand", "sales")
     site.start()
     site.hear()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -12,13 +13,14 @@ from legato.declare.node import Node, Project
 from legato.declare.partitions import coord_of, of_coords
 from legato.declare.region import WHOLE
 from legato.kernel import events as ev
-from legato.kernel.state import RunState
 from legato.plan.records import Plan
 from legato.plan.select import Selection
 from legato.plan.spread import Extents
 from legato.ports.access import Audit
 from legato.ports.decisions import Decided, Ticking
 from legato.ports.store import Store
+from legato.runtime.replay import read_state
+from legato.service.ahead import Foresight, Read
 from legato.service.params import arguments_of
 from legato.service.planning import Planner
 from legato.service.workspace import dynamic_names
@@ -29,14 +31,11 @@ from legato.terms.instant import Instant
 from legato.terms.key import show
 from legato.triggers.decide import decide
 from legato.triggers.events import AnyEvent, Decision, Fired, RunRequest, Skipped, TriggerPaused, TriggerResumed
-from legato.triggers.inputs import Input, KeysAdded, MetricSeen, Published, RunEnded, StepFailed, TimePassed
+from legato.triggers.inputs import Input, KeysAdded, MetricSeen, Published, RunEnded, RunMade, RunOver, StepFailed, TimePassed
 from legato.triggers.state import Kept, State, keep, load
 
 _PAGE, _FEW = 1_000, 20
 MOST_PARTITIONS_NAMED = 3
-
-Read = Callable[[str], RunState]
-"""The state of a run, by its id."""
 
 
 class Ticker:
@@ -56,6 +55,8 @@ class Ticker:
         self._heard = store.heard() if kept else store.newest_change()
         premises = _Premises(store, project, Extents(self._dynamic, now))
         self.state: State = load(project, kept, now, dynamic=self._dynamic, known=_Known(store), premises=premises)
+        followers = {name for topic, each in self.state.listeners.items() if topic[0] == "asset" for name, _ in each}
+        self._foresight = Foresight(store, {name: project.nodes[name].kind == "flow" for name in followers})
         self._keep(self.state.born)
         self._close_ended(now)
 
@@ -74,9 +75,9 @@ class Ticker:
         if not self.state.triggers:
             return
         while page := self._store.changes(self._heard, _PAGE):
-            inputs = [each for number, run, body in page for each in self._inputs(number, run, ev.decode(body), read)]
             self._heard = page[-1][0]
-            self.tell_all(inputs, now)
+            # One after the other: what an event means may depend on what was decided of those before.
+            self.tell_all((each for number, run, body in page for each in self._inputs(number, run, ev.decode(body), read)), now)
             if len(page) < _PAGE:
                 return
 
@@ -129,15 +130,21 @@ class Ticker:
                 run = self._store.run(decided.run) if decided is not None and decided.run else None
                 if run is None or run.state != "open":
                     self.tell(RunEnded(name, request), now)
+        for each in list(self.state.holding):
+            row = self._store.run(each)
+            if row is None:
+                self.tell(RunOver(f"{each}:{self._heard}", each), now)
+            elif row.state != "open" and next(iter(self._store.events(each, self._heard)), None) is None:
+                self.tell_all(self._over(self._heard, each, partial(read_state, self._store)), now)
 
     # -- in --
 
     def _inputs(self, number: int, run: str, event: ev.AnyEvent, read: Read) -> Iterator[Input]:
         listeners = self.state.listeners
+        self._foresight.take(run, event)
         match event:
-            case ev.StepSucceeded(outputs=outputs):
-                for output in outputs:
-                    yield Published(f"{run}:{number}", output.ref.asset, (output.ref.partition,))
+            case ev.StepSucceeded():
+                yield from self._succeeded(number, run, event, read)
             case ev.AttemptFailed(then="fail") if any(topic[0] == "failed" for topic in listeners):
                 state = read(run)
                 step = state.plan.steps[event.step]
@@ -150,6 +157,31 @@ class Ticker:
                         yield MetricSeen(f"{run}:{number}:{place}", step.node, fact.name, float(fact.value), step.partition)
             case ev.RunEnded():
                 yield from self._ended(run)
+                yield from self._over(number, run, read)
+                self._foresight.forget(run)
+
+    def _succeeded(self, number: int, run: str, event: ev.StepSucceeded, read: Read) -> Iterator[Input]:
+        assets = tuple(output.ref.asset for output in event.outputs)
+        is_followed = any(("asset", asset) in self.state.listeners for asset in assets)
+        found = self._foresight.at(number, run, read) if is_followed or run in self.state.holding else None
+        if assets:
+            above = {} if found is None else found.flows_above(event.step)
+            ahead: Mapping[str, Collection[str]] = {} if found is None else {**found.keys, **above} if above else found.keys
+            yield Published(f"{run}:{number}", assets, (event.outputs[0].ref.partition,), run, ahead)
+        place = None if found is None else found.place(event.step)
+        if place is not None:
+            yield RunMade(run, *place)
+
+    def _over(self, number: int, run: str, read: Read) -> Iterator[Input]:
+        """What is told of a run's end: also what it made while its trigger was no part of the project."""
+        if run in self.state.holding:
+            found = self._foresight.at(number, run, read)
+            for name in list(self.state.holding[run]):
+                held = (self.state.triggers[name].held or {})[run].values()
+                for key in sorted({key for each in held for key in each.keys}):
+                    if found is not None and (name, key) in found.made:
+                        yield RunMade(run, name, key)
+            yield RunOver(f"{run}:{number}", run)
 
     def _ended(self, run: str) -> Iterator[Input]:
         row = self._store.run(run)

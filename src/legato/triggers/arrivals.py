@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
 
-from legato.declare.moment import File, Metric
+from legato.declare.moment import File, Metric, Updated
 from legato.declare.pattern import key_of_file, matches
 from legato.terms.codec import fingerprint
 from legato.terms.instant import iso
-from legato.triggers.events import Noted, RunClosed, TriggerPaused, TriggerResumed
+from legato.triggers.events import MadeByRun, Noted, RunClosed, RunLeft, TriggerPaused, TriggerResumed
 from legato.triggers.inputs import (
     Changes,
     Delivered,
@@ -22,11 +22,13 @@ from legato.triggers.inputs import (
     Published,
     Resume,
     RunEnded,
+    RunMade,
+    RunOver,
     StepFailed,
 )
-from legato.triggers.keys import ALL, NONE, WHOLE, Keys, union
-from legato.triggers.reach import about_event, about_key, about_version
-from legato.triggers.state import Topic, TriggerState, as_came
+from legato.triggers.keys import ALL, NONE, WHOLE, Keys, of, union
+from legato.triggers.reach import about_event, about_key, about_version, set_apart
+from legato.triggers.state import Held, Topic, TriggerState, as_came
 from legato.triggers.turn import Hit, TickAt, Turn
 from legato.triggers.verdict import judge, skip
 
@@ -35,19 +37,29 @@ Find = Callable[[TriggerState, int], Hit | None]
 
 
 def take_published(turn: Turn, published: Published) -> None:
-    """New versions: ticks of who waits for the asset; and its own node is neither stale nor missing any more."""
-    for name in dict.fromkeys(name for name, _ in turn.state.listeners.get(("own", published.asset), ())):
+    """New versions: ticks of who waits for the assets; and their own node is neither stale nor missing any more."""
+    listeners, triggers = turn.state.listeners, turn.state.triggers
+    for name in dict.fromkeys(name for asset in published.assets for name, _ in listeners.get(("own", asset), ())):
         turn.emit(Noted(trigger=name, on=turn.now, published=published.partitions))
+    told: dict[str, dict[str, Hit]] = {}
+    for asset in published.assets:
+        for name, number in listeners.get(("asset", asset), ()):
+            told.setdefault(name, {})[asset] = _hit_of_version(turn, triggers[name], number, asset, published)
+    for name, hits in told.items():
+        asset = next(iter(hits))
+        tick = TickAt(
+            key=f"version:{published.id}", at=turn.now, numbers={"asset": asset, "versions": len(published.partitions)},
+            gives={"asset": asset, "partitions": list(published.partitions)}, run=published.run,
+        )  # fmt: skip
+        _hear(turn, triggers[name], list(hits.values()), tick)
 
-    def find(trigger: TriggerState, number: int) -> Hit:
-        about = about_version(trigger.node, turn.state.project, published.asset, published.partitions, turn.extents)
-        return Hit(number, about, about)
 
-    tick = TickAt(
-        key=f"version:{published.id}", at=turn.now, numbers={"asset": published.asset, "versions": len(published.partitions)},
-        gives={"asset": published.asset, "partitions": list(published.partitions)},
-    )  # fmt: skip
-    _tell(turn, [("asset", published.asset)], find, tick)
+def _hit_of_version(turn: Turn, trigger: TriggerState, number: int, asset: str, published: Published) -> Hit:
+    about, later = about_version(trigger.node, turn.state.project, asset, published.partitions, turn.extents), NONE
+    ahead = published.ahead.get(trigger.node.name)
+    if ahead and not trigger.form.negated[number]:
+        about, later = set_apart(trigger.node, about, ahead, turn.extents)
+    return Hit(number, about, about, later=later)
 
 
 def take_failed(turn: Turn, failed: StepFailed) -> None:
@@ -141,6 +153,36 @@ def take_ended(turn: Turn, ended: RunEnded) -> None:
     trigger = turn.state.triggers.get(ended.trigger)
     if trigger is not None and ended.key in (trigger.open or {}):
         turn.emit(RunClosed(trigger=ended.trigger, key=ended.key, on=turn.now))
+
+
+def take_made(turn: Turn, made: RunMade) -> None:
+    """A run has made itself what a trigger holds back for it."""
+    trigger = turn.state.triggers.get(made.node)
+    held = (trigger.held or {}).get(made.run, {}) if trigger is not None else {}
+    if any(made.partition in each.keys for each in held.values()):
+        turn.emit(MadeByRun(trigger=made.node, run=made.run, partition=made.partition, on=turn.now))
+
+
+def take_over(turn: Turn, over: RunOver) -> None:
+    """A run that published is over: what it has not made is a tick of every trigger that held it back."""
+    for name in sorted(turn.state.holding.get(over.run, ())):
+        trigger = turn.state.triggers[name]
+        held = (trigger.held or {})[over.run]
+        turn.emit(RunLeft(trigger=name, run=over.run, on=turn.now))
+        hits = [Hit(number, keys, keys) for number, each in held.items() if (keys := of(each.keys))]
+        # A flow may be told of one asset at a time.
+        alone = trigger.node.kind == "flow" and trigger.form.lone
+        for group in [[hit] for hit in hits] if alone else [hits]:
+            _hear(turn, trigger, group, _tick_of_rest(turn, trigger, over, group, held))
+
+
+def _tick_of_rest(turn: Turn, trigger: TriggerState, over: RunOver, hits: list[Hit], held: Mapping[int, Held]) -> TickAt:
+    gives: dict[str, Any] = {}
+    for hit in reversed(hits):
+        if isinstance(leaf := trigger.form.leaves[hit.number], Updated):
+            gives = {"asset": leaf.asset, "partitions": list(held[hit.number].versions)}
+    key = f"left:{over.id}#{trigger.form.ids[hits[0].number]}"
+    return TickAt(key=key, at=turn.now, numbers={"left": over.run}, gives=gives)
 
 
 def pause(turn: Turn, wanted: Pause) -> None:

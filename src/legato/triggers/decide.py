@@ -17,7 +17,9 @@ from legato.triggers.arrivals import (
     take_failed,
     take_file,
     take_keys,
+    take_made,
     take_metric,
+    take_over,
     take_published,
 )
 from legato.triggers.clock import decide_due
@@ -33,6 +35,8 @@ from legato.triggers.inputs import (
     Published,
     Resume,
     RunEnded,
+    RunMade,
+    RunOver,
     StepFailed,
     TimePassed,
 )
@@ -57,6 +61,8 @@ RULES: tuple[Rule, ...] = (
     Rule(Changes, take_changes),
     Rule(KeysAdded, take_keys),
     Rule(RunEnded, take_ended),
+    Rule(RunMade, take_made),
+    Rule(RunOver, take_over),
     Rule(Pause, pause),
     Rule(Resume, resume),
 )

@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from legato.terms.instant import Instant
 
-SkipReason = Literal["paused", "calendar", "catch-up", "running", "condition", "partition"]
+SkipReason = Literal["paused", "calendar", "catch-up", "running", "condition", "partition", "same-run"]
 """Why a tick became no run: the trigger is paused; no business day; a later tick stands for it, or it came too late; the run
-before is not over; the rest of the trigger does not hold; there is no such partition."""
+before is not over; the rest of the trigger does not hold; there is no such partition; the run that published makes it too."""
 
 
 class Came(Struct, frozen=True, array_like=True):
@@ -20,6 +20,16 @@ class Came(Struct, frozen=True, array_like=True):
     moment: str
     keys: tuple[str, ...]
     rest: bool = False
+
+
+class Later(Struct, frozen=True, array_like=True):
+    """For which partitions a moment came only if this run, which published, ends without having made them itself. `versions` are
+    the partitions that it published, where a flow may want to know them."""
+
+    run: str
+    moment: str
+    keys: tuple[str, ...]
+    versions: tuple[str, ...] = ()
 
 
 class RunRequest(Struct, frozen=True, kw_only=True):
@@ -50,6 +60,7 @@ class Fired(Struct, frozen=True, kw_only=True, tag="fired"):
     numbers: dict[str, Any] = {}
     request: RunRequest
     came: tuple[Came, ...] = ()
+    later: tuple[Later, ...] = ()
     timed: bool = False
 
 
@@ -66,6 +77,7 @@ class Skipped(Struct, frozen=True, kw_only=True, tag="skipped"):
     ticks: int = 1
     first: Instant
     came: tuple[Came, ...] = ()
+    later: tuple[Later, ...] = ()
     timed: bool = False
 
 
@@ -88,6 +100,23 @@ class RunClosed(Struct, frozen=True, kw_only=True, tag="closed"):
     on: Instant
 
 
+class MadeByRun(Struct, frozen=True, kw_only=True, tag="made"):
+    """The run that published has made a partition itself: nothing follows for it."""
+
+    trigger: str
+    run: str
+    partition: str
+    on: Instant
+
+
+class RunLeft(Struct, frozen=True, kw_only=True, tag="left"):
+    """The run that published is over; what it left unmade comes now."""
+
+    trigger: str
+    run: str
+    on: Instant
+
+
 class TriggerPaused(Struct, frozen=True, kw_only=True, tag="paused"):
     """The trigger stands still."""
 
@@ -105,7 +134,7 @@ class TriggerResumed(Struct, frozen=True, kw_only=True, tag="resumed"):
 
 
 Decision = Fired | Skipped
-AnyEvent = Fired | Skipped | Noted | RunClosed | TriggerPaused | TriggerResumed
+AnyEvent = Fired | Skipped | Noted | RunClosed | MadeByRun | RunLeft | TriggerPaused | TriggerResumed
 
 
 _decoder: msgspec.msgpack.Decoder[Decision] = msgspec.msgpack.Decoder(Fired | Skipped)

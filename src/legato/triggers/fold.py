@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from legato.terms.instant import Instant
-from legato.triggers.events import AnyEvent, Came, Fired, Noted, RunClosed, Skipped, TriggerPaused, TriggerResumed
-from legato.triggers.keys import ALL, NONE, Keys, minus, of, union
+from legato.triggers.events import (
+    AnyEvent,
+    Came,
+    Fired,
+    Later,
+    MadeByRun,
+    Noted,
+    RunClosed,
+    RunLeft,
+    Skipped,
+    TriggerPaused,
+    TriggerResumed,
+)
+from legato.triggers.keys import ALL, NONE, Keys, both, minus, of, union
 from legato.triggers.state import State, TriggerState, as_keys
 
 EVALUATED = ("condition", "running")
@@ -21,15 +33,21 @@ def fold(state: State, event: AnyEvent) -> None:
             _take_tick(state, trigger, event)
             _consume(trigger, fired_keys(event), as_union(event.came))
             trigger.open = {**(trigger.open or {}), event.request.key: fired_keys(event)}
+            _hold(state, trigger, event.later)
         case Skipped():
             _take_tick(state, trigger, event)
             if event.why in EVALUATED:
                 _consume(trigger, NONE, as_union(event.came))
+            _hold(state, trigger, event.later)
         case Noted():
             _take_note(state, trigger, event)
         case RunClosed():
             left = {key: keys for key, keys in (trigger.open or {}).items() if key != event.key}
             trigger.open = left or None
+        case MadeByRun():
+            _let_go(state, trigger, event)
+        case RunLeft():
+            state.release(trigger, event.run)
         case TriggerPaused():
             trigger.paused = True
         case TriggerResumed():
@@ -94,6 +112,35 @@ def _end_states(trigger: TriggerState, event: Noted) -> None:
         elif number in trigger.form.missing:
             came[number] = minus(came[number], published)
     trigger.came = {number: keys for number, keys in came.items() if keys} or None
+
+
+def _hold(state: State, trigger: TriggerState, later: tuple[Later, ...]) -> None:
+    """What a run is about to make is held back until it has, and with it what came for the same partitions before: the run
+    uses that up as a firing would. What came for "all but some" stays."""
+    if not later:
+        return
+    state.hold(trigger, later)
+    form, came = trigger.form, dict(trigger.came or {})
+    for number, keys in (trigger.came or {}).items():
+        if keys.rest or form.negated[number] or form.is_state(number):
+            continue
+        for each in later:
+            taken = both(came[number], of(each.keys))
+            if taken:
+                state.hold(trigger, [Later(each.run, form.ids[number], tuple(sorted(taken.named)))])
+                came[number] = minus(came[number], taken)
+    trigger.came = {number: keys for number, keys in came.items() if keys} or None
+
+
+def _let_go(state: State, trigger: TriggerState, event: MadeByRun) -> None:
+    """The run has made this partition: what was held back for it is used up."""
+    held = (trigger.held or {}).get(event.run, {})
+    for number in list(held):
+        held[number].keys.pop(event.partition, None)
+        if not held[number].keys:
+            del held[number]
+    if not held:
+        state.release(trigger, event.run)
 
 
 def _move_on(trigger: TriggerState, on: Instant) -> None:

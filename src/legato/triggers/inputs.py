@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -15,11 +15,17 @@ class TimePassed(Struct, frozen=True):
 
 
 class Published(Struct, frozen=True):
-    """New versions of these partitions of an asset ("" where it has none) are published, by one commit."""
+    """New versions of these partitions ("" where there are none) of all assets that a node makes are published, by one commit
+    of a run.
+
+    `ahead` is what this run has yet to begin then, by node: partitions, or "" where there are none.
+    """
 
     id: str
-    asset: str
+    assets: tuple[str, ...]
     partitions: tuple[str, ...] = ("",)
+    run: str = ""
+    ahead: Mapping[str, Collection[str]] = {}
 
 
 class StepFailed(Struct, frozen=True):
@@ -90,6 +96,21 @@ class RunEnded(Struct, frozen=True):
     key: str
 
 
+class RunMade(Struct, frozen=True):
+    """A run that published has now made a partition of a node itself, or has carried its flow to the end."""
+
+    run: str
+    node: str
+    partition: str = ""
+
+
+class RunOver(Struct, frozen=True):
+    """A run that published is over, however it ended; what it has not made by now, it will not make."""
+
+    id: str
+    run: str
+
+
 class Pause(Struct, frozen=True):
     """Somebody wants a trigger to stand still: its ticks are skipped until it is resumed."""
 
@@ -105,4 +126,4 @@ class Resume(Struct, frozen=True):
 
 
 Event = Published | StepFailed | FileArrived | Delivered | MetricSeen | Changes | KeysAdded
-Input = TimePassed | Event | RunEnded | Pause | Resume
+Input = TimePassed | Event | RunEnded | RunMade | RunOver | Pause | Resume

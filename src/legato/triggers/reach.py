@@ -7,7 +7,7 @@ newest window, and about all keys that are not of time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import product as combine
 
 from legato.declare.keyed import Dynamic, DynamicKeys
@@ -30,7 +30,7 @@ from legato.declare.region import WHOLE as WHOLE_REGION
 from legato.plan.spread import Extents, downstream
 from legato.terms.errors import LegatoError, NotFound
 from legato.terms.instant import Instant
-from legato.triggers.keys import ALL, NONE, WHOLE, Keys, of
+from legato.triggers.keys import ALL, NONE, WHOLE, Keys, both, minus, of
 
 
 def about_time(parts: Partitions | None, since: Instant | None, at: Instant, dynamic: DynamicKeys) -> Keys:
@@ -77,6 +77,16 @@ def about_version(node: Node, project: Project, asset: str, partitions: Sequence
     except LegatoError:  # it is no input, and nothing maps the one's partitions to the other's
         return ALL
     return ALL if found and found == extents.of(node.partitions) else of(keys(node.partitions, found, extents.dynamic))
+
+
+def set_apart(node: Node, about: Keys, ahead: Collection[str], extents: Extents) -> tuple[Keys, Keys]:
+    """What a new version is about in two parts: what its run is not about to make, and what it is."""
+    if not about.rest:
+        later = of(key for key in about.named if key in ahead)
+        return (minus(about, later), later) if later else (about, NONE)
+    there = of(keys(node.partitions, extents.of(node.partitions), extents.dynamic))
+    later = both(there, of(ahead))
+    return (minus(there, later), later) if later else (about, NONE)
 
 
 def ended_windows(parts: Partitions | None, since: Instant, at: Instant, dynamic: DynamicKeys) -> Keys:

@@ -16,7 +16,7 @@ from legato.declare.pattern import folder_of
 from legato.declare.project import contract_fingerprint
 from legato.terms.codec import pack
 from legato.terms.instant import Instant
-from legato.triggers.events import Came
+from legato.triggers.events import Came, Later
 from legato.triggers.form import Form
 from legato.triggers.inputs import Changes
 from legato.triggers.keys import NONE, Keys, both, minus, of, union
@@ -59,12 +59,24 @@ class Kept(Struct, frozen=True, kw_only=True, array_like=True):
     paused: bool = False
     came: tuple[Came, ...] = ()
     open: tuple[tuple[str, Came], ...] = ()
+    held: tuple[Later, ...] = ()
+
+
+class Held:
+    """What of a moment is held back while a run goes on, each once and in the order of its coming (`Later`)."""
+
+    __slots__ = ("keys", "versions")
+
+    def __init__(self) -> None:
+        self.keys: dict[str, None] = {}
+        self.versions: dict[str, None] = {}
 
 
 class TriggerState:
-    """One trigger. All its ticks up to `until` are decided; `open` are the partitions of its runs that are not over."""
+    """One trigger. All its ticks up to `until` are decided; `open` are the partitions of its runs that are not over; `held` is
+    what comes, by moment, if a run that published ends without having made it."""
 
-    __slots__ = ("came", "due", "form", "fresh", "node", "open", "paused", "stale_from", "until")
+    __slots__ = ("came", "due", "form", "fresh", "held", "node", "open", "paused", "stale_from", "until")
 
     def __init__(self, node: Node, form: Form, until: Instant) -> None:
         self.node, self.form, self.until = node, form, until
@@ -72,6 +84,7 @@ class TriggerState:
         self.stale_from = Instant(0)
         self.came: dict[int, Keys] | None = None
         self.open: dict[str, Keys] | None = None
+        self.held: dict[str, dict[int, Held]] | None = None
         self.fresh: Keys = NONE
         """Missing partitions that no tick was about yet: found when the trigger was loaded."""
         self.due: Instant | None = None
@@ -99,6 +112,8 @@ class State:
         self.triggers: dict[str, TriggerState] = {}
         self.listeners: dict[Topic, list[tuple[str, int]]] = {}
         """By what they listen to: triggers, with the number of the moment."""
+        self.holding: dict[str, set[str]] = {}
+        """Triggers that hold something back, by the run that they hold it for."""
         self.heap: list[tuple[Instant, str]] = []
         self.born: list[str] = []
         """Triggers that were not there before: what is kept of them is to be stored at once, since their ticks count from now."""
@@ -110,6 +125,25 @@ class State:
             trigger.due = due
             if due is not None:
                 heappush(self.heap, (due, trigger.node.name))
+
+    def hold(self, trigger: TriggerState, later: Iterable[Later]) -> None:
+        """Remembers what comes only if a run ends without having made it."""
+        for each in later:
+            number = trigger.form.number_of(each.moment)
+            if number is not None:
+                trigger.held = trigger.held or {}
+                held = trigger.held.setdefault(each.run, {}).setdefault(number, Held())
+                held.keys.update(dict.fromkeys(each.keys))
+                held.versions.update(dict.fromkeys(each.versions))
+                self.holding.setdefault(each.run, set()).add(trigger.node.name)
+
+    def release(self, trigger: TriggerState, run: str) -> None:
+        """Forgets all that was held back for a run."""
+        if trigger.held is not None and trigger.held.pop(run, None) is not None:
+            trigger.held = trigger.held or None
+            self.holding[run].discard(trigger.node.name)
+            if not self.holding[run]:
+                del self.holding[run]
 
     def next_due(self) -> Instant | None:
         """When `TimePassed` will next find something to decide; None if nothing waits for the clock."""
@@ -133,6 +167,7 @@ def load(
         trigger = state.triggers[node.name] = TriggerState(node, form, now)
         if node.name in before:
             _restore(trigger, before[node.name])
+            state.hold(trigger, before[node.name].held)
         else:
             state.born.append(node.name)
         _ask_premises(trigger, premises, now, dynamic)
@@ -153,6 +188,10 @@ def keep(trigger: TriggerState) -> Kept:
         trigger=trigger.node.name, until=trigger.until, stale_from=trigger.stale_from, paused=trigger.paused,
         came=tuple(as_came(ids[number], keys) for number, keys in sorted((trigger.came or {}).items())),
         open=tuple((key, as_came("", keys)) for key, keys in (trigger.open or {}).items()),
+        held=tuple(
+            Later(run, ids[number], tuple(each.keys), tuple(each.versions))
+            for run, moments in (trigger.held or {}).items() for number, each in moments.items()
+        ),
     )  # fmt: skip
 
 

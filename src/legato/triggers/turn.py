@@ -11,7 +11,7 @@ from legato.plan.spread import Extents
 from legato.terms.instant import Instant
 from legato.triggers.events import AnyEvent
 from legato.triggers.fold import fold
-from legato.triggers.keys import Keys
+from legato.triggers.keys import NONE, Keys
 from legato.triggers.state import State
 
 
@@ -19,17 +19,19 @@ class Hit(Struct, frozen=True):
     """A moment came: for which partitions it counts, and which it asks for where nothing else says.
 
     The two differ for what says nothing of partitions: it counts for all, and asks for the newest. `within`: it is a metric
-    within its bounds, which is a tick, but nothing that came.
+    within its bounds, which is a tick, but nothing that came. `later` are partitions for which it may count yet: the run that
+    published is about to make them.
     """
 
     number: int
     counts: Keys
     about: Keys
     within: bool = False
+    later: Keys = NONE
 
 
 class TickAt(Struct, frozen=True, kw_only=True):
-    """A tick to decide: its key, its instant, what is known of it, and what a flow may take of it."""
+    """A tick to decide: its key, its instant, what is known of it, what a flow may take of it, and the run that published."""
 
     key: str
     at: Instant
@@ -37,6 +39,7 @@ class TickAt(Struct, frozen=True, kw_only=True):
     numbers: dict[str, Any] = {}
     gives: Mapping[str, Any] = {}
     payload: str = ""
+    run: str = ""
 
 
 class Turn:

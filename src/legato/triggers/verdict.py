@@ -8,7 +8,7 @@ from typing import Any
 from legato.declare.moment import Moment
 from legato.declare.node import Node
 from legato.declare.partitions import keys
-from legato.triggers.events import Came, Fired, RunRequest, Skipped, SkipReason
+from legato.triggers.events import Came, Fired, Later, RunRequest, Skipped, SkipReason
 from legato.triggers.keys import NONE, Keys, both, minus, union
 from legato.triggers.reach import new_keys
 from legato.triggers.state import TriggerState, as_came
@@ -22,7 +22,8 @@ def judge(turn: Turn, trigger: TriggerState, hits: Sequence[Hit], tick: TickAt) 
     if trigger.paused:
         return skip(turn, trigger, hits, tick, "paused")
     if not about:
-        return skip(turn, trigger, hits, tick, "partition")
+        is_made = any(hit.later for hit in hits)
+        return skip(turn, trigger, hits, tick, "same-run" if is_made else "partition")
     holds = about if trigger.form.lone else trigger.form.holds_for(_with(trigger, hits))
     fired = both(holds, about) if holds.rest else holds
     if not fired:
@@ -32,11 +33,12 @@ def judge(turn: Turn, trigger: TriggerState, hits: Sequence[Hit], tick: TickAt) 
         left, open_run = _without_open(trigger, fired)
     if not left:
         return skip(turn, trigger, hits, tick, "running", {"run": open_run})
+    later = _later(trigger, hits, tick)
     return turn.emit(
         Fired(
             trigger=trigger.node.name, key=tick.key, at=tick.at, on=turn.now, moments=_words(trigger, hits),
-            numbers={**tick.numbers, "late_us": max(0, turn.now - tick.at)}, request=_request(turn, trigger, hits, tick, left),
-            came=_came(trigger, hits), timed=tick.timed,
+            numbers={**_numbers(tick, later), "late_us": max(0, turn.now - tick.at)},
+            request=_request(turn, trigger, hits, tick, left), came=_came(trigger, hits), later=later, timed=tick.timed,
         )
     )  # fmt: skip
 
@@ -45,10 +47,12 @@ def skip(
     turn: Turn, trigger: TriggerState, hits: Sequence[Hit], tick: TickAt, why: SkipReason, numbers: dict[str, Any] | None = None
 ) -> None:
     """Decide that a tick is no run."""
+    later = () if why == "paused" else _later(trigger, hits, tick)
     turn.emit(
         Skipped(
             trigger=trigger.node.name, key=tick.key, at=tick.at, first=tick.at, on=turn.now, why=why, timed=tick.timed,
-            moments=_words(trigger, hits), numbers={**tick.numbers, **(numbers or {})}, came=_came(trigger, hits),
+            moments=_words(trigger, hits), numbers={**_numbers(tick, later), **(numbers or {})}, came=_came(trigger, hits),
+            later=later,
         )
     )  # fmt: skip
 
@@ -118,7 +122,18 @@ def _with(trigger: TriggerState, hits: Sequence[Hit]) -> dict[int, Keys]:
 
 
 def _came(trigger: TriggerState, hits: Sequence[Hit]) -> tuple[Came, ...]:
-    return tuple(as_came(trigger.form.ids[hit.number], hit.counts) for hit in hits)
+    return tuple(as_came(trigger.form.ids[hit.number], hit.counts) for hit in hits if hit.counts or not hit.later)
+
+
+def _numbers(tick: TickAt, later: tuple[Later, ...]) -> dict[str, Any]:
+    return {**tick.numbers, "run": tick.run} if later else tick.numbers
+
+
+def _later(trigger: TriggerState, hits: Sequence[Hit], tick: TickAt) -> tuple[Later, ...]:
+    versions = tuple(tick.gives["partitions"]) if trigger.node.kind == "flow" and "partitions" in tick.gives else ()
+    return tuple(
+        Later(tick.run, trigger.form.ids[hit.number], tuple(sorted(hit.later.named)), versions) for hit in hits if hit.later
+    )
 
 
 def _words(trigger: TriggerState, hits: Sequence[Hit]) -> tuple[str, ...]:

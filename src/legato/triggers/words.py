@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from legato.declare.moment import (
@@ -85,7 +86,8 @@ def explain(decision: Decision, tz: str = "UTC") -> str:
     if isinstance(decision, Fired):
         late = decision.numbers.get("late_us", 0) / 1_000_000
         behind = f", decided {in_units(round(late))} later" if decision.timed and late >= 1 else ""
-        return f"fired at {when(decision.at, tz)}{behind}: {came}{_event(decision)}; asked for {_asked(decision.request)}"
+        rest = f"; {_made_by_run(decision)}" if decision.later else ""
+        return f"fired at {when(decision.at, tz)}{behind}: {came}{_event(decision)}; asked for {_asked(decision.request)}{rest}"
     if decision.ticks > 1:
         which = f"skipped {decision.ticks} ticks from {when(decision.first, tz)} to {when(decision.at, tz)}"
     else:
@@ -126,7 +128,14 @@ def _reason(skipped: Skipped, tz: str) -> str:
             if "stands" in numbers:
                 return f"the tick at {when(Instant(numbers['stands']), tz)} stands for it (catch-up {numbers['policy']})"
             return f"it came to be decided only at {when(skipped.on, tz)} (catch-up none)"
+        case "same-run":
+            return _made_by_run(skipped)
     return _missing_part(numbers)
+
+
+def _made_by_run(decision: Decision) -> str:
+    keys = sorted({key for each in decision.later for key in each.keys})
+    return f"run {decision.later[0].run}, which made it, makes {_named(decision.trigger, keys)} too"
 
 
 def _missing_part(numbers: dict[str, Any]) -> str:
@@ -151,19 +160,22 @@ def _event(decision: Decision) -> str:
         return f" ({numbers['versions']} partitions)" if numbers["versions"] > 1 else ""
     if "run" in numbers and "node" in numbers:
         return f" (run {numbers['run']})" if numbers["run"] else ""
+    if "left" in numbers:
+        return f" (run {numbers['left']}, which made it, ended before this was made)"
     return f" ({numbers['id']})" if "id" in numbers else ""
 
 
 def _asked(request: RunRequest) -> str:
-    if request.everything:
-        what = f"all of {request.node}"
-    elif request.partitions == ("",):
-        what = request.node
-    elif len(request.partitions) > _MOST_KEYS:
-        what = f"{len(request.partitions)} partitions of {request.node}, {request.partitions[0]} to {request.partitions[-1]}"
-    else:
-        what = f"{request.node}@{','.join(request.partitions)}"
+    what = f"all of {request.node}" if request.everything else _named(request.node, request.partitions)
     return what + (f" with {', '.join(sorted(request.params))}" if request.params else "")
+
+
+def _named(node: str, keys: Sequence[str]) -> str:
+    if tuple(keys) == ("",):
+        return node
+    if len(keys) > _MOST_KEYS:
+        return f"{len(keys)} partitions of {node}, {keys[0]} to {keys[-1]}"
+    return f"{node}@{','.join(keys)}"
 
 
 def _calendar(moment: Timed) -> str:
