@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from contextlib import closing, suppress
+from http.client import HTTPConnection
+from itertools import product
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from cli_site import legato, make_project
+from http_site import schema
+from up_site import Up, wait_until
 
 from legato.stores.sqlite import SqliteStore
+from legato.surfaces.http.gate import API
 from legato.worker.mask import Forms, forms_of
 
 CONFIG = 'name = "leaky"\nmodules = ["pipeline"]\nworkers = 2\n'
@@ -239,6 +248,102 @@ def test_no_secret_comes_through(site: Path) -> None:
         assert [found_in(body) for _, body in store.events(run.id) if found_in(body)] == []
     store.close()
     assert not [path for path in site.rglob("core*") if path.stat().st_mtime >= began], "no memory is written to a file"
+
+
+class Reader:
+    """Whoever may look at everything by the API of a service; `body` is all that was answered, `answered` by which routes."""
+
+    def __init__(self, service: Up) -> None:
+        self._port = service.port
+        service.call("users", "add", "reader", "--role", "admin")
+        headers = {"X-Legato": "1", "Content-Type": "application/json"}
+        self._headers = {**headers, "Authorization": f"Bearer {service.legato('tokens', 'add', 'reader')['secret']}"}
+        self.body, self.answered = b"", set[str]()
+
+    def ask(self, route: str, path: str = "", body: object = None) -> Any:
+        """What a route answers; nothing of what is no JSON."""
+        client = self._client(30)
+        try:
+            content = None if body is None else json.dumps(body)
+            client.request("GET" if body is None else "POST", path or route, content, headers=self._headers)
+            answer = client.getresponse()
+            told = answer.read()
+            assert answer.status < 500, (path, told)
+            self.body += told
+            self.answered.update([route] if answer.status < 300 else [])
+            return json.loads(told) if "json" in answer.headers["content-type"] else None
+        finally:
+            client.close()
+
+    def follow(self, done: threading.Event) -> bytes:
+        """The stream of changes from the first on; it is over when nothing came for a while, and it may be."""
+        found, after = b"", 0
+        while True:
+            over, before = done.is_set(), after
+            client = self._client(1)
+            with closing(client), suppress(TimeoutError):
+                client.request("GET", f"{API}/changes?after={after}", headers=self._headers)
+                answer = client.getresponse()
+                while line := answer.readline():
+                    found += line
+                    after = int(line[4:]) if line.startswith(b"id: ") else after
+            if over and after == before:
+                return found
+
+    def ask_all(self, runs: list[str]) -> None:
+        """Every route that looks, about everything that there is."""
+        nodes = [each["name"] for each in self.ask(f"{API}/catalogue")]
+        attempts = {
+            run: [each["token"] for each in self.ask(f"{API}/runs/{{run}}/attempts", f"{API}/runs/{run}/attempts")]
+            for run in runs
+        }
+        for route, methods in schema()["paths"].items():
+            wanted = [each["name"] for each in methods.get("get", {}).get("parameters", []) if each.get("required")]
+            about = {"name": nodes, "key": nodes, "of": nodes, "words": ["e", "***"], "word": ["asset"]}
+            for run in runs if "run" in wanted else [""]:
+                queries = [(name, about.get(name) or attempts[run]) for name in wanted if name != "run"]
+                for values in (
+                    product(*(values for _, values in queries)) if "get" in methods and not route.endswith("/changes") else ()
+                ):
+                    query = urlencode(dict(zip((name for name, _ in queries), values, strict=True)))
+                    self.ask(route, f"{route.replace('{run}', run)}?{query}")
+
+    def _client(self, timeout_s: float) -> HTTPConnection:
+        return HTTPConnection("127.0.0.1", self._port, timeout=timeout_s)
+
+
+NOT_THERE = {f"{API}/diff", f"{API}/key-set", f"{API}/backfills/{{run}}"}
+"""Of what this project has none: another version of it, a dynamic set, a backfill."""
+
+
+@pytest.mark.long
+def test_no_secret_comes_through_a_service(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in variables(site).items():
+        monkeypatch.setenv(name, value)
+    service, done, streamed = Up(site, workers=2), threading.Event(), list[bytes]()
+    try:
+        wait_until(lambda: service.get(f"{API}/health") == 200)
+        reader = Reader(service)
+        following = threading.Thread(target=lambda: streamed.append(reader.follow(done)))
+        following.start()
+        run = reader.ask(f"{API}/runs", body={"selection": ""})["run"]
+        wait_until(lambda: reader.ask(f"{API}/runs/{{run}}", f"{API}/runs/{run}")["state"] == "failed", 90)
+        done.set()
+        following.join()
+        reader.ask(f"{API}/plan", body={"selection": "raised", "force": True, "pins": [f"encoded={run}"]})
+        reader.ask_all([run])
+    finally:
+        done.set()
+        service.close()
+    looking = {route for route, methods in schema()["paths"].items() if "get" in methods}
+    assert looking - reader.answered == {*NOT_THERE, f"{API}/changes"}
+    assert found_in(reader.body) == set()
+    assert b"opening with ***" in reader.body, "what was printed is there, but for the secrets"
+    (stream,) = streamed
+    assert (stream.count(b"event: change") > len(VALUES), found_in(stream)) == (True, set())
+    assert found_in(service.said().encode()) == set()
+    for path in files(site):
+        assert found_in(path.read_bytes()) == set(), path
 
 
 LENDING = """
