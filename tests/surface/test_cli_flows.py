@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import grp
 import os
+import re
 import signal
 import subprocess
 import time
@@ -303,6 +304,32 @@ def test_an_answer_that_comes_too_late(tmp_path: Path) -> None:
     assert (late.returncode, "[wait-over]" in late.stderr) == (2, True)
     assert legato(site, "resume", "last").returncode == 1
     assert "TimeoutError" in legato(site, "logs", "last").stdout + legato(site, "why", "last").stdout
+
+
+LIMITED = """
+import time
+import legato as lg
+
+@lg.task
+def nap(number: int) -> None:
+    time.sleep(2)
+
+@lg.flow(timeout="3s")
+def in_its_process() -> None:
+    nap(1), nap(2)
+
+@lg.flow(timeout="3s")
+def in_workers() -> None:
+    nap.submit(1).result(), nap.submit(2).result()
+"""
+
+
+@pytest.mark.long
+def test_what_a_flow_makes_itself_counts_for_its_time_limit(tmp_path: Path) -> None:
+    site = make_project(tmp_path, LIMITED, 'name = "p"\nmodules = ["pipeline"]\nworkers = 2\n')
+    told = legato(site, "run", "in_its_process", "in_workers").stdout
+    assert "failed  in_its_process: ran longer than its time limit" in told
+    assert re.search(r"^done    in_workers ", told, re.M), told
 
 
 def test_a_flow_that_goes_on_and_on_is_stopped_gently(tmp_path: Path) -> None:
