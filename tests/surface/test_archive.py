@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
+import sqlite3
 import stat
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +276,32 @@ def test_values_of_a_storage_that_is_not_there_are_told(archive: Path, tmp_path:
     site = make_project(tmp_path / "new", PIPELINE, CONFIG.partition("[storages")[0])
     error = refused(site, archive, "archive-storage")
     assert "[storages.far]" in error.next
+
+
+def _code_in(store: Path) -> tuple[int, int]:
+    """How many versions of the project have their code in a store, and how many texts are there."""
+    texts = "select (select count(*) from text) + (select count(*) from text_of)"
+    with closing(sqlite3.connect(store)) as db:
+        return db.execute("select count(*) from project where code != ''").fetchone()[0], db.execute(texts).fetchone()[0]
+
+
+def test_no_code_goes_out(source: Path, archive: Path, tmp_path: Path) -> None:
+    assert _code_in(source / ".legato" / STORE) == (1, 4)
+    with tarfile.open(archive) as tar:
+        tar.extract(STORE, tmp_path, filter="data")
+    assert _code_in(tmp_path / STORE) == (0, 0)
+
+
+def test_no_code_comes_in(source: Path, archive: Path, site: Path, tmp_path: Path) -> None:
+    forged = tmp_path / "forged"
+    household = replace(
+        open_household(source), copy_store=lambda target: shutil.copy(source / ".legato" / STORE, target)
+    )  # fmt: skip
+    export(household, forged)
+    restore(open_household(site), forged)
+    assert _code_in(site / ".legato" / STORE) == (0, 0)
+    assert legato(site, "run", "prices", "--force").returncode == 0
+    assert _code_in(site / ".legato" / STORE)[0] == 1, "what runs here is kept here"
 
 
 def test_a_full_disk_leaves_nothing(archive: Path, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -253,6 +253,31 @@ def test_code_of_then_that_cannot_be_had_is_refused(service: Up) -> None:
     assert (state(service, run), made(folder)) == ("failed", ["first one"])
 
 
+def test_a_run_that_is_under_way_stays_with_its_version_until_nothing_of_it_runs(service: Up) -> None:
+    folder, run = service.folder, underway(service)
+    service.write(of("two"))
+    wait_until(lambda: "is in force" in service.said())
+    code, said = service.call("resume", run, "--code", "now")
+    assert (code, "[run-underway]" in said) == (2, True), said
+    assert service.call("pause", run)[0] == 0
+    (folder / "go").touch()
+    wait_until(lambda: "second one" in made(folder))
+    code, said = service.call("resume", run)
+    assert (code, "code of now" in said, made(folder)[-1]) == (0, False, "third one one"), said
+
+
+def test_a_paused_run_is_moved_to_the_code_of_now(service: Up) -> None:
+    folder, run = service.folder, underway(service)
+    service.write(of("two"))
+    wait_until(lambda: "is in force" in service.said())
+    assert service.call("pause", run)[0] == 0
+    (folder / "go").touch()
+    wait_until(lambda: "second one" in made(folder))
+    wait_until(lambda: service.call("resume", run, "--code", "now")[0] == 0)
+    assert made(folder)[-1] == "third two two"
+    assert {line.rpartition(" ")[2] for line in made(folder)[2:]} == {"two"}
+
+
 def test_a_code_host_of_then_that_dies_is_followed_by_another_of_the_same_code(service: Up) -> None:
     folder, run = service.folder, underway(service)
     service.write(of("two"))

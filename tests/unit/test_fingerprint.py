@@ -28,7 +28,7 @@ def codes(tmp_path: Path) -> Iterator[Codes]:
         (root / "legato.toml").write_text('name = "test"\nmodules = ["pipeline"]\n')
         for name, text in {"pipeline": f"import legato as lg\n{textwrap.dedent(pipeline)}", **files}.items():
             file = root / f"{name}.py"
-            file.parent.mkdir(exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(textwrap.dedent(text))
         return {name: node.code for name, node in load_project(root).project.nodes.items()}
 
@@ -315,3 +315,31 @@ def test_a_long_chain_of_helpers_needs_no_stack() -> None:
     merkle: Merkle[int] = Merkle(expand)
     assert merkle.digest(0) != merkle.digest(1)
     assert sorted(expanded) == list(range(5001))
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(
+    ("imports", "call"),
+    [
+        ("from bare import prices", "prices.price()"),
+        ("from bare.prices import price", "price()"),
+        ("import bare.prices", "bare.prices.price()"),
+        ("import bare.prices as known", "known.price()"),
+        ("from bare.deeper import costs", "costs.cost()"),
+        ("import bare.deeper.costs", "bare.deeper.costs.cost()"),
+    ],
+)
+def test_packages_without_a_file_of_their_own_are_followed(codes: Codes, imports: str, call: str, late: bool) -> None:
+    pipeline = f"""
+    {"" if late else imports}
+
+    @lg.asset
+    def a():
+        {imports if late else ""}
+        return {call}
+    """
+    found = set()
+    for number in (1, 1, 2):
+        files = {"bare/prices": f"def price(): return {number}", "bare/deeper/costs": f"def cost(): return {number}"}
+        found.add(codes(pipeline, **files)["a"])
+    assert len(found) == 2

@@ -117,10 +117,17 @@ def second() -> str:
     return late_of_then.said()
 
 @lg.task
+def third() -> str:
+    from deep_of_then.inner import late
+    return late.SAID
+
+@lg.task
 def fails() -> str:
     raise ValueError("as it was")  # the line of then
 """,
     "late_of_then.py": 'def said():\n    return "late, as it was"\n',
+    "deep_of_then/__init__.py": 'SAID = "as it was"\n',
+    "deep_of_then/inner/late.py": "from deep_of_then import SAID\n",
     "named_of_then/prices.py": 'NAME = "as it was"\n',
     "src/shop_of_then/__init__.py": 'OF = "shop"\n',
     "src/shop_of_then/sales.py": "import legato as lg\nfrom . import OF\n\n@lg.asset\ndef sales() -> str:\n    return OF\n",
@@ -182,6 +189,13 @@ def test_a_traceback_shows_the_lines_of_then(then: Loaded) -> None:
 def test_a_project_that_is_loaded_imports_later_what_was_there_then(then: Loaded) -> None:
     _write(then.config.root, {"late_of_then.py": 'def said():\n    return "late, as it is"\n'})
     assert _call(then, "second") == "late, as it was"
+
+
+def test_packages_of_what_is_imported_later_are_kept_too(then: Loaded) -> None:
+    assert {"deep_of_then", "deep_of_then.inner.late"} <= {page.module for page in then.script.pages}
+    assert _call(then, "third") == "as it was"
+    _write(then.config.root, {"deep_of_then/__init__.py": 'SAID = "as it is"\n'})
+    assert _call(_reload(then), "third") == "as it was"
 
 
 def test_a_change_of_what_is_imported_later_is_a_change_of_the_files(then: Loaded) -> None:

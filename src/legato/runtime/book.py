@@ -35,7 +35,7 @@ class Book:
         """Of steps under way that make versions: the attempt that told metrics, and these."""
         self._is_moved = False
 
-    def pin(self, version: str) -> None:
+    def assign(self, version: str) -> None:
         """From here on the run is of this version of the project: the next commit says so."""
         if self.run.project != version:
             self.run, self._is_moved = replace(self.run, project=version), True

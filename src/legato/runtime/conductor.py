@@ -148,7 +148,7 @@ class Conductor:
         live.edition, live.dispatch = edition, edition.dispatch
         live.cache = ResultCache(self.store, live.dispatch, self.storages)
         live.book.dispatch, live.book.cache = live.dispatch, live.cache
-        live.book.pin(edition.fingerprint)
+        live.book.assign(edition.fingerprint)
         if live.state.ended is None:
             edition.runs.add(run)
         self._catalogue.learn(live.dispatch.assets_of(live.state))
@@ -260,7 +260,7 @@ class Conductor:
         self._catalogue.learn(dispatch.assets_of(state))
         cache = ResultCache(self.store, dispatch, self.storages)
         book = Book(self.store, self._catalogue, dispatch, cache, run, state)
-        book.pin(edition.fingerprint)
+        book.assign(edition.fingerprint)
         live = self.runs[run.id] = Live(state, book, edition, dispatch, cache)
         if state.joins:
             live.places = {(step.node, step.partition): index for index, step in enumerate(state.plan.steps) if step.run}

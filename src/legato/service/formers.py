@@ -19,7 +19,7 @@ from legato.terms.errors import InvalidProject, LegatoError
 
 MOST_AWAKE = 2
 """How many versions of before have workers at once; each is a process of its own, and one for each worker."""
-_REST_AFTER_S = 30.0
+_REST_AFTER_S = 60.0
 """So long a version may have nothing to do before its workers end; they come again when there is something."""
 _MOST_DEATHS, _STEADY_S = 3, 2.0
 """A version whose code host dies so often, each time before it has lived for so long, is given up."""
@@ -75,16 +75,21 @@ class Formers:
             ready(edition, self._newest())
             return
         try:
-            self._take_in()
-            former = next((each for each in self._formers if each.edition is edition), None) or self._open(fingerprint)
+            former = self._open(fingerprint) if edition is None else self._former_of(edition)
         except LegatoError as error:
             refused(error)
+            return
+        if former is None:  # nobody keeps its code, but it is at work
+            assert edition is not None
+            ready(edition, self._workspace_of(fingerprint))
             return
         former.edition.asking += 1  # it stays until whoever wants it has it
         former.wanted.append((ready, refused))
 
     def step(self) -> None:
         """Take up what was loaded, let those rest that have nothing to do, and wake those that have."""
+        if not self._formers and len(self._conductor.editions) == 1:
+            return
         self._take_in()
         for former in list(self._formers):
             if former.host is not None:
@@ -108,6 +113,10 @@ class Formers:
         self._formers.append(_Former(edition))
         self._known.add(edition)
         return self._formers[-1]
+
+    def _former_of(self, edition: Edition) -> _Former | None:
+        self._take_in()
+        return next((each for each in self._formers if each.edition is edition), None)
 
     def _take_in(self) -> None:
         """Editions that a newer one has followed are such versions, too, if their code is kept."""
@@ -179,8 +188,7 @@ class Formers:
 
     def _lose(self, edition: Edition) -> None:
         """The workers of an edition are gone for good: others load the code that is kept of it."""
-        self._take_in()
-        former = next((each for each in self._formers if each.edition is edition), None)
+        former = self._former_of(edition)
         if former is None or edition.fingerprint == self._conductor.edition.fingerprint:
             if former is None and edition.fingerprint != self._conductor.edition.fingerprint:
                 self._tell_moved(edition, not_kept(edition.fingerprint))

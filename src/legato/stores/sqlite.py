@@ -20,7 +20,7 @@ from legato.stores import faults
 from legato.stores.lock import WriterLock
 from legato.stores.migrate import create, require_current, upgrade
 from legato.stores.rows import Row, access_rows, audit_rows, decided_of, event_rows, rows_of, run_row, ticking_rows
-from legato.stores.sqlite_keeping import SqliteKeeping
+from legato.stores.sqlite_keeping import SqliteKeeping, forget_code
 from legato.stores.statements import load
 from legato.terms.codec import unpack
 from legato.terms.errors import LegatoError
@@ -305,12 +305,14 @@ class SqliteStore(SqliteKeeping):
         return [(number, unpack(body, Audit)) for number, body in self._rows("audits", before or _NO_LIMIT, limit)]
 
     def copy_to(self, path: str | os.PathLike[str]) -> None:
-        """Write the store as it is at this moment to a new file, while others go on writing to this one."""
+        """Write the store as it is at this moment to a new file, while others go on writing to this one; but no code."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             copy = sqlite3.connect(path, isolation_level=None)
             try:
                 self._connection().backup(copy)
+                copy.execute("pragma secure_delete = on")
+                forget_code(copy)
             except sqlite3.Error as error:
                 raise faults.unreadable(self.path, error) from error
             finally:

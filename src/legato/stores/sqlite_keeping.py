@@ -44,6 +44,11 @@ class SqliteKeeping:
         for run in removal.runs:
             self._numbers.pop(run, None)
 
+    def forget_code(self) -> None:
+        """Let go of the code of all versions of the project; a writer's call."""
+        with self._transaction() as db:
+            forget_code(db)
+
     def oldest_runs(self, after: int = 0, limit: int = 100) -> list[tuple[int, Run]]:
         """Runs in the order of their acceptance."""
         return [(number, unpack(body, Run)) for number, body in self._rows("oldest_runs", after, limit)]
@@ -81,3 +86,9 @@ class SqliteKeeping:
     def was_decided(self, trigger: str, key: str) -> bool:
         """Whether there was a decision of this tick."""
         return bool(self._rows("decision", trigger, key) or self._rows("knows_tick", tick_mark(trigger, key)))
+
+
+def forget_code(db: sqlite3.Connection) -> None:
+    """Remove the code of all versions of the project."""
+    for statement in (SQL["forget_code"], SQL["forget_every_text"], SQL["forget_every_text_of"]):
+        db.execute(statement)

@@ -74,6 +74,7 @@ def open_household(folder: Path) -> Household:
     def adopt_store(path: Path) -> Store:
         store = SqliteStore(path)
         store.open_writer("legato restore")
+        store.forget_code()  # whoever wrote the archive might have put some there
         return store
 
     return Household(

@@ -56,6 +56,7 @@ class Fingerprints:
         self._finder, self._own = finder, finder.own
         self._by_file: dict[str, Source | None] = {}
         self._by_module: dict[str, Source | None] = {}
+        self._folders: dict[str, bool] = {}
         self._merkle: Merkle[Unit] = Merkle(self._expand)
 
     def of(self, fn: Any) -> str:
@@ -152,10 +153,13 @@ class Fingerprints:
         if imported is None:
             known = head in source.bindings or (source.stars and not hasattr(builtins, head))
             return (source.module, head) if known else None
-        target = self._imported(imported)
+        target, rest = self._imported(imported), chain[1:]
+        folder = ".".join(filter(None, imported))
+        while target is None and rest and self._is_folder(folder):
+            target, folder, rest = self._module(f"{folder}.{rest[0]}"), f"{folder}.{rest[0]}", rest[1:]
         if target is None:
             return imported[0], imported[1]
-        for attribute in chain[1:]:
+        for attribute in rest:
             if not isinstance(target, Source):
                 break
             target = self._imported(Imported((target.module, attribute))) or (target.module, attribute)
@@ -165,6 +169,8 @@ class Fingerprints:
         """What an import gives: a name of one of the project's modules, such a module, or None for what others wrote."""
         module, name = imported
         source = self._module(module)
+        if source is None and name and self._is_folder(module):
+            return self._module(f"{module}.{name}")
         if not name or source is None:
             return source
         if name in source.bindings or name in source.imports:
@@ -179,6 +185,11 @@ class Fingerprints:
             file = self._finder.file_of(name)
             self._by_module[name] = self._file(file, name) if file else None
         return self._by_module[name]
+
+    def _is_folder(self, package: str) -> bool:
+        if package not in self._folders:
+            self._folders[package] = self._finder.is_folder(package)
+        return self._folders[package]
 
     def _file(self, file: str, module: str) -> Source | None:
         if file not in self._by_file:

@@ -109,11 +109,22 @@ class Finder(MetaPathFinder):
     def file_of(self, module: str) -> str | None:
         """The file of one of the project's modules, loaded or not."""
         file: str | None = getattr(sys.modules.get(module), "__file__", None) or self._kept.get(module)
-        if file is None and not self._is_of_then:
-            file = self._search(module)
-        if file and file in self.own and file.endswith(".py"):
-            self.modules.setdefault(module, file)
+        if file is None and (spec := self._search(module)) is not None and spec.has_location:
+            file = spec.origin
+        if file and file in self.own and file.endswith(".py") and module not in self.modules:
+            self.modules[module] = file
+            if (package := module.rpartition(".")[0]) and (above := self.file_of(package)) is not None:
+                self.tree(above)  # it is imported before what is in it
         return file
+
+    def is_folder(self, package: str) -> bool:
+        """Whether this is a package without a file of its own: a folder of the project's with modules in it."""
+        if (found := sys.modules.get(package)) is not None:
+            return getattr(found, "__file__", None) is None and any(
+                f"{each}/" in self.own for each in getattr(found, "__path__", ())
+            )
+        spec = self._search(package)
+        return package in self._folders or (spec is not None and spec.origin is None)
 
     def read(self, file: str) -> bytes:
         """What a file of the project's own says, or said; while the project is loaded it is noted, and stays the same."""
@@ -144,15 +155,16 @@ class Finder(MetaPathFinder):
         file = self._kept.get(fullname)
         return None if file is None else spec_from_file_location(fullname, file, loader=_Loader(fullname, file, self))
 
-    def _search(self, module: str) -> str | None:
+    def _search(self, module: str) -> ModuleSpec | None:
+        """The spec of one of the project's own files; of those of now, where they are what is loaded."""
         path: list[str] | None = self.own.search
-        spec, names = None, module.split(".")
-        for end in range(1, len(names) + 1):
-            spec = PathFinder.find_spec(".".join(names[:end]), path)
+        spec = None
+        for name in () if self._is_of_then else module.split("."):  # by its whole name the packages above would have to be there
+            spec = PathFinder.find_spec(name, path)
             if spec is None:
                 return None
             path = list(spec.submodule_search_locations or ())
-        return spec.origin if spec and spec.has_location else None
+        return spec
 
     def install(self) -> None:
         """Takes the place of the project that was loaded before, whose modules are put aside."""
@@ -180,7 +192,6 @@ class Finder(MetaPathFinder):
         later = {module: file for module, file in self.modules.items() if module not in sys.modules and file in self.texts}
         self._kept.update(later)
         self._kept_texts.update((file, self.texts[file]) for file in later.values())
-        self._folders.update(_folders_above(later))
         self.trees, self.texts, self._is_settled = {}, {}, True
 
     def _enter(self) -> None:

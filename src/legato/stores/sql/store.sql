@@ -82,6 +82,15 @@ select body from project where fingerprint = ?;
 -- name: manuscript
 select manuscript from project where fingerprint = ? and code != '';
 
+-- name: forget_code
+update project set code = '', manuscript = x'' where code != '';
+
+-- name: forget_every_text
+delete from text;
+
+-- name: forget_every_text_of
+delete from text_of;
+
 -- name: texts_of
 select digest, body from text_of join text using (digest) where fingerprint = ?;
 

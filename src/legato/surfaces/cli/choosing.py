@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import click
 
@@ -15,6 +16,7 @@ from legato.service.resuming import changed_since
 from legato.service.workspace import Workspace
 from legato.surfaces.cli.call import Call
 from legato.surfaces.cli.output import when
+from legato.terms.errors import LegatoError
 
 _MOST = 1_000
 
@@ -29,31 +31,37 @@ class Chosen(NamedTuple):
 
 
 def choose_code(
-    call: Call, code: Code | None, find: Callable[[Store], Run], *, executor: str | None = None, workers: int | None = None,
-    told: Callable[[Run], str] | None = None,
-) -> Chosen:  # fmt: skip
-    """The project as it is wanted for the run that `find` finds. Where nobody is asked, `told` gives the command that chooses
-    the code of then, to be told beside what is done."""
+    call: Call, code: Code | None, find: Callable[[Store], Run], *, again: Callable[[Run], str] | None = None, **where: Any
+) -> Chosen:
+    """The project as it is wanted for the run that `find` finds, with workers as in `where`.
+
+    For a run that is repeated `again` gives the command that takes the code of then: it is told where nobody is asked.
+    """
+
+    def then(run: Run, choice: Code) -> Chosen:
+        workspace = call.workspace_of(run.project, **where)
+        return Chosen(workspace, call.history(workspace), run, choice)
+
     if code == "then":
-        run = find(call.past())
-        workspace = call.workspace_of(run.project, executor=executor, workers=workers)
-        return Chosen(workspace, call.history(workspace), run, "then")
-    workspace = call.workspace(executor=executor, workers=workers)
+        return then(find(call.past()), "then")
+    workspace = call.workspace(**where)
     history = call.history(workspace)
     run = find(history)
+    now = Chosen(workspace, history, run, code or "")
     if code == "now" or run.project == workspace.project.fingerprint:
-        return Chosen(workspace, history, run, code or "")
+        return now
+    if again is None and run.state == "open" and workspace.is_served:  # it is under way, and stays with its version
+        with suppress(LegatoError):
+            return then(run, "")
+        return now
     changed, removed = changed_since(read_state(history, run.id), workspace.project)
     if not (changed or removed) or not has_code(history, run.project):
-        return Chosen(workspace, history, run, "")
+        return now
     if call.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        if told is not None and not call.json:
-            call.aside.say(f"run {run.id} is of other code: this takes the code of now; for that of then: {told(run)}")
-        return Chosen(workspace, history, run, "")
-    if _ask(call, history, run, changed, removed) == "now":
-        return Chosen(workspace, history, run, "now")
-    workspace = call.workspace_of(run.project, executor=executor, workers=workers)
-    return Chosen(workspace, history, run, "then")
+        if again is not None and not call.json:
+            call.aside.say(f"run {run.id} is of other code: this takes the code of now; for that of then: {again(run)}")
+        return now
+    return then(run, "then") if _ask(call, history, run, changed, removed) == "then" else now._replace(code="now")
 
 
 def _ask(call: Call, history: Store, run: Run, changed: tuple[str, ...], removed: tuple[str, ...]) -> str:

@@ -91,11 +91,11 @@ def _opened(
 
     step, run = start
 
-    def told(found: Run) -> str:
+    def again(found: Run) -> str:
         return words_of("legato", "run", "--from", step, found.id, "--code", "then")
 
     try:
-        chosen = choose_code(call, code, lambda store: find_run(store, run), executor=executor, workers=workers, told=told)
+        chosen = choose_code(call, code, lambda store: find_run(store, run), executor=executor, workers=workers, again=again)
     except NotFound as error:
         raise nothing_ran() if error.code == "store-none" else error from None
     return chosen.workspace, chosen.code

@@ -55,8 +55,8 @@ def resume_there(call: Call, workspace: Workspace, run_id: str, *, failed_only: 
 
 
 def _source(workspace: Workspace, code: Code) -> str:
-    """The files that the service has to have taken over before: those of now, unless the code of then is wanted."""
-    return "" if code == "then" else workspace.snapshot.source
+    """The files that the service has to have taken over before: those of now, unless it is about the code of then."""
+    return "" if code == "then" or workspace.is_former else workspace.snapshot.source
 
 
 def _watch(workspace: Workspace, store: Store, view: View, trail: _Trail) -> int:
