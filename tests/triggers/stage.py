@@ -111,9 +111,9 @@ class Stage:
         """A run that published has made this itself."""
         return self.tell(inputs.RunMade(run, node, partition))
 
-    def over(self, run: str) -> Stage:
+    def over(self, run: str, *, undone: bool = False) -> Stage:
         """A run that published is over."""
-        return self.tell(inputs.RunOver(self.id(), run))
+        return self.tell(inputs.RunOver(self.id(), run, undone))
 
     def add(self, name: str, *new: str) -> Stage:
         """New keys of a dynamic set."""

@@ -46,6 +46,20 @@ def test_what_the_run_leaves_unmade_is_asked_for_when_it_is_over(play):
     assert stage.over(R).told() == []
 
 
+def test_what_the_run_takes_back_is_nothing_new(play):
+    stage = play(asset("base"), own(lg.updated()))
+    stage.publish("base", run=R, ahead={"own": {""}}).over(R, undone=True)
+    _, skipped = stage.decisions()
+    assert skipped.why == "same-run"
+    assert explain(skipped).endswith("ended before this was made), but the run has taken back what it published")
+
+
+def test_what_others_published_comes_though_the_run_takes_its_own_back(play):
+    stage = play(asset("base"), asset("more"), asset("own", lg.updated(), lambda base, more: 1))
+    stage.publish("more").publish("base", run=R, ahead={"own": {""}}).over(R, undone=True)
+    assert stage.told()[2:] == ["03-01 00:00 own"]
+
+
 def test_a_run_that_is_resumed_and_over_again_is_asked_about_again(play):
     stage = play(asset("base"), own(lg.updated()))
     for _ in range(2):

@@ -102,7 +102,8 @@ def expected(past: Store, project: Project) -> dict[tuple[str, str], set[str]]:
             left[run, step.node].discard(step.partition)
         elif isinstance(event, ev.RunEnded):
             for node in project.nodes.values():
-                found[node.name, f"left:{run}:{number}"] = left.pop((run, node.name), set())
+                rest = left.pop((run, node.name), set())
+                found[node.name, f"left:{run}:{number}"] = set() if event.outcome == "rolled_back" else rest
     return {key: asked for key, asked in found.items() if asked}
 
 

@@ -135,7 +135,8 @@ class Ticker:
             if row is None:
                 self.tell(RunOver(f"{each}:{self._heard}", each), now)
             elif row.state != "open" and next(iter(self._store.events(each, self._heard)), None) is None:
-                self.tell_all(self._over(self._heard, each, partial(read_state, self._store)), now)
+                read = partial(read_state, self._store)
+                self.tell_all(self._over(self._heard, each, read, undone=row.state == "rolled_back"), now)
 
     # -- in --
 
@@ -157,7 +158,7 @@ class Ticker:
                         yield MetricSeen(f"{run}:{number}:{place}", step.node, fact.name, float(fact.value), step.partition)
             case ev.RunEnded():
                 yield from self._ended(run)
-                yield from self._over(number, run, read)
+                yield from self._over(number, run, read, undone=event.outcome == "rolled_back")
                 self._foresight.forget(run)
 
     def _succeeded(self, number: int, run: str, event: ev.StepSucceeded, read: Read) -> Iterator[Input]:
@@ -172,7 +173,7 @@ class Ticker:
         if place is not None:
             yield RunMade(run, *place)
 
-    def _over(self, number: int, run: str, read: Read) -> Iterator[Input]:
+    def _over(self, number: int, run: str, read: Read, *, undone: bool = False) -> Iterator[Input]:
         """What is told of a run's end: also what it made while its trigger was no part of the project."""
         if run in self.state.holding:
             found = self._foresight.at(number, run, read)
@@ -181,7 +182,7 @@ class Ticker:
                 for key in sorted({key for each in held for key in each.keys}):
                     if found is not None and (name, key) in found.made:
                         yield RunMade(run, name, key)
-            yield RunOver(f"{run}:{number}", run)
+            yield RunOver(f"{run}:{number}", run, undone)
 
     def _ended(self, run: str) -> Iterator[Input]:
         row = self._store.run(run)

@@ -173,7 +173,11 @@ def take_over(turn: Turn, over: RunOver) -> None:
         # A flow may be told of one asset at a time.
         alone = trigger.node.kind == "flow" and trigger.form.lone
         for group in [[hit] for hit in hits] if alone else [hits]:
-            _hear(turn, trigger, group, _tick_of_rest(turn, trigger, over, group, held))
+            tick = _tick_of_rest(turn, trigger, over, group, held)
+            if over.undone and trigger.form.lone:  # else others' versions may have come with it
+                skip(turn, trigger, group, tick, "same-run")
+            else:
+                _hear(turn, trigger, group, tick)
 
 
 def _tick_of_rest(turn: Turn, trigger: TriggerState, over: RunOver, hits: list[Hit], held: Mapping[int, Held]) -> TickAt:

@@ -105,10 +105,12 @@ class RunMade(Struct, frozen=True):
 
 
 class RunOver(Struct, frozen=True):
-    """A run that published is over, however it ended; what it has not made by now, it will not make."""
+    """A run that published is over, however it ended; what it has not made by now, it will not make. Where it is `undone`, no
+    version of it is published any more."""
 
     id: str
     run: str
+    undone: bool = False
 
 
 class Pause(Struct, frozen=True):

@@ -129,7 +129,7 @@ def _reason(skipped: Skipped, tz: str) -> str:
                 return f"the tick at {when(Instant(numbers['stands']), tz)} stands for it (catch-up {numbers['policy']})"
             return f"it came to be decided only at {when(skipped.on, tz)} (catch-up none)"
         case "same-run":
-            return _made_by_run(skipped)
+            return _made_by_run(skipped) if skipped.later else "the run has taken back what it published"
     return _missing_part(numbers)
 
 
