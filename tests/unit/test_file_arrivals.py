@@ -304,9 +304,10 @@ def test_a_folder_may_come_later_and_go(tmp_path: Path) -> None:
 
 
 def test_patterns_with_a_scheme_lie_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
     watch = Watch(tmp_path, ["s3://bucket/in/*.csv", "inbox/*.csv"])
-    assert watch.elsewhere == ("s3://bucket/in/*.csv",)
     assert watch.look(BEGIN) == []
+    assert watch.troubles == {}
 
 
 # -- what is hostile --

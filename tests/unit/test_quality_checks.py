@@ -21,13 +21,14 @@ from hypothesis import strategies as st
 
 from legato.declare import rules as lg
 from legato.declare.node import Check
-from legato.quality.checks import judge_builtin, verdict_of
+from legato.quality.checks import judge_builtins, verdict_of
 from legato.terms.errors import LegatoError
 from legato.terms.fact import Verdict
 
 
 def judge(value: Any, rule: lg.Rule) -> Verdict:
-    return judge_builtin(value, rule.check("flights"))
+    (verdict,) = judge_builtins(value, [rule.check("flights")])
+    return verdict
 
 
 FRAME = pl.DataFrame(
@@ -186,7 +187,7 @@ def test_a_value_that_is_no_table_fails_softly_and_keeps_the_severity() -> None:
 
 def test_an_unknown_kind_is_a_mistake_of_the_caller() -> None:
     with pytest.raises(LegatoError, match="'function' is no built-in check"):
-        judge_builtin(FRAME, Check("c", "flights"))
+        judge_builtins(FRAME, [Check("c", "flights")])
 
 
 # Against a plain oracle ----------------------------------------------------------------------------------

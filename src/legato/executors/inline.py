@@ -32,8 +32,7 @@ class InlineExecutor:
     A flow's body runs in a thread that takes turns with the caller: it goes on in `poll`, until it waits.
 
     So attempts have no timeout and `kill` reaches only those that have not begun; a crash of user code is a crash of the
-    process, and child processes that it leaves are left. Output is captured while attempts are made; `terminal` leads
-    around that. One at a time in a process.
+    process, and child processes that it leaves are left. Output is captured while attempts are made. One at a time in a process.
 
     With `lock`, a file for all executors of a project, `poll` makes nothing before the workers of earlier ones are gone, and
     raises `Unreachable` (`workers-left`) if that takes too long.
@@ -53,12 +52,6 @@ class InlineExecutor:
         self._flows = flows
         self._ready: list[Report] = []
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._terminal = os.dup(1)
-
-    @property
-    def terminal(self) -> int:
-        """A descriptor of the real standard output, for progress shown from another thread while attempts are made."""
-        return self._terminal
 
     def workers(self) -> int:
         """One."""
@@ -144,7 +137,6 @@ class InlineExecutor:
         self._harness.close()
         if self._capture is not None:
             self._capture.close()
-        os.close(self._terminal)
         os.close(self._bell)
         self._bell = -1
         self._lock.release()

@@ -28,11 +28,6 @@ class Question(NamedTuple):
     severity: Severity = "block"
 
 
-def judge_builtin(value: Any, check: Check) -> Verdict:
-    """The verdict of one built-in check on a table."""
-    return judge_builtins(value, [check])[0]
-
-
 def judge_builtins(value: Any, checks: Sequence[Check]) -> list[Verdict]:
     """The verdicts of built-in checks on a table, in their order. What cannot be judged fails, with the reason.
 

@@ -66,13 +66,11 @@ class Watch:
     """Watches for the local files that some patterns mean, those of the project's folder below `root`.
 
     Files are *coming* until they stay the same, then *ready* to be read, then *told*. One that is told and becomes another is
-    coming again; one that stays as it is, is not read again. Patterns with a scheme lie `elsewhere`, and are not watched.
+    coming again; one that stays as it is, is not read again. Patterns with a scheme lie elsewhere, and are not watched.
     """
 
     def __init__(self, root: Path, patterns: Iterable[str]) -> None:
-        several = list(patterns)
-        self.elsewhere = tuple(each for each in several if "://" in each)
-        self._folders = Folders(root, (each for each in several if "://" not in each))
+        self._folders = Folders(root, (each for each in patterns if "://" not in each))
         self._files: dict[str, _File] = {}
         self._coming: deque[_File] = deque()
         self._ready: deque[_File] = deque()

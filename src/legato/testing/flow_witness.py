@@ -92,7 +92,6 @@ class FlowWitness(Witness):
         self.tickets: dict[Key, int] = {}
         self.began_at = Instant(0)
         self.earlier: set[Instant] = set()
-        self.parkings = 0
         self.telling: dict[Key, Telling] = {}
         self.facts: dict[Key, list[tuple[int, int, Told]]] = {}
         self.taken_back: set[tuple[str, str]] = set()
@@ -220,7 +219,6 @@ class FlowWitness(Witness):
 
     def _note_parked(self, run: str, event: ev.StepParked) -> None:
         self._saw_word(run, event.step, event.token)
-        self.parkings += 1
         strange = set(event.on) - set(self.children.get((run, event.step), {}).values())
         if strange:
             self.refuse(f"{self._name(run, event.step)} waits for steps {strange}, which it did not call")

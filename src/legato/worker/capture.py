@@ -45,11 +45,6 @@ class Capture:
         """Where the next attempt's output starts: bytes from the file's beginning."""
         return self._size
 
-    @property
-    def terminal(self) -> int:
-        """A file descriptor that leads to where output went before `redirect`, such as the terminal."""
-        return self._before[0] if self._before else 1
-
     def redirect(self) -> None:
         """Catch all output from here on, also that of child processes and C libraries."""
         if self._before is None:

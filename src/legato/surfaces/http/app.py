@@ -25,7 +25,6 @@ BELOW_API: list[Any] = [
     *streaming.ROUTES,
 ]  # fmt: skip
 BESIDE_API: list[Any] = [*hooks.ROUTES, *metrics.ROUTES, *pages.ROUTES]
-HANDLERS = [*BELOW_API, *BESIDE_API]
 
 log = logging.getLogger("legato.http")
 
