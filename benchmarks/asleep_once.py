@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.flows import ASLEEP_S
 from legato.kernel import events as ev
 from legato.kernel.state import PARKED, RunState
-from legato.service.planning import Request
+from legato.service.request import Request
 from legato.service.running import run, session
 from legato.terms.codec import unpack
 from legato.wiring.code import open_workspace

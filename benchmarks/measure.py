@@ -73,7 +73,7 @@ def project(code: str) -> Iterator[Path]:
 
 def time_run(folder: Path, *, executor: str, workers: int = 2, selection: str = "") -> float:
     """Seconds from the accepted run to its end, in this process, workers included but project loading left out."""
-    from legato.service.planning import Request
+    from legato.service.request import Request
     from legato.service.running import run, session
     from legato.wiring.code import open_workspace
 

@@ -3,8 +3,10 @@
 import sys
 from pathlib import Path
 
-from legato.service.planning import Planner, Request
+from legato.service.planning import Planner
+from legato.service.plans import plan_request
+from legato.service.request import Request
 from legato.wiring.code import open_workspace
 
-plan = Planner(open_workspace(Path(sys.argv[1])), None).plan(Request())
+plan = plan_request(Planner(open_workspace(Path(sys.argv[1])), None), Request())
 assert plan.size == int(sys.argv[2]), plan.size

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from benchmarks.measure import resident_bytes
-from legato.service.planning import Request
+from legato.service.request import Request
 from legato.service.running import run, session
 from legato.wiring.code import open_workspace
 

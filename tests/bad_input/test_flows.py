@@ -12,7 +12,7 @@ from legato.kernel.events import AnyEvent, StepSucceeded
 from legato.kernel.inputs import Cancel, Input
 from legato.kernel.state import CANCELLED, FAILED, RunState, Status
 from legato.runtime.conductor import Conductor
-from legato.service.planning import Request
+from legato.service.request import Request
 from legato.service.resuming import Resumption
 from legato.service.running import resume, run, session
 from legato.terms.errors import InvalidProject, LegatoError

@@ -16,7 +16,7 @@ import pytest
 
 import legato.surfaces.cli.main as cli
 from legato.runtime.clock import SystemClock
-from legato.service.planning import Request
+from legato.service.request import Request
 from legato.service.running import run, session
 from legato.service.workspace import Workspace
 from legato.terms.instant import Instant, after

@@ -11,7 +11,7 @@ import pytest
 
 from legato.kernel.state import RunState, Status
 from legato.service.logbook import Logbook, read_log
-from legato.service.planning import Request
+from legato.service.request import Request
 from legato.service.running import run, session
 from legato.service.workspace import Workspace
 from legato.terms.fact import Error

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from legato.kernel.state import RunState
-from legato.service.planning import Request
+from legato.service.request import Request
 from legato.service.running import run, session
 from legato.wiring.code import open_workspace
 

@@ -26,7 +26,7 @@ from legato.kernel import events as ev
 from legato.kernel.events import decode
 from legato.ports.decisions import Decided
 from legato.service.asks import Ping, Pong, SubmitRun, Submitted
-from legato.service.desk import ask
+from legato.service.guest import ask
 from legato.service.ticker import decision_of
 from legato.stores.sqlite import SqliteStore
 from legato.terms.errors import Unreachable

@@ -53,7 +53,9 @@ def interrupted(tmp_path: Path) -> tuple[Path, str]:
     """A run whose process was killed while its only step printed."""
     from legato.kernel.events import AttemptBegun, AttemptsStarted, encode
     from legato.ports.store import Commit, Run
-    from legato.service.planning import Planner, Request
+    from legato.service.planning import Planner
+    from legato.service.plans import plan_request
+    from legato.service.request import Request
     from legato.terms.attempt import LogSpan
     from legato.terms.codec import pack
     from legato.wiring.code import open_workspace
@@ -65,7 +67,7 @@ def interrupted(tmp_path: Path) -> tuple[Path, str]:
     (workspace.logs / "dead" / "0.log").write_bytes(b"before" + b"half a li")
     store = workspace.open_writer("legato run prices")
     now = workspace.clock.now()
-    plan = Planner(workspace, None).plan(Request("prices"))
+    plan = plan_request(Planner(workspace, None), Request("prices"))
     store.accept(Run(id="aaaaaa-bbbb", request="prices", actor="me", project="", at=now), pack(plan), [])
     events = [AttemptsStarted(now, (0,), 1), AttemptBegun(now, 0, 1, LogSpan("dead/0.log", 6))]
     store.commit([Commit(run_id="aaaaaa-bbbb", events=[encode(event) for event in events])])

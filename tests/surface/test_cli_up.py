@@ -14,7 +14,7 @@ import pytest
 from up_site import PATIENCE_S, up, wait_until
 
 from legato.service.asks import Ping, Pong
-from legato.service.desk import ask
+from legato.service.guest import ask
 from legato.surfaces.client import Client
 from legato.terms.errors import EXIT_UNREACHABLE
 

@@ -14,8 +14,10 @@ import pytest
 from service_site import Service, serving
 
 from legato.ports.store import Store
-from legato.service import asks, desk
-from legato.service.desk import Desk, ask, folder_of, is_open
+from legato.service import asks, desk, frames
+from legato.service.desk import Desk
+from legato.service.frames import folder_of, is_open
+from legato.service.guest import ask
 from legato.terms.errors import Fault, InvalidProject, LegatoError, NotFound, Unreachable, UsageError
 
 
@@ -104,7 +106,7 @@ def test_an_error_comes_back_as_it_was(service: Service) -> None:
     assert raised.value.what == "no asset, task or flow is named 'prizes'" or "prizes" in raised.value.what
     assert raised.value.next
     faults = InvalidProject([Fault("code", "what")])
-    assert desk.Refusal.of(faults).error().faults == faults.faults  # type: ignore[attr-defined]
+    assert frames.Refusal.of(faults).error().faults == faults.faults  # type: ignore[attr-defined]
 
 
 def test_a_rollback_and_keys_are_answered(service: Service, store: Store) -> None:
@@ -133,7 +135,7 @@ def alone(tmp_path: Path) -> Iterator[Desk]:
 
 
 def guest(tmp_path: Path) -> socket.socket:
-    return desk._connect(tmp_path, 5.0)
+    return frames.connect(tmp_path, 5.0)
 
 
 def test_without_a_service_that_is_said(tmp_path: Path) -> None:
@@ -191,16 +193,14 @@ def test_what_was_not_taken_up_is_refused_at_the_end(tmp_path: Path) -> None:
 def test_what_is_no_question_is_refused(tmp_path: Path, alone: Desk, body: bytes) -> None:
     with guest(tmp_path) as sock:
         sock.sendall(struct.pack(">I", len(body)) + body)
-        (length,) = struct.unpack(">I", desk._receive(sock, 4))
-        assert b"request-unknown" in desk._receive(sock, length)
+        assert b"request-unknown" in frames.receive(sock)
         assert list(alone.waiting()) == []
 
 
 def test_what_is_too_large_is_refused_before_it_is_read(tmp_path: Path, alone: Desk) -> None:
     with guest(tmp_path) as sock:
         sock.sendall(struct.pack(">I", desk.MOST_BYTES + 1))
-        (length,) = struct.unpack(">I", desk._receive(sock, 4))
-        assert b"request-large" in desk._receive(sock, length)
+        assert b"request-large" in frames.receive(sock)
         assert sock.recv(1) == b""
 
 

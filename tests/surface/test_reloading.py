@@ -15,8 +15,9 @@ from cli_site import make_project
 from legato.ports.store import Run, Store
 from legato.runtime.conductor import Conductor
 from legato.runtime.watch import SourceWatch
-from legato.service.planning import Request
+from legato.service.plans import plan_request
 from legato.service.reloading import Reloader
+from legato.service.request import Request
 from legato.service.sources import plan_when_answered
 from legato.stores.sqlite import SqliteStore
 from legato.terms.errors import LegatoError
@@ -98,7 +99,8 @@ class Site:
             raise error
 
         plan_when_answered(
-            self.reloader.workspace, self.store, lambda planner: planner.plan(Request(words, params=params)), conductor.ask,
+            self.reloader.workspace, self.store, lambda planner: plan_request(planner, Request(words, params=params)),
+            conductor.ask,
             lambda planner, plan: runs.append(conductor.accept(plan, actor="ann", extents=planner.extents)), refuse,
         )  # fmt: skip
         self.turn_until(lambda: bool(runs))

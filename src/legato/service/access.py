@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from legato.ports.access import EVERYWHERE, AccessChange, Audit, Role, Token, TokenKind, User
 from legato.ports.store import Store
+from legato.service.actor import actor as system_user
 from legato.service.asks import ChangeAccess
-from legato.service.running import actor as system_user
 from legato.terms.errors import Forbidden, NotFound, UsageError
 from legato.terms.instant import Instant, after, format_seconds
 from legato.terms.key import is_name

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from legato.ports.access import Token, User
 from legato.service.former import Code
-from legato.service.planning import Filling
+from legato.service.request import Filling
 from legato.terms.errors import Fault
 from legato.terms.instant import Instant
 

@@ -18,12 +18,14 @@ from legato.runtime.edition import Edition
 from legato.service import asks
 from legato.service.access import change_access, log_in
 from legato.service.desk import Asked, Desk
+from legato.service.finding import find_run, require_open
 from legato.service.former import not_kept
 from legato.service.inbox import Inbox
 from legato.service.keys import add_keys, judge_keys
-from legato.service.planning import Planner, Request
+from legato.service.planning import Planner
+from legato.service.plans import plan_request
 from legato.service.publishing import moves_back, rollback
-from legato.service.running import find_run, require_open
+from legato.service.request import Request
 from legato.service.sources import plan_when_answered
 from legato.service.waiting import require_answerer, require_size, run_of
 from legato.service.workspace import Workspace
@@ -203,7 +205,7 @@ def _submit(at: Attendant, ask: asks.SubmitRun) -> object:
 
     def go_on(edition: Edition, workspace: Workspace) -> None:
         question = partial(at.conductor.ask, edition=edition)
-        plan_when_answered(workspace, at.store, lambda planner: planner.plan(request), question, planned, later.refuse)
+        plan_when_answered(workspace, at.store, lambda planner: plan_request(planner, request), question, planned, later.refuse)
 
     if ask.code and ask.start is None:
         raise UsageError("code-of-what", "code says with which code a run is repeated", next="say from which step of which run")

@@ -1,4 +1,4 @@
-"""Backfills: their plan, what it will cost going by history, and how far each of them is."""
+"""Backfills: what they will cost going by history, and how far each of them is."""
 
 from __future__ import annotations
 
@@ -7,32 +7,15 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from legato.kernel.standing import Standing
-from legato.plan.backfill import in_order, in_own_pool, within, without_edges
 from legato.plan.records import Backfill, Order, Plan
 from legato.ports.store import Head, Run, Store
 from legato.service.estimating import Timings, estimate, seconds_a_step
 from legato.service.folding import Folder
-from legato.service.planning import Filling, Planner, Request
 from legato.service.reporting import state_in_words
 from legato.service.workspace import Workspace
-from legato.terms.errors import NotFound, UsageError
+from legato.terms.errors import NotFound
 from legato.terms.instant import Instant
 from legato.terms.key import show
-
-
-def plan_backfill(planner: Planner, request: Request, filling: Filling) -> Plan:
-    """The plan of a backfill: what of the selection lies in its time, in its order, with its own limit."""
-    if request.params:
-        raise UsageError("backfill-flow", "a backfill takes no parameters: only flows have some", next="legato run FLOW")
-    workspace, extents = planner.workspace, planner.extents
-    span = filling.begin, filling.end
-    asked = within(workspace.project, extents, planner.select(request.selection), span)
-    plan = planner.make(asked, str(request), request.force, {})
-    selection = without_edges(workspace.project, extents, asked, span, plan)
-    if selection != asked:
-        plan = planner.make(selection, str(request), request.force, {})
-    turns = in_order(plan, workspace.project, extents, filling.order)
-    return in_own_pool(plan, Backfill(order=filling.order, turns=turns, at_once=filling.at_once, urgent=filling.urgent))
 
 
 class Part(Struct, frozen=True, kw_only=True):

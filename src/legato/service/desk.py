@@ -1,7 +1,6 @@
 """The desk: a socket where other processes of the same user ask the conductor, and are answered when it is recorded.
 
-A question is a frame: its length in four bytes, then a record of `asks` in MessagePack. So is the answer. One thread takes them
-in and hands them out; only the conductor's own loop looks at them, when it comes round to it.
+One thread takes questions in and hands answers out; only the conductor's own loop looks at them, when it comes round to it.
 """
 
 from __future__ import annotations
@@ -15,75 +14,26 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from legato.service.asks import Ask
+from legato.service.frames import HEAD, MOST_GUESTS, Refusal, Reply, folder_of, frame, listen
 from legato.terms.codec import pack
-from legato.terms.errors import Fault, Forbidden, InvalidProject, LegatoError, NotFound, Unreachable, UsageError
-
-T = TypeVar("T")
+from legato.terms.errors import LegatoError, Unreachable, UsageError
 
 MOST_BYTES = 4 << 20
-MOST_GUESTS = 128
 MOST_WAITING = 1_000
 IDLE_S, SENDING_S = 60.0, 10.0
 """How long a guest may take to ask, or to take in its answer."""
 
-_HEAD = struct.Struct(">I")
 _PEER = struct.Struct("3i")
 _CHUNK = 1 << 16
 _NEVER = float("inf")
-_KINDS: dict[str, type[LegatoError]] = {each.__name__: each for each in (NotFound, UsageError, Forbidden, Unreachable)}
-
-
-class Refusal(Struct, frozen=True, kw_only=True):
-    """An error on its way: `kind` is its class, `faults` those of a project."""
-
-    kind: str
-    code: str
-    what: str
-    where: str = ""
-    why: str = ""
-    next: str = ""
-    faults: tuple[Fault, ...] = ()
-
-    @staticmethod
-    def of(error: LegatoError) -> Refusal:
-        """The error, as it travels."""
-        faults = tuple(error.faults) if isinstance(error, InvalidProject) else ()
-        kind = next((name for name, each in _KINDS.items() if isinstance(error, each)), "")
-        return Refusal(
-            kind=kind,
-            code=error.code,
-            what=error.what,
-            where=str(error.where or ""),
-            why=error.why,
-            next=error.next,
-            faults=faults,
-        )
-
-    def error(self) -> LegatoError:
-        """The error again."""
-        if self.faults:
-            return InvalidProject(list(self.faults))
-        return _KINDS.get(self.kind, LegatoError)(self.code, self.what, where=self.where, why=self.why, next=self.next)
-
-
-class _Reply(Struct, frozen=True, kw_only=True):
-    refusal: Refusal | None = None
-    answer: msgspec.Raw = msgspec.Raw(b"\xc0")
-
-
-def folder_of(state: Path) -> Path:
-    """The folder of the socket, below a project's state."""
-    return state / "desk"
 
 
 class Asked:
@@ -94,11 +44,11 @@ class Asked:
 
     def answer(self, value: object) -> None:
         """Send the answer. A guest that has gone misses it."""
-        self._desk._reply(self._guest, _Reply(answer=msgspec.Raw(pack(value))))
+        self._desk._reply(self._guest, Reply(answer=msgspec.Raw(pack(value))))
 
     def refuse(self, error: LegatoError) -> None:
         """Send the error."""
-        self._desk._reply(self._guest, _Reply(refusal=Refusal.of(error)))
+        self._desk._reply(self._guest, Reply(refusal=Refusal.of(error)))
 
 
 class _Guest:
@@ -121,10 +71,10 @@ class Desk:
         self._decoder = msgspec.msgpack.Decoder(reduce(or_, kinds))
         self._folder = folder_of(state)
         self._waiting: deque[Asked] = deque()
-        self._replies: deque[tuple[_Guest, _Reply]] = deque()
+        self._replies: deque[tuple[_Guest, Reply]] = deque()
         self._guests: set[_Guest] = set()
         self._closing = False
-        self._listener = _listen(self._folder)
+        self._listener = listen(self._folder)
         self._ear, self._bell = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         for sock in (self._listener, self._ear):
@@ -150,7 +100,7 @@ class Desk:
         self._ring()
         self._thread.join(SENDING_S)
 
-    def _reply(self, guest: _Guest, reply: _Reply) -> None:
+    def _reply(self, guest: _Guest, reply: Reply) -> None:
         self._replies.append((guest, reply))
         self._ring()
 
@@ -213,19 +163,19 @@ class Desk:
         self._parse(guest)
 
     def _parse(self, guest: _Guest) -> None:
-        if len(guest.received) < _HEAD.size:
+        if len(guest.received) < HEAD.size:
             return
-        (length,) = _HEAD.unpack_from(guest.received)
+        (length,) = HEAD.unpack_from(guest.received)
         if length > MOST_BYTES:
             self._refuse(
                 guest, UsageError("request-large", f"a request has {MOST_BYTES:,} bytes at most", next="ask for less at once")
             )
             guest.leaving = True
             return
-        end = _HEAD.size + length
+        end = HEAD.size + length
         if len(guest.received) < end:
             return
-        body = bytes(guest.received[_HEAD.size : end])
+        body = bytes(guest.received[HEAD.size : end])
         del guest.received[:end]
         try:
             ask = self._decoder.decode(body)
@@ -249,15 +199,14 @@ class Desk:
 
     def _refuse(self, guest: _Guest, error: LegatoError) -> None:
         self._pause(guest)
-        self._replies.append((guest, _Reply(refusal=Refusal.of(error))))
+        self._replies.append((guest, Reply(refusal=Refusal.of(error))))
 
     def _hand_out(self) -> None:
         while self._replies:
             guest, reply = self._replies.popleft()
             if guest not in self._guests:
                 continue
-            body = pack(reply)
-            guest.outgoing += _HEAD.pack(len(body)) + body
+            guest.outgoing += frame(pack(reply))
             guest.until = time.monotonic() + SENDING_S
             self._selector.register(guest.sock, selectors.EVENT_WRITE, guest)
             self._send(guest)
@@ -306,82 +255,6 @@ class Desk:
         self._selector.close()
         for sock in (self._listener, self._ear, self._bell, *(guest.sock for guest in self._guests)):
             sock.close()
-
-
-def ask(state: Path, question: Ask, kind: type[T], timeout_s: float = 30.0) -> T:
-    """The conductor's answer. `Unreachable` is `service-none` where none runs, and `service-silent` where none came in time:
-    then what was asked may have been done or not."""
-    try:
-        with _connect(state, timeout_s) as sock:
-            body = pack(question)
-            sock.sendall(_HEAD.pack(len(body)) + body)
-            (length,) = _HEAD.unpack(_receive(sock, _HEAD.size))
-            reply = msgspec.msgpack.decode(_receive(sock, length), type=_Reply)
-    except TimeoutError:
-        why = f"no answer came within {timeout_s:g} s; what was asked may have been done or not"
-        raise Unreachable("service-silent", "the service does not answer", why=why, next="legato status") from None
-    except (ConnectionError, BrokenPipeError) as error:
-        why = "it ended while it was asked; what was asked may have been done or not"
-        raise Unreachable("service-silent", "the service does not answer", why=why, next="legato status") from error
-    if reply.refusal is not None:
-        raise reply.refusal.error()
-    return msgspec.msgpack.decode(reply.answer, type=kind)
-
-
-def is_open(state: Path) -> bool:
-    """Whether a live service takes questions here."""
-    try:
-        _connect(state, 1.0).close()
-    except (LegatoError, OSError):
-        return False
-    return True
-
-
-def _connect(state: Path, timeout_s: float) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(timeout_s)
-    try:
-        with _short(folder_of(state)) as path:
-            sock.connect(path)
-    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
-        sock.close()
-        raise Unreachable("service-none", "no service runs for this project", where=str(state), next="legato up") from error
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _receive(sock: socket.socket, size: int) -> bytes:
-    body = bytearray()
-    while len(body) < size:
-        chunk = sock.recv(min(_CHUNK, size - len(body)))
-        if not chunk:
-            raise ConnectionResetError("the connection ended")
-        body += chunk
-    return bytes(body)
-
-
-def _listen(folder: Path) -> socket.socket:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    (folder / "socket").unlink(missing_ok=True)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with _short(folder) as path:
-        sock.bind(path)
-    (folder / "socket").chmod(0o600)
-    sock.listen(MOST_GUESTS)
-    return sock
-
-
-@contextmanager
-def _short(folder: Path) -> Iterator[str]:
-    """The socket's path by way of an open folder: the path of a socket has 107 bytes at most, that of a project any number."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{descriptor}/socket"
-    finally:
-        os.close(descriptor)
 
 
 def _peer_of(sock: socket.socket) -> int:

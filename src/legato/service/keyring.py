@@ -10,7 +10,7 @@ from legato.ports.clock import Clock
 from legato.ports.store import Store
 from legato.service.access import change_access, local_actor, new_token, new_user
 from legato.service.asks import ChangeAccess, Done
-from legato.service.desk import ask
+from legato.service.guest import ask
 from legato.terms.errors import LegatoError, NotFound
 
 

@@ -12,7 +12,7 @@ from legato.declare.snapshot import Snapshot, decode
 from legato.ports.clock import Clock
 from legato.ports.store import Store
 from legato.service.asks import GetSnapshot, SnapshotGiven
-from legato.service.desk import ask
+from legato.service.guest import ask
 from legato.service.workspace import Workspace
 from legato.terms.errors import LegatoError
 

@@ -9,11 +9,13 @@ from legato.kernel.standing import Standing, standing_of
 from legato.ports.access import Audit
 from legato.ports.store import Run, Store
 from legato.runtime.replay import read_state
+from legato.service.actor import actor
 from legato.service.asks import Heard, PauseRun
-from legato.service.desk import ask
+from legato.service.finding import require_open
+from legato.service.guest import ask
 from legato.service.inbox import Inbox, Pausing, Standstill
 from legato.service.planning import Planner
-from legato.service.running import actor, require_open, session
+from legato.service.running import session
 from legato.service.ticks import read_kept, require_trigger
 from legato.service.workspace import Workspace
 from legato.triggers.words import describe

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from legato.declare.partitions import describe
 from legato.declare.region import Region, union
 from legato.plan.again import Again
 from legato.plan.build import make_plan
-from legato.plan.records import Order, Plan, ReasonKind
+from legato.plan.records import Plan, ReasonKind
 from legato.plan.select import Selection, Selector, needs_of
 from legato.plan.spread import Extents
 from legato.plan.stale import Facts, Needs
 from legato.ports.store import Head, Store
-from legato.service.params import arguments_of, in_words
 from legato.service.workspace import Workspace, dynamic_sets
 from legato.terms.attempt import Argument
 from legato.terms.errors import NotFound
@@ -27,45 +24,6 @@ STATUSES: dict[str, frozenset[ReasonKind]] = {
     "fresh": frozenset(("fresh",)),
 }
 """What a status means, by the reason that a plan of everything gives. A task has no status: it is kept nowhere."""
-
-
-class Filling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"begin": "from", "end": "to"}):
-    """What makes a request a backfill: of which time (both ends included; empty: no bound), which partitions go first, how many
-    are made at once (None: as many as there are workers), and whether it is as urgent as other work, which else goes first."""
-
-    begin: Annotated[str, Meta(max_length=40)] = ""
-    end: Annotated[str, Meta(max_length=40)] = ""
-    order: Order = "oldest"
-    at_once: Annotated[int, Meta(ge=1, le=1 << 20)] | None = None
-    urgent: bool = False
-
-    def in_words(self, selection: str, *, again: bool) -> str:
-        """The command that asks for it."""
-        bounds = [f" --from {self.begin}" if self.begin else "", f" --to {self.end}" if self.end else ""]
-        order = " --newest-first" if self.order == "newest" else ""
-        most = f" --at-once {self.at_once}" if self.at_once is not None else ""
-        more = (" --urgent" if self.urgent else "") + (" --again" if again else "")
-        return f"backfill {selection}".rstrip() + "".join(bounds) + order + most + more
-
-
-class Request(Struct, frozen=True):
-    """What somebody asks for: a selection in words, whether to run what is fresh as well, and the parameters of a flow.
-
-    A parameter is a value, or its text (of a list: its items' texts) as people write it. `start` is a step and a run that is
-    repeated from there; `pins` are steps whose results are taken from a run, as in `STEP=RUN`. A `backfill` says of what time.
-    """
-
-    selection: str = ""
-    force: bool = False
-    params: dict[str, Any] = {}
-    start: tuple[str, str] | None = None
-    pins: tuple[str, ...] = ()
-    backfill: Filling | None = None
-
-    def __str__(self) -> str:
-        if self.backfill is not None:
-            return self.backfill.in_words(self.selection, again=self.force)
-        return (self.selection or "everything") + (" --force" if self.force else "") + in_words(self.params)
 
 
 class Unpopulated(Struct, frozen=True):
@@ -88,19 +46,6 @@ class Planner:
         self.unpopulated: list[Unpopulated] = []
         """What the last selection names that has no partitions yet."""
         self._whole: Plan | None = None
-
-    def plan(self, request: Request) -> Plan:
-        """The plan for a request."""
-        if request.start is not None or request.pins:
-            from legato.service.repeating import plan_again  # few plans need it
-
-            return plan_again(self, request)
-        if request.backfill is not None:
-            from legato.service.backfilling import plan_backfill  # nor this
-
-            return plan_backfill(self, request, request.backfill)
-        selection = self.select(request.selection)
-        return self.make(selection, str(request), request.force, arguments_of(self.workspace, selection, request.params))
 
     def select(self, words: str, *, whole: bool = False) -> Selection:
         """The partitions of nodes that the words select, with `whole` also what only runs when called; `NotFound` if none."""

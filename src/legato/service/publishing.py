@@ -13,10 +13,12 @@ from legato.plan.records import Plan
 from legato.ports.access import Audit
 from legato.ports.store import Commit, Run, Store, Version
 from legato.runtime.book import head_of
+from legato.service.actor import actor
 from legato.service.folding import Folder
 from legato.service.history import require_asset
-from legato.service.planning import Planner, Request
-from legato.service.running import actor
+from legato.service.planning import Planner
+from legato.service.plans import plan_request
+from legato.service.request import Request
 from legato.service.shell import command
 from legato.service.workspace import Workspace
 from legato.terms.codec import pack
@@ -168,7 +170,7 @@ def look_below(workspace: Workspace, store: Store, moves: Sequence[Move], text: 
     remade = next((str(each.reason) for each in steps_of if each.run and each.node == node and each.partition in moved), "")
     below = f"{text}+ and not {text}"
     try:
-        steps = [(step.node, step.partition) for step in planner.plan(Request(below)).steps if step.run]
+        steps = [(step.node, step.partition) for step in plan_request(planner, Request(below)).steps if step.run]
     except NotFound:
         steps = []
     names = Folder(workspace.project, planner.extents).names(steps)

@@ -18,16 +18,17 @@ from legato.plan.records import Plan, Reused
 from legato.plan.select import Selection
 from legato.plan.stale import Needs
 from legato.ports.store import Head
+from legato.service.finding import find_run, nothing_ran
 from legato.service.params import arguments_of, require_fitting
 from legato.service.pinning import Pin
 from legato.service.record import Record
-from legato.service.running import find_run, nothing_ran
 from legato.service.shell import command
 from legato.terms.errors import LegatoError, NotFound, UsageError
 from legato.terms.key import show
 
 if TYPE_CHECKING:
-    from legato.service.planning import Planner, Request
+    from legato.service.planning import Planner
+    from legato.service.request import Request
 
 
 def plan_again(planner: Planner, request: Request) -> Plan:

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from getpass import getuser
 
 from legato.kernel.state import RunState
 from legato.plan.records import Plan
 from legato.ports.executor import Executor
-from legato.ports.store import Run, Store
+from legato.ports.store import Store
 from legato.runtime.conductor import Conductor, Listener
+from legato.service.actor import actor
+from legato.service.finding import find_run
 from legato.service.folding import Folder
 from legato.service.inbox import LOOK_EVERY_S, Inbox
 from legato.service.keeping import Keeper, make_room
-from legato.service.planning import Planner, Request
+from legato.service.planning import Planner
+from legato.service.plans import plan_request
 from legato.service.projects import keep_project
+from legato.service.request import Request
 from legato.service.resuming import Resumption, foresee
 from legato.service.workspace import Workspace
-from legato.terms.errors import NotFound, UsageError
 
 Started = Callable[[Conductor, Plan, str], None]
 """Told of the run, once it is accepted and before the first attempt: a surface shows it and takes the handle to stop it."""
-
-
-def actor() -> str:
-    """Who asks, as the operating system knows them."""
-    try:
-        return getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 class Session:
@@ -79,7 +72,7 @@ def session(workspace: Workspace, command: str, listener: Listener | None = None
 def run(opened: Session, request: Request, started: Started) -> tuple[Plan, RunState | None]:
     """Plan a request and, if there is something to do, run it to its end; no state if there was nothing."""
     planner = Planner(opened.workspace, opened.store)
-    plan = planner.plan(request)
+    plan = plan_request(planner, request)
     if not plan.has_work:
         return plan, None
     conductor = opened.conductor(planner)
@@ -112,47 +105,3 @@ def _drive(opened: Session, conductor: Conductor, run_id: str) -> RunState:
     if opened.store.oldest_open() is None:
         make_room(Keeper(opened.store, lambda: opened.workspace, tuple, noted=1), opened.workspace.clock.now())
     return conductor.runs[run_id].state
-
-
-def find_run(store: Store, text: str) -> Run:
-    """The run of this name: an id, an unambiguous beginning of one, or `last`."""
-    if text == "last":
-        newest = store.runs(limit=1)
-        if not newest:
-            raise nothing_ran()
-        return newest[0]
-    exact = store.run(text)
-    if exact is not None:
-        return exact
-    matches = [each for each in store.runs(limit=1000) if each.id.startswith(text)] if text else []
-    if not matches:
-        raise NotFound("run", f"there is no run {text!r}", next="legato runs")
-    if len(matches) > 1:
-        names = ", ".join(each.id for each in matches[:4])
-        raise UsageError("run", f"{text!r} could be any of {len(matches)} runs: {names}", next="write more of the run's name")
-    return matches[0]
-
-
-def nothing_ran() -> NotFound:
-    """That there is no run to speak of."""
-    return NotFound("run", "nothing has run here yet", next="legato run")
-
-
-def require_open(run: Run) -> None:
-    """Refuse (`run-ended`) a run that has its outcome."""
-    if run.state != "open":
-        raise UsageError("run-ended", f"run {run.id} has {run.state} already", next=f"legato status {run.id}")
-
-
-def run_to_resume(store: Store, text: str | None) -> Run:
-    """The named run, or the newest one that did not succeed."""
-    if text is not None:
-        chosen = find_run(store, text)
-        if chosen.state == "succeeded":
-            raise UsageError("run-succeeded", f"run {chosen.id} succeeded: nothing is left to resume", next="legato run")
-        return chosen
-    for each in store.runs(limit=100):
-        if each.state == "succeeded":
-            continue
-        return each
-    raise NotFound("run", "no run is left to resume", why="all of them succeeded", next="legato runs")

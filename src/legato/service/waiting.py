@@ -16,10 +16,11 @@ from legato.kernel.state import BACKOFF, READY, RUNNING
 from legato.plan.records import Plan
 from legato.ports.store import Run, Store
 from legato.runtime.replay import read_events
+from legato.service.actor import actor
+from legato.service.finding import find_run
 from legato.service.inbox import Inbox, Resolution, Signalling
 from legato.service.readings import Reading, Readings
 from legato.service.reporting import list_runs
-from legato.service.running import actor, find_run
 from legato.service.shell import command
 from legato.service.workspace import Workspace
 from legato.terms.attempt import Wait

@@ -15,7 +15,9 @@ from legato.service.changes import InputChange, Inputs
 from legato.service.evidence import FailedCheck, Failure, failed_checks, investigate
 from legato.service.folding import Folder
 from legato.service.logbook import Logbook
-from legato.service.planning import Planner, Request
+from legato.service.planning import Planner
+from legato.service.plans import plan_request
+from legato.service.request import Request
 from legato.service.shell import command
 from legato.service.workspace import Workspace
 from legato.terms.errors import NotFound
@@ -116,7 +118,7 @@ class _Case:
 
     def _plan(self, text: str) -> Plan:
         if not self.node.called:
-            return self.planner.plan(Request(f"+{text}"))
+            return plan_request(self.planner, Request(f"+{text}"))
         return self.planner.look(text) if self.node.kind == "asset" else _alone(self.node)
 
     # -- the state --

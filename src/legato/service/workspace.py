@@ -76,7 +76,7 @@ class Workspace:
         """Whether a live service takes requests for the project."""
         if not (self.state / "desk" / "socket").exists():  # the usual case costs no import
             return False
-        from legato.service.desk import is_open
+        from legato.service.frames import is_open
 
         return is_open(self.state)
 

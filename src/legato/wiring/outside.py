@@ -43,7 +43,7 @@ def listen(folder: Path, tell: Tell, stop: Event) -> None:
     from threading import Thread
 
     from legato.service.asks import Ask
-    from legato.service.desk import ask
+    from legato.service.guest import ask
     from legato.service.listening import Listener
     from legato.service.objects import watch_bucket
 

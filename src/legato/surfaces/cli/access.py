@@ -37,8 +37,8 @@ def users(call: Call, action: str, name: str | None, role: tuple[str, ...]) -> N
     from msgspec.structs import replace
 
     from legato.service.access import new_user
+    from legato.service.actor import actor
     from legato.service.asks import ChangeAccess
-    from legato.service.running import actor
 
     keyring = _keyring(call)
     if action == "list":
@@ -69,8 +69,8 @@ def tokens(call: Call, action: str, name: str | None, role: tuple[str, ...], lab
       legato tokens revoke 3f2a77c1d0e9              by its id
     """
     from legato.service.access import new_token
+    from legato.service.actor import actor
     from legato.service.asks import ChangeAccess
-    from legato.service.running import actor
 
     keyring = _keyring(call)
     if action == "list":

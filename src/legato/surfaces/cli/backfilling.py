@@ -6,7 +6,9 @@ import click
 
 from legato.service.backfilling import foresee_backfill
 from legato.service.folding import Folder
-from legato.service.planning import Filling, Planner, Request
+from legato.service.planning import Planner
+from legato.service.plans import plan_request
+from legato.service.request import Filling, Request
 from legato.service.running import run
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.preview import draw_preview
@@ -44,7 +46,7 @@ def backfill(  # noqa: PLR0913 - each is an option
     if only_plan:
         store = call.reader(workspace)
         planner = Planner(workspace, store)
-        plan, folder = planner.plan(request), Folder(workspace.project, planner.extents)
+        plan, folder = plan_request(planner, request), Folder(workspace.project, planner.extents)
         found = foresee_backfill(workspace, store, folder, plan)
         call.answer(found, lambda: draw_preview(call.screen, found, folder.plan(plan)))
         return None

@@ -7,12 +7,14 @@ import time
 import click
 
 from legato.ports.store import Run, Store
+from legato.service.actor import actor
 from legato.service.asks import CancelRun, Heard
-from legato.service.desk import ask
+from legato.service.finding import find_run
+from legato.service.guest import ask
 from legato.service.inbox import Cancellation, Inbox
 from legato.service.planning import Planner
 from legato.service.reporting import report_run
-from legato.service.running import actor, find_run, session
+from legato.service.running import session
 from legato.service.workspace import Workspace
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import when

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from legato.service.facts import RunFacts, Series, StepFacts, TableTold, read_facts
-from legato.service.running import find_run
+from legato.service.finding import find_run
 from legato.service.shell import command as shell
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.numbers import in_unit, number, progress_in_words, sparkline

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
+from legato.service.actor import actor
 from legato.service.asks import AddKeys
-from legato.service.desk import ask
+from legato.service.guest import ask
 from legato.service.keys import Added, Keys, KeySet, add_keys, count_set, judge_keys, list_keys, sets_of
-from legato.service.running import actor
 from legato.service.shell import command as shell
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import Screen, count

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import click
 
+from legato.service.finding import find_run
 from legato.service.following import Tail, works_on
 from legato.service.logbook import AttemptRecord, Logbook
-from legato.service.running import find_run
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import Screen, count
 from legato.surfaces.shape import as_plain

@@ -8,7 +8,7 @@ import click
 
 from legato.declare.resolve import did_you_mean
 from legato.service.params import parameters_of, read_options
-from legato.service.planning import Request
+from legato.service.request import Request
 from legato.service.workspace import Workspace
 from legato.terms.errors import UsageError
 

@@ -8,9 +8,9 @@ import click
 from msgspec.structs import replace
 
 from legato.ports.store import Run, Store
+from legato.service.finding import find_run, require_open
 from legato.service.inbox import Inbox
 from legato.service.pausing import Paused, RunStandsStill, ask_to_pause, is_paused, pause_run, standstill
-from legato.service.running import find_run, require_open
 from legato.service.shell import command as shell
 from legato.service.workspace import Workspace
 from legato.surfaces.cli.call import Call, command

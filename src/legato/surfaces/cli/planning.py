@@ -11,6 +11,7 @@ from legato.plan.records import Plan
 from legato.service.estimating import Estimate, Timings, estimate
 from legato.service.folding import Fold, Folder
 from legato.service.planning import Planner
+from legato.service.plans import plan_request
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import Screen, count
 from legato.surfaces.cli.params import read_request, takes_params, takes_results
@@ -41,7 +42,7 @@ def plan(call: Call, selection: tuple[str, ...], force: bool, each: bool, **more
     workspace = call.workspace()
     store = call.reader(workspace)
     planner = Planner(workspace, store)
-    made = planner.plan(read_request(workspace, selection, force, **more))
+    made = plan_request(planner, read_request(workspace, selection, force, **more))
     timings = store.timings() if store else {}
     folder = Folder(workspace.project, planner.extents)
 

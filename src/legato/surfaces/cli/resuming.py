@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
+from legato.service.finding import run_to_resume
 from legato.service.former import Code
 from legato.service.resuming import Resumption, plan_resumption
-from legato.service.running import resume, run_to_resume
+from legato.service.running import resume
 from legato.service.shell import command as words_of
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.choosing import choose_code

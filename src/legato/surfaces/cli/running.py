@@ -13,8 +13,9 @@ from legato.plan.records import Plan
 from legato.ports.store import Run
 from legato.runtime.conductor import Conductor
 from legato.runtime.runs import Live
+from legato.service.finding import find_run, nothing_ran
 from legato.service.former import Code
-from legato.service.running import Session, find_run, nothing_ran, run
+from legato.service.running import Session, run
 from legato.service.shell import command as words_of
 from legato.service.workspace import Workspace
 from legato.surfaces.cli.call import Call, command

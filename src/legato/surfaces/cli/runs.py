@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from legato.service.backfilling import BackfillLine, list_backfills
+from legato.service.finding import find_run
 from legato.service.health import FOLLOWING, Health, TroubleShown, health
 from legato.service.reporting import RunLine, RunReport, list_runs, report_run
-from legato.service.running import find_run
 from legato.service.shell import command as shell
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.listing import in_counts

@@ -11,11 +11,11 @@ from legato.kernel.state import RunState
 from legato.plan.records import Plan
 from legato.ports.store import Store
 from legato.runtime.replay import follow
+from legato.service.actor import actor
 from legato.service.asks import Heard, Ping, Pong, ResumeRun, SubmitRun, Submitted
-from legato.service.desk import ask
 from legato.service.former import Code
-from legato.service.planning import Request
-from legato.service.running import actor
+from legato.service.guest import ask
+from legato.service.request import Request
 from legato.service.workspace import Workspace
 from legato.surfaces.cli.call import Call
 from legato.surfaces.cli.view import View, answer_nothing

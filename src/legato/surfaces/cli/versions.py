@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import click
 
+from legato.service.actor import actor
 from legato.service.asks import RollBack, RolledBack
-from legato.service.desk import ask
+from legato.service.guest import ask
 from legato.service.history import History, VersionLine, list_versions
 from legato.service.publishing import Aftermath, Move, look_below, moves_back
 from legato.service.publishing import rollback as publish_again
-from legato.service.running import actor
 from legato.service.shell import command as shell_command
 from legato.service.workspace import Workspace
 from legato.surfaces.cli.call import Call, command

@@ -12,8 +12,10 @@ from legato.plan.records import Order
 from legato.service import asks
 from legato.service.backfilling import BackfillLine, Preview, describe_backfill, foresee_backfill, list_backfills
 from legato.service.folding import Folder
-from legato.service.planning import Filling, Planner
-from legato.service.planning import Request as Wanted
+from legato.service.planning import Planner
+from legato.service.plans import plan_request
+from legato.service.request import Filling
+from legato.service.request import Request as Wanted
 from legato.surfaces.http.looking import Asking, Limit, Words, looking
 from legato.surfaces.http.runs import RunId
 from legato.surfaces.http.site import entered
@@ -74,7 +76,7 @@ def preview(request: Asking, data: JSONBody[BackfillAsked]) -> Preview:
     """What a backfill would make, how long it takes and how much it is. Nothing is changed."""
     with entered(request) as inside:
         planner = Planner(inside.workspace, inside.store)
-        plan = planner.plan(Wanted(data.selection, data.again, backfill=data.filling))
+        plan = plan_request(planner, Wanted(data.selection, data.again, backfill=data.filling))
         for name in {step.node for step in plan.steps}:
             inside.node(name)
         return foresee_backfill(inside.workspace, inside.store, Folder(inside.workspace.project, planner.extents), plan)

@@ -13,12 +13,13 @@ from msgspec import Struct
 from legato.ports.store import Trouble
 from legato.service.access import ROLES, Action
 from legato.service.asking import Described, Listed, describe_node, list_nodes
+from legato.service.finding import find_run
 from legato.service.health import Health, health
 from legato.service.history import History, list_versions
 from legato.service.keys import Keys, KeySet, count_set, list_keys, sets_of
 from legato.service.planning import Planner
-from legato.service.planning import Request as Wanted
-from legato.service.running import find_run
+from legato.service.plans import plan_request
+from legato.service.request import Request as Wanted
 from legato.service.series import SeriesPage, read_series
 from legato.service.tracing import Lineage, trace
 from legato.service.why import Overview, Why, explain_asset
@@ -186,7 +187,7 @@ def plan(request: Asking, data: JSONBody[PlanAsked]) -> PlanShown:
         for name in data.runs:
             inside.run(find_run(inside.store, name).id)
         wanted = Wanted(data.selection, data.force, data.params, data.start, data.pins)
-        made = Planner(inside.workspace, inside.store).plan(wanted)
+        made = plan_request(Planner(inside.workspace, inside.store), wanted)
         for name in {step.node for step in made.steps}:
             inside.node(name)
         return plan_record(made, inside.store.timings())  # type: ignore[return-value]  # the same, not yet a record

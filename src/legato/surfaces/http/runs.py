@@ -14,12 +14,12 @@ from msgspec import Meta, Struct
 from legato.service import asks
 from legato.service.excerpts import MOST_BYTES, Excerpt, Matches, read_excerpt, search
 from legato.service.facts import RunFacts, read_facts
+from legato.service.finding import find_run
 from legato.service.former import Code
 from legato.service.logbook import AttemptRecord, Logbook
 from legato.service.planning import Planner
 from legato.service.reporting import RunLine, RunReport, list_runs, report_run
 from legato.service.resuming import Resumption, plan_resumption
-from legato.service.running import find_run
 from legato.service.steps import StepPage, list_steps
 from legato.service.waiting import Waiting, list_waits
 from legato.surfaces.http.looking import Asking, Flag, Limit, Number, PlanAsked, Words, looking, page_of

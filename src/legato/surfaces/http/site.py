@@ -14,7 +14,7 @@ from legato.ports.clock import Clock
 from legato.ports.store import Run, Store
 from legato.service.access import Action, Actor, Thing, can, require
 from legato.service.asks import Ask
-from legato.service.desk import ask
+from legato.service.guest import ask
 from legato.service.hooks import Hook
 from legato.service.metering import Meter
 from legato.service.readings import Readings
