@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import legato
-from legato.surfaces.cli.explain import ALIASES, read_explanations
+from legato.surfaces.explanations import ALIASES, read_explanations
 
 SOURCES = Path(legato.__file__).parent
 RAISERS = {

@@ -9,7 +9,7 @@ import pytest
 from cli_site import legato, make_project, records
 
 import legato.surfaces.cli.main as cli
-from legato.surfaces.cli.explain import read_explanations
+from legato.surfaces.explanations import read_explanations
 
 ERROR_FIELDS = {"code", "what", "where", "why", "next", "faults"}
 

@@ -9,7 +9,7 @@ from legato.ports.store import ProjectVersion
 from legato.service.checkup import Checkup, examine
 from legato.service.premises import Premises
 from legato.service.projects import diff_projects
-from legato.surfaces.cli.explain import Explanation, find_explanation
+from legato.surfaces.explanations import Explanation, find_explanation
 from legato.surfaces.http.looking import Asking, Flag, Limit, Number, Words, looking
 from legato.surfaces.http.site import entered, site_of
 from legato.terms.errors import Fault, InvalidProject
