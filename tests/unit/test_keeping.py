@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from legato.declare.keep import DAY_S, Keep, parse_keep
+from legato.declare.manuscript import Manuscript
 from legato.kernel import events as ev
 from legato.kernel.state import Swap
 from legato.ports.access import AccessChange
@@ -267,6 +268,18 @@ def test_records_go_too():
     assert [each.fingerprint for each in place.store.projects()] == ["f3", "f2", "f1"], "a run of 100 days ago was of f1"
     assert [token.digest for token in place.store.tokens()] == ["q"]
     assert [start.until for start in place.store.starts()] == [days_ago(-1)]
+
+
+def test_a_version_that_an_open_run_is_of_stays():
+    place = Place(newest=1)
+    place.run("r", 20)
+    place.run("repeated", 1, "open", project="f0")
+    place.run("newest", 1)
+    for number, age in enumerate((300, 200, 95, 50)):
+        place.store.keep_project(ProjectVersion(f"f{number}", days_ago(age)), b"", Manuscript(b"1", {"a": b"A"}))
+    place.tidy()
+    assert [each.fingerprint for each in place.store.projects()] == ["f3", "f2", "f0"]
+    assert place.store.manuscript("f0") is not None
 
 
 def test_for_ever_is_for_ever():

@@ -168,7 +168,7 @@ class Formers:
         if len(awake) >= MOST_AWAKE and not idle:
             if not former.told:
                 former.told = True
-                self._tell(f"{self._named(former)} waits: {len(awake)} versions of before are at work, and no more are at once")
+                self._tell(f"{self._named(former)} waits: no more than {MOST_AWAKE} versions of before are at work at once")
             return
         if len(awake) >= MOST_AWAKE:
             self._rest(min(idle, key=lambda each: each.busy_s))
