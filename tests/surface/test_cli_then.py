@@ -242,6 +242,19 @@ def test_damaged_code_is_told(site: Path) -> None:
     assert refused(site) == "code-damaged"
 
 
+def test_the_doctor_looks_at_kept_code(site: Path) -> None:
+    def finding(*words: str) -> dict[str, str]:
+        (found,) = records(legato(site, "doctor", "--json", *words).stdout)
+        (one,) = (each for each in found["result"]["findings"] if each["subject"] == "code")
+        return {str(name): str(value) for name, value in one.items()}
+
+    assert finding()["what"] == "of 1 versions of the project 1 have their code; it was not read: legato doctor --deep"
+    assert finding("--deep")["what"] == "of 1 versions of the project 1 have their code, whole"
+    change(site, "update text set body = x'00' where digest = (select max(digest) from text)")
+    found = finding("--deep")
+    assert (found["level"], "a text is not what it was" in found["what"]) == ("warning", True)
+
+
 def test_code_that_no_longer_loads_is_told_with_its_fault(tmp_path: Path) -> None:
     make_project(tmp_path, PIPELINE + "\n\nif (HERE / 'no more').exists():\n    raise RuntimeError('no more')\n", CONFIG)
     (tmp_path / "rating.py").write_text(RATING)

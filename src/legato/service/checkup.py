@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from legato.ports.store import Run, Store
+from legato.declare.manuscript import read as read_manuscript
+from legato.ports.store import ProjectVersion, Run, Store
 from legato.runtime.replay import read_state
 from legato.service.allowance import UNLIMITED, Allowance, UsedUp
+from legato.service.former import require_code
 from legato.service.inventory import examine_data, find_leftovers, remove
 from legato.service.premises import Finding, Level, Premises, examine_premises, in_bytes, judge_clock
 from legato.service.reporting import state_in_words
@@ -52,6 +54,7 @@ def examine(premises: Premises, *, deep: bool = False, leftovers: bool = False) 
             ("store", lambda: _store(premises, store, deep=deep)),
             ("clock", lambda: iter([judge_clock(_last_instant(store))])),
             ("runs", lambda: _runs(premises, store, deep=deep)),
+            ("code", lambda: _code(store, deep=deep)),
             ("data", lambda: examine_data(premises, store, deep=deep, leftovers=leftovers)),
         ]
         try:
@@ -157,6 +160,30 @@ def _runs(premises: Premises, store: Store, *, deep: bool) -> Iterator[Finding]:
     elif sound:
         number = f"the newest {len(newest)} can" if len(newest) == most else f"all {len(newest)} can"
         yield Finding("runs", "ok", f"{sound}{number} be read" if newest else "none yet")
+
+
+def _code(store: Store, *, deep: bool) -> Iterator[Finding]:
+    """Whether versions of the project have their code, so that runs of them can go on with it."""
+    versions = store.projects(limit=_RUNS_DEEP if deep else _RUNS)
+    bare = sum(not version.code for version in versions)
+    told = f"of {len(versions)} versions of the project {len(versions) - bare} have their code"
+    if not deep:
+        yield Finding("code", "ok", f"{told}; it was not read: legato doctor --deep" if versions else "none yet")
+        return
+    faults = [f"{version.fingerprint[:12]}: {why}" for version in versions if version.code and (why := _unread(store, version))]
+    if faults:
+        yield Finding("code", "warning", f"{told}; not to be had is that of {'; '.join(faults)}", "legato explain code-damaged")
+    else:
+        yield Finding("code", "ok", f"{told}, whole" if versions else "none yet")
+
+
+def _unread(store: Store, version: ProjectVersion) -> str:
+    """What hinders the reading of a version's code; empty if nothing does."""
+    try:
+        read_manuscript(require_code(store, version.fingerprint))
+    except LegatoError as error:
+        return error.why
+    return ""
 
 
 def _unreadable(store: Store, run: Run, allowance: Allowance) -> str | None:
