@@ -6,13 +6,16 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from getpass import getuser
 from pathlib import Path
 
 import pytest
+from cli_site import make_project
 from up_site import PATIENCE_S, up, wait_until
 
+import legato.surfaces.cli.main as cli
 from legato.service.asks import Ping, Pong
 from legato.service.guest import ask
 from legato.surfaces.client import Client
@@ -213,3 +216,15 @@ def test_whoever_asks_is_answered_while_a_backlog_is_planned(tmp_path: Path) -> 
             ask(tmp_path / ".legato", Ping(), Pong)
             slowest = max(slowest, time.monotonic() - began)
         assert slowest < 1.0
+
+
+@pytest.mark.parametrize("words", [("up",), ("api",)])
+def test_without_the_servers_libraries_it_says_what_to_install(
+    tmp_path: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_project(tmp_path)
+    monkeypatch.setitem(sys.modules, "litestar", None)
+    assert cli.call(["-C", str(tmp_path), *words]) == 2
+    told = capsys.readouterr()
+    assert "[server-missing]" in told.out + told.err
+    assert "pip install 'legato[server]'" in told.out + told.err

@@ -198,12 +198,11 @@ def _draw_audit(screen: Screen, found: Sequence[tuple[int, Audit]], limit: int) 
 @command
 def api(call: Call) -> None:
     """Print the schema of the HTTP API, in OpenAPI 3.1."""
-    try:
-        from legato.surfaces.http.app import build_routes
-        from legato.surfaces.http.schema import schema_of
-    except ImportError as error:
-        raise UsageError(
-            "server-missing", f"the HTTP API is not installed: {error}", next="pip install 'legato[server]'"
-        ) from error
+    from legato.surfaces.http.serving import require_installed
+
+    require_installed()
+    from legato.surfaces.http.app import build_routes
+    from legato.surfaces.http.schema import schema_of
+
     schema = schema_of(build_routes(None))
     call.answer(schema, lambda: call.screen.say(json.dumps(schema, indent=2)))

@@ -125,8 +125,9 @@ def _supervise(call: Call, name: str, folder: Path, wanted: Options) -> int:
 
 
 def _address(wanted: Options) -> Any:
-    from legato.surfaces.http.serving import Address, require_protected
+    from legato.surfaces.http.serving import Address, require_installed, require_protected
 
+    require_installed()
     address = Address(
         host=wanted.host, port=wanted.port, proxy=wanted.proxy, certificate=wanted.certificate, key=wanted.key
     )  # fmt: skip

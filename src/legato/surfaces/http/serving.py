@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,16 @@ class Address(Struct, frozen=True, kw_only=True):
         """Where a browser finds it."""
         own = f"[{self.host}]" if ":" in self.host else self.host
         return f"https://{self.proxy.lower()}" if self.proxy else f"{self.scheme}://{own}:{self.port}"
+
+
+def require_installed() -> None:
+    """Refuse (`server-missing`) where the libraries of the web process are not installed."""
+    missing = [library for library in ("litestar", "uvicorn") if find_spec(library) is None]
+    if missing:
+        raise UsageError(
+            "server-missing", f"the HTTP API is not installed: there is no {' and no '.join(missing)}",
+            next="pip install 'legato[server]', or leave the API out: legato up --no-api",
+        )  # fmt: skip
 
 
 def is_loopback(host: str) -> bool:
