@@ -20,6 +20,9 @@ PAGES = sorted(
 )
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\((?P<target>[^)\s]+)\)")
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S)
+FILE = re.compile(r"`(?P<path>[\w/]+/\w+\.py)`(?:\s+\((?P<names>`[^)]*`)\))?")
+"""A file of the code, and names in it: `kernel/joints.py` (`Joints`)."""
+FOLDERS = (ROOT, ROOT / "src", ROOT / "src" / "legato", ROOT / "src" / "legato" / "kernel")
 HEADING = re.compile(r"^#+ (?P<text>.+)$", re.M)
 GUARANTEES = (
     "An accepted run is never lost.",
@@ -100,3 +103,16 @@ def test_every_guarantee_is_told_with_its_proof() -> None:
 def test_the_tests_that_pages_name_are_there() -> None:
     named = {(page.name, path) for page in PAGES for path in re.findall(r"`(tests/[\w/]+\.\w+)`", page.read_text())}
     assert sorted(each for each in named if not (ROOT / each[1]).exists()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_files_that_pages_name_are_there_with_what_they_are_named_for(page: Path) -> None:
+    gone = []
+    for match in FILE.finditer(page.read_text()):
+        file = next((each / match["path"] for each in FOLDERS if (each / match["path"]).exists()), None)
+        code = "" if file is None else file.read_text()
+        names = re.findall(r"(\w+)`", match["names"] or "")
+        gone += (
+            [match["path"]] if not code else [f"{match['path']}: {name}" for name in names if not re.search(rf"\b{name}\b", code)]
+        )
+    assert gone == []
