@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 from cli_site import legato, make_project, records
 
-from legato.service.archive import HEAD, STORE, export, restore
+from legato.service.archive import HEAD, STORE
+from legato.service.exporting import export
+from legato.service.restoring import restore
 from legato.stores import migrate
 from legato.terms.errors import LegatoError
 from legato.wiring.state import open_household
@@ -309,7 +311,7 @@ def test_a_full_disk_leaves_nothing(archive: Path, site: Path, tmp_path: Path, m
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("legato.service.archive._copy", full)
+        patch.setattr("legato.service.restoring._copy", full)
         refused(site, archive, "archive-write")
     source = archive.parent
     with monkeypatch.context() as patch:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from legato.service.archive import Archived, export, restore
+from legato.service.archive import Archived
+from legato.service.exporting import export
+from legato.service.restoring import restore
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import Screen, count, size_in_words, when
 
