@@ -27,6 +27,7 @@ from legato.kernel.events import decode
 from legato.ports.decisions import Decided
 from legato.service.asks import Ping, Pong, SubmitRun, Submitted
 from legato.service.guest import ask
+from legato.service.request import Request
 from legato.service.ticker import decision_of
 from legato.stores.sqlite import SqliteStore
 from legato.terms.errors import Unreachable
@@ -86,7 +87,7 @@ class Load:
             key = secrets.token_hex(8)
             while not self._stop.is_set():
                 try:
-                    asked = SubmitRun(actor="load", selection="job", params={"key": key}, key=key)
+                    asked = SubmitRun(actor="load", request=Request("job", params={"key": key}), key=key)
                     self.accepted[key] = ask(self.state, asked, Submitted, 5.0).run
                     break
                 except Unreachable:
@@ -109,7 +110,7 @@ def heal(service: Up) -> float:
         nonlocal run
         try:
             if not run:
-                run = ask(state, SubmitRun(actor="probe", selection="probe", key=key), Submitted, 1.0).run
+                run = ask(state, SubmitRun(actor="probe", request=Request("probe"), key=key), Submitted, 1.0).run
             store = SqliteStore(state / "state.db", read_only=True)
             try:
                 found = store.run(run)

@@ -18,6 +18,7 @@ from legato.service import asks, desk, frames
 from legato.service.desk import Desk
 from legato.service.frames import folder_of, is_open
 from legato.service.guest import ask
+from legato.service.request import Request
 from legato.terms.errors import Fault, InvalidProject, LegatoError, NotFound, Unreachable, UsageError
 
 
@@ -39,7 +40,7 @@ def state(service: Service) -> Path:
 
 
 def submit(service: Service, selection: str, key: str = "") -> asks.Submitted:
-    question = asks.SubmitRun(selection=selection, key=key, actor="ada", force=True)
+    question = asks.SubmitRun(request=Request(selection, force=True), key=key, actor="ada")
     return ask(state(service), question, asks.Submitted)
 
 
@@ -96,7 +97,7 @@ def test_what_is_done_is_recorded_with_who_did_it(service: Service, store: Store
 
 def test_nothing_to_do_makes_no_run(service: Service, store: Store) -> None:
     wait_for(store, submit(service, "prices").run)
-    found = ask(state(service), asks.SubmitRun(selection="prices"), asks.Submitted)
+    found = ask(state(service), asks.SubmitRun(request=Request("prices")), asks.Submitted)
     assert (found.new, found.steps, found.reasons) == (False, 0, {"fresh": 1})
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct
 
 from legato.ports.access import Token, User
 from legato.service.former import Code
-from legato.service.request import Filling
+from legato.service.request import Request
 from legato.terms.errors import Fault
 from legato.terms.instant import Instant
 
@@ -49,18 +49,13 @@ class SnapshotGiven(Struct, frozen=True, kw_only=True):
 
 
 class SubmitRun(Ask, frozen=True, kw_only=True, tag="submit"):
-    """Plan a selection and run it. The same `key` again gives the same run: whoever got no answer asks again with it.
+    """Plan a request and run it. The same `key` again gives the same run: whoever got no answer asks again with it.
 
-    `start` and `pins` are as in a `Request`. `source` is the project's files as whoever asks sees them (their fingerprint), if it
+    `source` is the project's files as whoever asks sees them (their fingerprint), if it
     is to run with these and no others. Where it starts from a run, `code` says whether with the code of now or of then.
     """
 
-    selection: str = ""
-    force: bool = False
-    params: dict[str, Any] = {}
-    start: tuple[str, str] | None = None
-    pins: tuple[str, ...] = ()
-    backfill: Filling | None = None
+    request: Request
     key: str = ""
     source: str = ""
     code: Code = ""

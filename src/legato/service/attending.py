@@ -25,7 +25,6 @@ from legato.service.keys import add_keys, judge_keys
 from legato.service.planning import Planner
 from legato.service.plans import plan_request
 from legato.service.publishing import moves_back, rollback
-from legato.service.request import Request
 from legato.service.sources import plan_when_answered
 from legato.service.waiting import require_answerer, require_size, run_of
 from legato.service.workspace import Workspace
@@ -198,7 +197,7 @@ def _give_snapshot(at: Attendant, ask: asks.GetSnapshot) -> asks.SnapshotGiven:
 def _submit(at: Attendant, ask: asks.SubmitRun) -> object:
     if (former := _former(at, ask)) is not None:
         return former
-    later, request = Later(), Request(ask.selection, ask.force, ask.params, ask.start, ask.pins, ask.backfill)
+    later, request = Later(), ask.request
 
     def planned(planner: Planner, plan: Plan) -> None:
         later.give(lambda: _former(at, ask) or _accept(at, ask, planner, plan))
@@ -207,10 +206,10 @@ def _submit(at: Attendant, ask: asks.SubmitRun) -> object:
         question = partial(at.conductor.ask, edition=edition)
         plan_when_answered(workspace, at.store, lambda planner: plan_request(planner, request), question, planned, later.refuse)
 
-    if ask.code and ask.start is None:
+    if ask.code and request.start is None:
         raise UsageError("code-of-what", "code says with which code a run is repeated", next="say from which step of which run")
-    if ask.code == "then" and ask.start is not None:
-        at.want(find_run(at.store, ask.start[1]).project, go_on, later.refuse)
+    if ask.code == "then" and request.start is not None:
+        at.want(find_run(at.store, request.start[1]).project, go_on, later.refuse)
     else:
         go_on(at.conductor.edition, at.workspace)
     return later

@@ -32,10 +32,7 @@ def run_there(call: Call, workspace: Workspace, request: Request, *, alone: bool
             "service-workers", "the service has workers of its own", why="a project has one conductor at a time",
             next="leave out --executor and --workers, or stop `legato up`",
         )  # fmt: skip
-    asked = SubmitRun(
-        actor=actor(), selection=request.selection, force=request.force, params=request.params, start=request.start,
-        pins=request.pins, backfill=request.backfill, key=secrets.token_hex(16), code=code, source=_source(workspace, code),
-    )  # fmt: skip
+    asked = SubmitRun(actor=actor(), request=request, key=secrets.token_hex(16), code=code, source=_source(workspace, code))
     found = ask(workspace.state, asked, Submitted, PATIENCE_S)
     if not found.run:
         return answer_nothing(call, found.request, found.reasons)

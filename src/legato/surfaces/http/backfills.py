@@ -88,9 +88,8 @@ def fill(request: Asking, data: JSONBody[BackfillAsked]) -> asks.Submitted:
     with entered(request) as inside:
         for name in Planner(inside.workspace, inside.store).select(data.selection):
             inside.node(name, "submit")
-        question = asks.SubmitRun(
-            selection=data.selection, force=data.again, backfill=data.filling, key=data.key, actor=inside.actor.name
-        )
+        wanted = Wanted(data.selection, data.again, backfill=data.filling)
+        question = asks.SubmitRun(request=wanted, key=data.key, actor=inside.actor.name)
         return inside.ask(question, asks.Submitted)
 
 

@@ -19,6 +19,7 @@ from legato.service.former import Code
 from legato.service.logbook import AttemptRecord, Logbook
 from legato.service.planning import Planner
 from legato.service.reporting import RunLine, RunReport, list_runs, report_run
+from legato.service.request import Request as Wanted
 from legato.service.resuming import Resumption, plan_resumption
 from legato.service.steps import StepPage, list_steps
 from legato.service.waiting import Waiting, list_waits
@@ -180,10 +181,8 @@ def submit(request: Asking, data: JSONBody[RunAsked]) -> asks.Submitted:
         if data.selection or not data.start:
             for name in Planner(inside.workspace, inside.store).select(data.selection):
                 inside.node(name, "submit")
-        question = asks.SubmitRun(
-            selection=data.selection, force=data.force, params=data.params, start=data.start, pins=data.pins, key=data.key,
-            actor=inside.actor.name, code=data.code,
-        )  # fmt: skip
+        wanted = Wanted(data.selection, data.force, data.params, data.start, data.pins)
+        question = asks.SubmitRun(request=wanted, key=data.key, actor=inside.actor.name, code=data.code)
         return inside.ask(question, asks.Submitted)
 
 
