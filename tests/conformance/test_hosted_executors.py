@@ -191,7 +191,7 @@ def _pids(folder: Path) -> list[int]:
     return list(map(int, file.read_text().split())) if file.exists() else []
 
 
-def _await(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+def _await(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
     until = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < until
