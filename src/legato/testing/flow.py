@@ -146,7 +146,7 @@ class FlowContract:
     def test_a_failure_is_raised_as_its_own_class(self, script: Script, beside: bool) -> None:
         script.beside = beside
         assert script.value("catching") == "ConnectionRefusedError closed raised"
-        assert script.value("catching_odd") == "Picky legato.testing.flow_site.Picky"
+        assert script.value("catching_odd") == "Picky legato.testing.flow_parts.Picky"
         end = script.run("failing")
         assert isinstance(end, Raised)
         assert (end.error.types[0], end.error.message) == ("builtins.ConnectionRefusedError", "loud")
