@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 from typing import Any
@@ -15,10 +14,10 @@ from legato.declare.node import Project
 from legato.kernel import events as ev
 from legato.plan.records import Reason, Step
 from legato.ports.storage import Storage
-from legato.terms.attempt import Answers, Argument, Call, Fact, Order, Ref
+from legato.terms.attempt import Answers, Argument, Call, Order, Ref
 from legato.terms.codec import unpack
-from legato.terms.fact import Markdown, Metric, Progress, Table
 from legato.terms.instant import Instant, after
+from legato.testing.ledger import Ledger
 from legato.testing.program_tasks import Told, answer_to, tag
 from legato.testing.witness import Key, Witness
 
@@ -56,15 +55,6 @@ class Outcome(msgspec.Struct, frozen=True):
     kept: Ref | None = None
 
 
-@dataclass
-class Telling:
-    """What one attempt has told so far; of a body, with all that was told before it was entered again."""
-
-    token: int
-    is_body: bool
-    facts: list[Told] = field(default_factory=list)
-
-
 class FlowWitness(Witness):
     """Holds besides what it saw of flows against what they promise; watches what programs do to the world outside.
 
@@ -92,8 +82,7 @@ class FlowWitness(Witness):
         self.tickets: dict[Key, int] = {}
         self.began_at = Instant(0)
         self.earlier: set[Instant] = set()
-        self.telling: dict[Key, Telling] = {}
-        self.facts: dict[Key, list[tuple[int, int, Told]]] = {}
+        self.ledger = Ledger(self.refuse)
         self.taken_back: set[tuple[str, str]] = set()
         self._numbers = count(1)
 
@@ -169,7 +158,8 @@ class FlowWitness(Witness):
         key = (run, event.step)
         self._end(key, Outcome("succeeded", event.value, event.kept))
         if not event.cached:
-            self._check_facts(key, event.token)
+            ordered = self._step(*key).node != "follow_later"  # what goes on at once is told in any order
+            self.ledger.check(key, self._name(*key), event.token, ordered=ordered)
         if (label := self._label(key)) is not None:
             self.kept[label] = self._value(key)
             self.taken_back.discard(label)
@@ -243,30 +233,10 @@ class FlowWitness(Witness):
                 self.refuse(f"{self._name(*key)}: the first answer was {answer_to(wait.name)}, but {given} is on record")
 
     def _note_facts(self, run: str, event: ev.FactsNoted) -> None:
-        key, recorded = (run, event.step), self.facts.setdefault((run, event.step), [])
+        key = (run, event.step)
         if event.token != self.now.get(key) or (*key, event.token) in self.over:
             self.refuse(f"{self._name(*key)} tells something, but this attempt of it is not under way")
-        for fact, known_by in zip(event.facts, event.keys or [0] * len(event.facts), strict=True):
-            if known_by and any(known_by == other for _, other, _ in recorded):
-                self.refuse(f"{self._name(*key)} tells {fact} twice")
-            recorded.append((event.token, known_by, _told(fact)))
-
-    def _check_facts(self, key: Key, token: int) -> None:
-        """All that was told is on record once, and in order: of a body by all its attempts, of others by the last one."""
-        telling, recorded = self.telling[key], self.facts.get(key, [])
-        if telling.token != token:
-            self.refuse(f"{self._name(*key)} succeeds by another attempt than the one that was made last")
-        wanted = [fact for fact in telling.facts if fact[0] != "progress"]
-        found = [
-            fact for by, known_by, fact in recorded if fact[0] != "progress" and (known_by if telling.is_body else by == token)
-        ]
-        if self._step(*key).node == "follow_later":  # what goes on at once is told in any order
-            wanted, found = sorted(wanted, key=_name_of), sorted(found, key=_name_of)
-        if wanted != found:
-            self.refuse(f"{self._name(*key)} told {wanted}, but {found} is on record")
-        newest = [fact for fact in telling.facts if fact[0] == "progress"][-1:]
-        if not {*newest} <= {fact for by, _, fact in recorded if by == token and fact[0] == "progress"}:
-            self.refuse(f"{self._name(*key)} told {newest}, but that is not on record")
+        self.ledger.record(key, self._name(*key), event)
 
     # -- what is made --
 
@@ -274,7 +244,7 @@ class FlowWitness(Witness):
         """An attempt is made: it tells everything anew."""
         super().saw_begin(order, now)
         is_body = order.mode == "run" and self._handling(order.run, order.step).flow
-        self.telling[order.run, order.step] = Telling(order.token, is_body)
+        self.ledger.begin((order.run, order.step), order.token, is_body=is_body)
 
     def saw_hand_out(self, orders: Sequence[Order]) -> None:
         """Orders leave: each is given what its call was given, and what was recorded of the calls that it waits for."""
@@ -337,7 +307,7 @@ class FlowWitness(Witness):
     def told(self, key: str, fact: Told) -> None:
         """A step tells a fact."""
         run, step, *_ = key.split(":")
-        self.telling[run, int(step)].facts.append(fact)
+        self.ledger.tell((run, int(step)), fact)
 
     def shuffle(self, items: list[str]) -> list[str]:
         """The items in another order each time."""
@@ -436,25 +406,6 @@ class FlowWitness(Witness):
             return
         if self._value(key) != wanted:
             self.refuse(f"{self._name(*key)} of {given} is {self._value(key)}, and not {wanted}")
-
-
-def _told(fact: Fact) -> Told:
-    """A fact on record as whoever tells it knows it."""
-    match fact:
-        case Metric():
-            return "metric", fact.name, fact.value
-        case Table():
-            rows = msgspec.msgpack.decode(fact.rows)
-            return "table", fact.name, [dict(zip(fact.columns, row, strict=True)) for row in rows]
-        case Markdown():
-            return "markdown", fact.name, fact.text
-        case Progress():
-            return "progress", fact.done
-    raise LookupError(f"no program tells {fact}")
-
-
-def _name_of(fact: Told) -> str:
-    return str(fact[1])
 
 
 _CALLED = Reason("called")
