@@ -1,7 +1,6 @@
 # Everything needs only python3 (3.11 to 3.13) with venv, or uv; what is missing is installed into .venv.
 UV := $(shell command -v uv 2>/dev/null || echo .bootstrap/bin/uv)
 BIN := .venv/bin
-FAST := tests/unit tests/plans tests/kernel tests/triggers tests/house
 
 # Bytecode is kept as an installed program has it, whatever the surroundings say: start times are part of the product.
 export PYTHONDONTWRITEBYTECODE =
@@ -41,10 +40,10 @@ check: setup  ## all that is fast: format, lint, types, layers, sizes, unit, ker
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -m "not long and not timing" -n 2 $(FAST)
+	$(BIN)/pytest -m quick -n 2 tests
 
 test: check  ## every test, the long rings too
-	$(BIN)/pytest -m "not timing" -n 3 --dist worksteal --durations=15 tests
+	$(BIN)/pytest -m "not quick and not timing" -n 3 --dist worksteal --durations=15 tests
 	$(BIN)/pytest -m timing tests
 	$(BIN)/python -m benchmarks --short
 

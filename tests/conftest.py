@@ -8,10 +8,19 @@ settings.register_profile(
 )  # fmt: skip
 settings.load_profile("legato")
 
+CHECKED = ("unit", "plans", "kernel", "triggers", "house")
+"""The folders whose tests `make check` runs, but for the long ones."""
+LONGEST = (
+    "test_ten_minutes_leave_nothing_behind",  # it waits while the others work
+    "test_what_a_service_holds_is_level[a day]", "test_a_day_leaves_nothing_behind",
+)  # fmt: skip
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The suites that Legato ships know nothing of this project's markers; what lasts longest begins first."""
     for item in items:
         if item.name.startswith("test_throughput"):
             item.add_marker(pytest.mark.timing)
-    items.sort(key=lambda item: item.name != "test_ten_minutes_leave_nothing_behind")  # it waits while the others work
+        if item.path.parent.name in CHECKED and not {"long", "timing"} & {mark.name for mark in item.iter_markers()}:
+            item.add_marker(pytest.mark.quick)
+    items.sort(key=lambda item: item.name not in LONGEST)
