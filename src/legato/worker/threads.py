@@ -28,7 +28,7 @@ def fork_hazard() -> str:
     """
     others = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
     if others:
-        return f"a Python thread runs: {others[0]}"
+        return f"Python threads run: {', '.join(others)}"
     for name in _native_threads():
         if _UNSAFE.match(name):
             return f"a thread pool was used: {name}"
