@@ -19,7 +19,7 @@ from legato.executors.inline import InlineExecutor  # noqa: E402
 from legato.executors.process import ProcessExecutor  # noqa: E402
 from legato.terms.attempt import Lost, Returned  # noqa: E402
 from legato.terms.errors import Unreachable  # noqa: E402
-from legato.testing.executor import ExecutorContract, WorkerContract, assert_gone, is_running, sleepers  # noqa: E402
+from legato.testing.executor import ExecutorContract, WorkerContract, assert_gone, is_running, left_by  # noqa: E402
 from legato.testing.executor_site import Driver, sample_kit  # noqa: E402
 from legato.worker import kin  # noqa: E402
 from legato.worker.preload import Preload  # noqa: E402
@@ -132,7 +132,7 @@ class TestForkedWorkers(WorkerContract):
         if victim != "conductor":
             os.kill(nursery, signal.SIGKILL)
             _end_orphans()  # the one that left its group has outlived its nursery; in the wild nobody adopts it
-        _await(lambda: not is_running(nursery) and sleepers() == [])
+        _await(lambda: not any(map(is_running, [nursery, *left_by(tmp_path / "here")])))
         assert_gone(tmp_path / "here")
 
     def test_two_executors_do_not_hold_on_to_each_other(self, tmp_path: Path, driver: Driver) -> None:

@@ -13,7 +13,6 @@ this machine: they survive what user code does to its process.
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -404,8 +403,12 @@ def reason_of(end: Report) -> str:
 
 def assert_gone(witness: Path) -> None:
     """Of what `leave_children` left, nothing runs: neither the daemon that the witness names nor the other program."""
-    assert not is_running(int(witness.read_text()))
-    assert sleepers() == []
+    assert not any(map(is_running, left_by(witness)))
+
+
+def left_by(witness: Path) -> list[int]:
+    """The processes that `leave_children` left: the daemon that the witness names, and the other program."""
+    return [int(file.read_text()) for file in (witness, witness.with_name(f"{witness.name}.program"))]
 
 
 def is_running(pid: int) -> bool:
@@ -414,16 +417,3 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def sleepers() -> list[int]:
-    """Programs started by `leave_children` that still run."""
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            command = Path(f"/proc/{name}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if command == b"sleep\x00600\x00":
-            found.append(int(name))
-    return found

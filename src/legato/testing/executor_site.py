@@ -189,7 +189,8 @@ def kill_self() -> None:
 
 def leave_children(witness: str, seconds: float) -> None:
     """Leaves a child, one that runs another program, and a grandchild with a session of its own and no parent (the witness)."""
-    subprocess.Popen(["sleep", "600"])
+    program = subprocess.Popen(["sleep", "600"])
+    Path(f"{witness}.program").write_text(str(program.pid))
     if os.fork() == 0:
         time.sleep(600)
     middle = os.fork()
