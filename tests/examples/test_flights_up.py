@@ -58,7 +58,7 @@ def test_it_runs_by_itself(service: Up) -> None:
 def test_each_saved_change_is_live_within_a_second(service: Up) -> None:
     pipeline, took = service.folder / "pipeline.py", []
     try:
-        wait_until(lambda: service.get("/api/v1/health") == 200)
+        wait_until(lambda: service.get("/api/v1/ready") == 200)  # else the first save may be part of the first load
         for number in range(6):
             time.sleep(0.07 * number)  # the watch looks now and then: each save comes at another moment of its round
             source = f"{pipeline.read_text()}\n\n@lg.task\ndef extra{number}() -> int:\n    return 1\n"
