@@ -7,6 +7,7 @@ import traceback
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legato.declare import manuscript
+from legato.declare.body import Code
 from legato.declare.manuscript import Manuscript, Page, Script, read, write
+from legato.declare.node import Project
+from legato.declare.snapshot import take
+from legato.ports.store import ProjectVersion
+from legato.service.projects import keep_project
+from legato.stores.memory import MemoryDisk, MemoryStore
 from legato.terms.codec import fingerprint, pack, unpack
 from legato.terms.errors import LegatoError
+from legato.terms.instant import Instant
 from legato.worker.loading import Loaded, load_project
 
 PAGES = (Page("shop", "shop/__init__.py", b""), Page("shop.sales", "shop/sales.py", b"x = 1\n"), Page("top", "src/top.py", b""))
@@ -212,3 +220,18 @@ def test_settings_are_those_of_then_but_things_lie_where_they_lie_now(then: Load
     assert again.config.storages == {"lake": {"kind": "files", "path": "here"}}
     assert again.config.keep.runs_s == 3 * 86_400
     assert again.project == then.project
+
+
+def test_a_version_that_comes_back_into_force_keeps_its_code() -> None:
+    store, code = MemoryStore(MemoryDisk()), write(Script("legato.toml", b"", (Page("m", "m.py", b"x = 1"),)))
+    store.open_writer("test")
+    snapshot = take(Project(name="p", nodes={}, makers={}, fingerprint="one"), Code(), "")
+    clock = SimpleNamespace(now=lambda: Instant(5))
+    workspace: Any = SimpleNamespace(
+        is_former=False, project=snapshot.project, take_manuscript=lambda: None, clock=clock, snapshot=snapshot
+    )  # fmt: skip
+    store.keep_project(ProjectVersion("one", Instant(1)), b"", code)
+    store.keep_project(ProjectVersion("two", Instant(2)), b"")
+    keep_project(store, workspace)
+    assert [each.fingerprint for each in store.projects(limit=5)] == ["one", "two"]
+    assert store.manuscript("one") == code

@@ -22,7 +22,7 @@ def keep_project(store: Store, workspace: Workspace) -> None:
     newest = found[0] if found and found[0].fingerprint == fingerprint else None
     if newest is not None and newest.code:
         return
-    code = workspace.take_manuscript()
+    code = workspace.take_manuscript() or store.manuscript(fingerprint)
     if newest is None or code is not None:
         from legato.declare.snapshot import encode
 
