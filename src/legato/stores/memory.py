@@ -36,6 +36,7 @@ class MemoryDisk(MemoryRoom):
         self.epoch = 0
         self.seq = 0
         self.numbers: dict[str, int] = {}
+        self.names: list[tuple[str, str | None]] = []  # of each run, with its key
         self.runs: list[tuple[str, bytes] | None] = []  # None: removed
         self.plans: list[bytes] = []
         self.events: list[tuple[list[int], list[bytes]]] = []
@@ -55,7 +56,9 @@ class MemoryDisk(MemoryRoom):
         self.users: dict[str, bytes] = {}
         self.tokens: dict[str, bytes] = {}
         self.audits: list[bytes | None] = []
-        self.decisions: dict[tuple[str, str], tuple[int, Decided]] = {}
+        self.decisions: dict[tuple[str, str], tuple[int, Decided]] = {}  # in the order of their numbers, as what follows
+        self.decided: dict[int, tuple[str, str]] = {}
+        self.waiting: dict[tuple[str, str], None] = {}
         self.decision_number = 0
         self.kept: dict[str, bytes] = {}
         self.heard = 0
@@ -79,6 +82,7 @@ class MemoryDisk(MemoryRoom):
         self.backfills += [len(self.runs)] if backfill else []
         if key is not None:
             self.keys[key] = len(self.runs)
+        self.names.append((run_id, key))
         self.runs.append((state, body))
         self.events.append(([], []))
 
@@ -138,6 +142,9 @@ class MemoryDisk(MemoryRoom):
         if (trigger, key) not in self.decisions:
             self.decision_number += 1
             self.decisions[trigger, key] = self.decision_number, made
+            self.decided[self.decision_number] = trigger, key
+            if made.waits:
+                self.waiting[trigger, key] = None
 
     def keep_trigger(self, trigger: str, body: bytes) -> None:
         self.kept[trigger] = body
@@ -146,13 +153,14 @@ class MemoryDisk(MemoryRoom):
         self.heard = number
 
     def settle_decision(self, run: str, request: str) -> None:
-        for trigger, key in [each for each in self.decisions if "/".join(each) == request]:
-            self.change_waiting(trigger, key, run=run)
+        for at in [at for at, sign in enumerate(request) if sign == "/"]:
+            self.change_waiting(request[:at], request[at + 1 :], run=run)
 
     def change_waiting(self, trigger: str, key: str, **change: str) -> None:
         number, made = self.decisions.get((trigger, key), (0, None))
         if made is not None and made.waits:
             self.decisions[trigger, key] = number, replace(made, waits=False, **change)
+            del self.waiting[trigger, key]
 
     def add_audit(self, body: bytes) -> None:
         self.audits.append(body)
@@ -191,7 +199,7 @@ class MemoryStore(MemoryKeeping):
             if run.id in disk.numbers:
                 raise faults.run_taken(run.id)
             if run.key in disk.keys:
-                raise faults.key_taken(next(name for name, number in disk.numbers.items() if number == disk.keys[run.key]))
+                raise faults.key_taken(disk.names[disk.keys[run.key]][0])
             run_values, event_values, plan = run_row(run), event_rows(len(disk.runs), events), bytes(plan)
             disk.insert_run(*run_values)
             disk.plans.append(plan)
@@ -286,10 +294,9 @@ class MemoryStore(MemoryKeeping):
     def changes(self, after: int, limit: int = 1_000) -> list[tuple[int, str, bytes]]:
         """Events of all runs, with their numbers and runs, from after the given one."""
         with self.disk.lock:
-            ids = {number: name for name, number in self.disk.numbers.items()}
-            rows = ((seq, *row) for seq, row in enumerate(islice(self.disk.log, after, None), after + 1) if row is not None)
-            page = list(islice((row for row in rows if row[1] in ids), limit))
-        return [(seq, ids[number], body) for seq, number, body in page]
+            log, runs, names = self.disk.log, self.disk.runs, self.disk.names
+            rows = ((at + 1, *row) for at in range(after, len(log)) if (row := log[at]) is not None and runs[row[0]] is not None)
+            return [(seq, names[number][0], body) for seq, number, body in islice(rows, limit)]
 
     def newest_change(self) -> int:
         """The number of the last event; 0 before the first."""
@@ -358,13 +365,14 @@ class MemoryStore(MemoryKeeping):
     def decisions(self, trigger: str | None = None, *, limit: int = 50, before: int = 0) -> list[tuple[int, Decided]]:
         """Decisions newest first, each with its number; of one trigger, or of all."""
         with self.disk.lock:
-            found = sorted(self.disk.decisions.values(), key=lambda each: -each[0])
-        return [each for each in found if trigger in (None, each[1].trigger) and each[0] < (before or each[0] + 1)][:limit]
+            known = reversed(self.disk.decisions.values())
+            rows = (each for each in known if trigger in (None, each[1].trigger) and each[0] < (before or each[0] + 1))
+            return list(islice(rows, limit))
 
     def waiting_decisions(self, limit: int = 1_000) -> list[Decided]:
         """Decisions that fired and have no run yet, oldest first."""
         with self.disk.lock:
-            return [made for _, made in self.disk.decisions.values() if made.waits][:limit]
+            return [self.disk.decisions[name][1] for name in islice(self.disk.waiting, limit)]
 
     def kept_triggers(self) -> dict[str, bytes]:
         """What is kept of each trigger, by name."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class MemoryRoom:
     """What a memory disk lets go: one method a statement of `sql/store.sql`, as in the rest of it."""
 
+    names: list[tuple[str, str | None]]
     runs: list[tuple[str, bytes] | None]
     plans: list[bytes]
     events: list[tuple[list[int], list[bytes]]]
@@ -35,6 +36,8 @@ class MemoryRoom:
     version_number: int
     projects: dict[str, tuple[Instant, bytes, Manuscript | None]]
     decisions: dict[tuple[str, str], tuple[int, Decided]]
+    decided: dict[int, tuple[str, str]]
+    waiting: dict[tuple[str, str], None]
     decision_number: int
     audits: list[bytes | None]
     removed_runs: dict[int, str]
@@ -66,7 +69,8 @@ class MemoryRoom:
         if (number := self._removed(run)) is not None:
             self.runs[number] = None
             del self.numbers[run]
-            self.keys = {key: each for key, each in self.keys.items() if each != number}
+            if (key := self.names[number][1]) is not None:
+                del self.keys[key]
 
     def drop_event(self, number: int) -> None:
         row = self.log[number - 1] if 0 < number < len(self.log) else None
@@ -102,9 +106,9 @@ class MemoryRoom:
         self.known_ticks.add(mark)
 
     def drop_decision(self, number: int) -> None:
-        gone = [key for key, (each, made) in self.decisions.items() if each == number and not made.waits]
-        for key in gone if number < self.decision_number else ():
-            del self.decisions[key]
+        name = self.decided.get(number)
+        if name is not None and name not in self.waiting and number < self.decision_number:
+            del self.decisions[name], self.decided[number]
 
     def drop_audit(self, number: int) -> None:
         if 0 < number < len(self.audits):
@@ -147,8 +151,10 @@ class MemoryKeeping:
     def oldest_runs(self, after: int = 0, limit: int = 100) -> list[tuple[int, Run]]:
         """Runs in the order of their acceptance."""
         with self.disk.lock:
-            rows = [(number, row[1]) for number, row in enumerate(self.disk.runs, 1) if row is not None and number > after]
-        return [(number, unpack(body, Run)) for number, body in rows[:limit]]
+            runs = self.disk.runs
+            rows = ((at + 1, row[1]) for at in range(after, len(runs)) if (row := runs[at]) is not None)
+            page = list(islice(rows, limit))
+        return [(number, unpack(body, Run)) for number, body in page]
 
     def oldest_open(self) -> Run | None:
         """The first accepted of the runs that are open."""
@@ -165,7 +171,7 @@ class MemoryKeeping:
     def oldest_decisions(self, after: int = 0, limit: int = 100) -> list[tuple[int, Decided]]:
         """Decisions in the order in which they were made."""
         with self.disk.lock:
-            return sorted((row for row in self.disk.decisions.values() if row[0] > after), key=lambda row: row[0])[:limit]
+            return list(islice((row for row in self.disk.decisions.values() if row[0] > after), limit))
 
     def oldest_audits(self, after: int = 0, limit: int = 100) -> list[tuple[int, Audit]]:
         """What was done, from the first on."""
