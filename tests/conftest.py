@@ -12,8 +12,8 @@ CHECKED = ("unit", "plans", "kernel", "triggers", "house")
 """The folders whose tests `make check` runs, but for the long ones."""
 LONGEST = (
     "test_ten_minutes_leave_nothing_behind",  # it waits while the others work
-    "test_what_a_service_holds_is_level[a day]", "test_a_day_leaves_nothing_behind",
-)  # fmt: skip
+    "test_what_a_service_holds_is_level[a day]",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

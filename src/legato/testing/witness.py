@@ -346,7 +346,8 @@ class Witness:
                 self.refuse(f"version {version} of {show(asset, partition)} is removed, but it is published")
         self.removed_runs.update(removal.runs)
         self.removed.update(removal.versions)
-        self.cached = {entry: at for entry, at in self.cached.items() if entry[0] not in removal.runs}
+        if removal.runs:
+            self.cached = {entry: at for entry, at in self.cached.items() if entry[0] not in removal.runs}
 
     def saw_discard(self, ref: Ref) -> None:
         """A stored value is to be forgotten."""
