@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -66,6 +67,16 @@ def stop(*pids: int) -> None:
 
 
 @contextmanager
+def heard_at_once(driver: Driver) -> Iterator[None]:
+    """Let the nursery hear of all that is asked for meanwhile in one go."""
+    stop(_nursery(driver))
+    try:
+        yield
+    finally:
+        send(signal.SIGCONT, _nursery(driver))
+
+
+@contextmanager
 def opened(folder: Path, way: str = "fork", workers: int = 1) -> Iterator[Driver]:
     executor = open_executor(folder, way, workers)
     try:
@@ -99,6 +110,8 @@ def entered_with(driver: Driver, token: int) -> object:
     return end.value
 
 
+PATIENCE_S = 60.0
+"""How long anything may take that must happen at all."""
 NOBODY = b"\x90"
 
 
@@ -199,8 +212,9 @@ class TestStuck:
             killed.kill()
             with opened(tmp_path, workers=2) as driver:
                 orders = [driver.order("noop"), driver.order("noop")]
-                for place, order in enumerate(orders):
-                    driver.executor.start([order], place, 0.1)
+                with heard_at_once(driver):
+                    for place, order in enumerate(orders):
+                        driver.executor.start([order], place, 0.1)
                 with pytest.raises(Unreachable) as raised:
                     driver.finish(orders)
                 pids = " ".join(map(str, sorted(left)))
@@ -211,6 +225,29 @@ class TestStuck:
                 assert [type(end) for end in driver.finish(orders)] == [Returned, Returned]
                 send(signal.SIGKILL, *left)
                 assert driver.value("add", a=1, b=1) == 2
+
+    def test_it_is_told_once_for_all_who_wait(self, tmp_path: Path, impatient: None) -> None:
+        with opened(tmp_path, workers=3) as driver, stranger(tmp_path):
+            with heard_at_once(driver):
+                for place in range(3):
+                    driver.executor.start([driver.order("noop")], place, 0.1)
+            link, told = driver.executor._link, []  # type: ignore[attr-defined]
+            until = time.monotonic() + PATIENCE_S
+            while ("barred", 3, 0, "") not in told and time.monotonic() < until:
+                told += link.receive()[0]
+            assert told == [("barred", 3, 0, "")]
+
+    def test_who_is_asked_for_later_waits_for_itself(self, tmp_path: Path, impatient: None) -> None:
+        with opened(tmp_path, workers=2) as driver, stranger(tmp_path):
+            orders = [driver.order("noop"), driver.order("noop")]
+            driver.executor.start(orders[:1], 0, 0.1)
+            while not select.select([driver.executor.fileno()], [], [], 60)[0]:
+                pass  # what is told of the first is on its way
+            driver.executor.start(orders[1:], 1, 0.1)
+            for _ in orders:
+                with pytest.raises(Unreachable, match="workers-left"):
+                    driver.finish(orders)
+            assert [type(end) for end in driver.finish(orders)] == [Returned, Returned]
 
     def test_one_that_cannot_be_seen_is_not_to_be_killed_by_its_number(self, tmp_path: Path) -> None:
         (tmp_path / LOCK).write_text("4711\n")

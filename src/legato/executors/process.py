@@ -270,21 +270,21 @@ class ProcessExecutor:
     def _hear_nursery(self) -> None:
         assert self._link is not None
         events, is_there = self._link.receive()
-        barred = False
+        trouble: Unreachable | None = None
         for event, number, value, text in events:
             worker = next((each for each in self._crew() if each.number == number), None)
             if event == "broken":
                 self._lose_nursery()
                 self._give_up(Unreachable("worker-start", "no worker can be started", why=text, next="legato check"))
                 return
-            if worker is None:
+            if event == "barred":
+                for each in [each for each in self._crew() if each.number <= number]:
+                    self._bury(each, None)
+                trouble = workers_left(self._settings.lock)
+            elif worker is None:
                 self._hear_host(event)
-                continue
-            if event == "spawned":
+            elif event == "spawned":
                 worker.pid = value
-            elif event == "barred":
-                self._bury(worker, None)
-                barred = True
             elif event == "failed":
                 self._bury(worker, None)
                 self._count_stillborn(worker, text)
@@ -294,8 +294,8 @@ class ProcessExecutor:
                 self._count_stillborn(worker, why)
         if not is_there:
             self._lose_nursery()
-        if barred:
-            raise workers_left(self._settings.lock)
+        if trouble is not None:
+            raise trouble
 
     def _count_stillborn(self, worker: Worker, why: str) -> None:
         """Several workers in a row that died before they reported anything: something is wrong with all of them."""

@@ -55,8 +55,9 @@ def encode_command(verb: Verb, number: int) -> bytes:
 def encode_event(event: Event, number: int = 0, value: int = 0, text: str = "") -> bytes:
     """What a nursery tells: a worker's pid, its wait status when all it started is gone, or why one could not start.
 
-    `barred` means that workers of an earlier conductor are left. `loaded` and `faulty` are a code host's: they travel with the
-    descriptor of a file in memory, which holds the snapshot, or the faults.
+    `barred` means that workers of an earlier conductor are left, so that none up to this number can be started: it is told once
+    for all who wait. `loaded` and `faulty` are a code host's: they travel with the descriptor of a file in memory, which holds
+    the snapshot, or the faults.
     """
     return _encode((event, number, value, text))
 
@@ -101,7 +102,7 @@ class Nursery:
                 else:
                     self._wake.recv(4096)
             self._bury()
-            if self._waiting:
+            if self._waiting and not poller.poll(0):  # else there is more to hear: who is asked for together waits together
                 self._begin()
 
     def _listen(self) -> bool:
@@ -126,12 +127,21 @@ class Nursery:
         """Start the workers that were asked for, if none of an earlier conductor is left."""
         for number in list(self._waiting):
             try:
-                if self._lock.take():
-                    self._start(number)
-                elif time.monotonic() > self._until:
-                    self._drop(number, encode_event("barred", number))
+                if not self._lock.take():
+                    self._wait_on()
+                    break
+                self._start(number)
             except OSError as error:
                 self._drop(number, encode_event("failed", number, text=f"no worker can be started: {error}"))
+
+    def _wait_on(self) -> None:
+        """Nobody who waits can be started yet; if that lasts too long, say so once for all of them: it is one trouble."""
+        if time.monotonic() <= self._until:
+            return
+        last = max(self._waiting)
+        for number in list(self._waiting):
+            self._let_go(number)
+        self._tell(encode_event("barred", last))
 
     def _start(self, number: int) -> None:
         others = [fd for each, fds in self._waiting.items() if each != number for fd in fds] + self._veils.descriptors()
@@ -140,10 +150,14 @@ class Nursery:
         self._drop(number, encode_event("spawned", number, pid))
 
     def _drop(self, number: int, news: bytes) -> None:
-        """This worker waits no longer: tell why, and let go of what it was to have."""
+        """This worker waits no longer: tell why."""
+        self._let_go(number)
+        self._tell(news)
+
+    def _let_go(self, number: int) -> None:
+        """This worker waits no longer: close what it was to have."""
         for fd in self._waiting.pop(number):
             os.close(fd)
-        self._tell(news)
 
     def _bury(self) -> None:
         """Reap the dead, kill what they left, and report an end once nothing of it is left."""
