@@ -14,12 +14,14 @@ LONGEST = (
     "test_ten_minutes_leave_nothing_behind",  # it waits while the others work
     "test_what_a_service_holds_is_level[a day]",
 )
+TIMED = ("test_throughput", "test_mapped_calls_cost_little", "test_a_flow_that_sleeps_gives_its_place_back_at_once")
+"""Those tests of the suites that Legato ships that measure time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The suites that Legato ships know nothing of this project's markers; what lasts longest begins first."""
     for item in items:
-        if item.name.startswith("test_throughput"):
+        if item.name.startswith(TIMED):
             item.add_marker(pytest.mark.timing)
         if item.path.parent.name in CHECKED and not {"long", "timing"} & {mark.name for mark in item.iter_markers()}:
             item.add_marker(pytest.mark.quick)

@@ -74,13 +74,13 @@ if act == "fork":
         assert store._writer is None and store._lock is None and store.runs() == []
         store.close()
         os.write(writer, b"!")
-        time.sleep(60)
+        time.sleep(600)
         os._exit(0)
     os.read(reader, 1)
     print(child, flush=True)
     store.accept(make_run("r1"), b"", [])
     print("accepted", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 if store.run("r1") is None:
     store.accept(make_run("r1"), b"", [])
 number = len(list(store.events("r1")))

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+PATIENCE_S = 60.0
+"""How long anything may take that must happen at all; a part that is asked to end has ten times as long."""
+
 SCRIPT = """
 import sys
 from legato.service.supervisor import Supervisor, Part
-parts = [Part(name, (sys.executable, "-c", code), 5.0) for name, code in zip(sys.argv[1::2], sys.argv[2::2])]
+parts = [Part(name, (sys.executable, "-c", code), 600.0) for name, code in zip(sys.argv[1::2], sys.argv[2::2])]
 Supervisor(parts, lambda words: print(words, flush=True)).run()
 print("done", flush=True)
 """
@@ -50,7 +53,7 @@ class Site:
     def end(self, number: int = signal.SIGTERM) -> str:
         assert self.supervisor is not None
         self.supervisor.send_signal(number)
-        return self.supervisor.communicate(timeout=20)[0]
+        return self.supervisor.communicate(timeout=PATIENCE_S)[0]
 
 
 @pytest.fixture
@@ -62,7 +65,14 @@ def site(tmp_path: Path) -> Iterator[Site]:
         made.supervisor.communicate()
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 15.0) -> None:
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def wait_until(true: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until
@@ -101,12 +111,10 @@ def test_a_second_request_stops_at_once_whoever_does_not_want_to(site: Site) -> 
     site.open(mule=STUBBORN)
     wait_until(lambda: bool(site.lines("mule")))
     assert site.supervisor is not None
-    began = time.monotonic()
     site.supervisor.send_signal(signal.SIGINT)
     wait_until(lambda: "stopped" in site.lines("mule"))
     out = site.end(signal.SIGINT)
     assert "mule is killed: asked twice" in out
-    assert time.monotonic() - began < 4.0
 
 
 def test_nobody_survives_the_keeper(site: Site) -> None:
@@ -116,4 +124,4 @@ def test_nobody_survives_the_keeper(site: Site) -> None:
     assert site.supervisor is not None
     site.supervisor.kill()
     site.supervisor.communicate()
-    wait_until(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3])
+    wait_until(lambda: not is_running(pid))

@@ -25,7 +25,7 @@ import pytest
 from legato.ports.executor import Executor
 from legato.terms.attempt import Declined, Done, Image, LogSpan, Lost, Order, Raised, Report, Returned
 from legato.terms.fact import Markdown, Metric, Progress, Table
-from legato.testing.executor_site import Driver
+from legato.testing.executor_site import PATIENCE_S, Driver
 from legato.worker import kin
 
 _INPUTS: dict[str, dict[str, Any]] = {"fail": {"text": "no"}, "exit_hard": {"code": 1}, "nap": {"seconds": 0.01}}
@@ -70,7 +70,7 @@ class ExecutorContract:
         assert list(executor.load()) == [0.0] * executor.workers()
 
     def test_what_has_not_begun_can_be_recalled_and_never_begins(self, driver: Driver, tmp_path: Path) -> None:
-        lasting = driver.order("nap", seconds=0.3)
+        lasting = driver.order("nap", seconds=2.0)
         witnesses = [tmp_path / f"witness-{number}" for number in range(100)]
         others = [driver.order("nap", seconds=0, witness=str(witness)) for witness in witnesses]
         driver.executor.start([lasting, *others], 0, 0.4)
@@ -85,7 +85,7 @@ class ExecutorContract:
             assert type(end) is (Done if witness.exists() else Returned)
 
     def test_an_order_that_has_not_begun_can_be_stopped(self, driver: Driver) -> None:
-        orders = [driver.order("nap", seconds=0.2), driver.order("noop"), driver.order("noop")]
+        orders = [driver.order("nap", seconds=2.0), driver.order("noop"), driver.order("noop")]
         driver.executor.start(orders, 0, 0.2)
         driver.executor.kill("r", orders[1].step, orders[1].token)
         ends = driver.finish(orders)
@@ -98,14 +98,14 @@ class ExecutorContract:
         timer = threading.Timer(0.05, executor.wake)
         timer.start()
         started = time.monotonic()
-        assert executor.poll(20.0) == []
-        assert time.monotonic() - started < 5.0
+        assert executor.poll(2 * PATIENCE_S) == []
+        assert time.monotonic() - started < PATIENCE_S
         timer.join()
 
     def test_poll_waits_no_longer_than_told(self, executor: Executor) -> None:
         started = time.monotonic()
         assert executor.poll(0.03) == []
-        assert 0.02 < time.monotonic() - started < 5.0
+        assert 0.02 < time.monotonic() - started < PATIENCE_S
 
     def test_close_can_be_repeated(self, executor: Executor) -> None:
         executor.close()
@@ -216,7 +216,7 @@ class ExecutorContract:
         assert told == [[str(number)] for number in range(50)]
 
     def test_a_flood_of_facts_is_thinned(self, driver: Driver) -> None:
-        end = driver.make("tell", timeout_s=60, name="x", times=200_000)
+        end = driver.make("tell", name="x", times=200_000)
         facts = driver.facts(end.token)
         values = [fact.value for fact in facts if isinstance(fact, Metric)]
         assert (values[:1000], values[-1]) == (list(range(1000)), 199_999)
@@ -249,13 +249,11 @@ class WorkerContract(ExecutorContract):
         assert [pid for pid in kin.children() if pid not in before and is_running(pid)] == []
 
     def test_a_lasting_attempt_is_announced_with_its_log(self, driver: Driver, tmp_path: Path) -> None:
-        order = driver.order("nap", seconds=0.2)
+        order = driver.order("nap", seconds=600)
         driver.executor.start([order], 0, 0.2)
         driver.collect(lambda: bool(driver.begun))
-        assert order.token not in driver.ends
         assert driver.begun[0].token == order.token
         assert driver.begun[0].log is not None
-        driver.finish([order])
 
     def test_facts_of_a_lasting_attempt_arrive_while_it_lasts(self, driver: Driver) -> None:
         order = driver.order("tell", name="x", seconds=600)
@@ -265,7 +263,7 @@ class WorkerContract(ExecutorContract):
         assert isinstance(driver.finish([order])[0], Lost)
 
     def test_facts_outlive_the_worker_that_told_them(self, driver: Driver) -> None:
-        end = driver.make("tell", name="x", seconds=0.3, code=3)
+        end = driver.make("tell", name="x", seconds=1.0, code=3)
         assert isinstance(end, Lost)
         assert len(driver.facts(end.token)) == 5
 
@@ -359,7 +357,7 @@ class WorkerContract(ExecutorContract):
             elif action < 0.6:
                 driver.collect_more()
         crashes = {order.token for order in sent if order.node in ("crash", "exit_hard")}
-        ends = driver.finish(sent, 60.0)
+        ends = driver.finish(sent)
         assert all(type(end) in (Lost, Returned) for end in ends if end.token in crashes)
         assert list(executor.load()) == [0.0] * executor.workers()
 

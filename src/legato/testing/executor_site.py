@@ -245,6 +245,9 @@ def _body(fn: Callable[..., Any]) -> Body:
 
 # Driving an executor -------------------------------------------------------------------------------------
 
+PATIENCE_S = 60.0
+"""How long anything may take that must happen at all, on a machine that does much else."""
+
 
 class Driver:
     """Writes orders with tokens of their own, and collects ends; fails if any order ends twice."""
@@ -262,7 +265,7 @@ class Driver:
         arguments = tuple(Argument(name, value=msgspec.msgpack.encode(value)) for name, value in inputs.items())
         return Order("r", self._tokens, self._tokens, node, arguments=arguments, mode=mode)  # type: ignore[arg-type]
 
-    def collect(self, until: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    def collect(self, until: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
         """Poll until the condition holds."""
         deadline = time.monotonic() + timeout_s
         while not until():
@@ -286,7 +289,7 @@ class Driver:
         if ends < self._tokens:
             self.collect(lambda: len(self.ends) > ends)
 
-    def finish(self, orders: Sequence[Order], timeout_s: float = 20.0) -> list[Report]:
+    def finish(self, orders: Sequence[Order], timeout_s: float = PATIENCE_S) -> list[Report]:
         """Poll until all these orders have ended; their ends."""
         self.collect(lambda: all(order.token in self.ends for order in orders), timeout_s)
         return [self.ends[order.token] for order in orders]
@@ -295,7 +298,7 @@ class Driver:
         """What this attempt has told."""
         return [fact for noted in self.noted if noted.token == token for fact in noted.facts]
 
-    def make(self, node: str, mode: str = "run", timeout_s: float = 20.0, **inputs: Any) -> Report:
+    def make(self, node: str, mode: str = "run", timeout_s: float = PATIENCE_S, **inputs: Any) -> Report:
         """The end of one attempt."""
         order = self.order(node, mode, **inputs)
         self.executor.start([order], 0, 0.1)

@@ -163,11 +163,9 @@ class FlowContract:
 
     # -- waiting --
 
-    def test_a_flow_that_sleeps_gives_its_place_back_at_once(self, script: Script) -> None:
-        started = time.monotonic()
+    def test_a_flow_that_sleeps_gives_its_place_back(self, script: Script) -> None:
         step = script.start("sleeping", seconds=1000)
         script.conduct(lambda: bool(step.parked))
-        assert time.monotonic() - started < 0.4
         assert len(script.executor.free_for_flows()) >= 2
         script.give("sleep", None)
         end = script.finish(step)
@@ -201,7 +199,7 @@ class FlowContract:
     def test_a_flow_that_waits_long_for_a_task_is_entered_again(self, script: Script) -> None:
         script.beside = False
         if script.executor.workers() > 1:
-            assert script.value("waiting", seconds=1.2) == 1.2
+            assert script.value("waiting", seconds=3.0) == 3.0
             assert script.entered("waiting") == 2
         assert script.entered("nap") <= 1
 
@@ -335,11 +333,17 @@ class FlowContract:
         assert isinstance(step.end, Done)
         assert script.made.count("add") == 200
 
+    def test_a_flow_that_sleeps_gives_its_place_back_at_once(self, script: Script) -> None:
+        started = time.monotonic()
+        step = script.start("sleeping", seconds=1000)
+        script.conduct(lambda: bool(step.parked))
+        assert time.monotonic() - started < 0.4
+
     def test_mapped_calls_cost_little(self, script: Script, capsys: pytest.CaptureFixture[str]) -> None:
         count = 20_000
         step = script.start("mapped", count=count)
         started = time.monotonic()
-        script.finish(step, 60)
+        script.finish(step)
         rate = count / (time.monotonic() - started)
         with capsys.disabled():
             print(f"\n    {rate:,.0f} mapped calls/s with a conductor that records nothing")
@@ -371,7 +375,7 @@ class FlowWorkerContract(FlowContract):
         assert script.entered("die_once") == 2
 
     def test_what_was_started_beside_a_dead_flow_comes_back(self, script: Script) -> None:
-        step = script.start("waiting", seconds=0.2)
+        step = script.start("waiting", seconds=1.0)
         script.conduct(lambda: any(begun.step != step.number for begun in script.begun))
         script.executor.kill("r", step.number, step.token)
         assert isinstance(script.finish(step), Done)

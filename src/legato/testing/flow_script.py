@@ -29,6 +29,7 @@ from legato.terms.attempt import (
     Returned,
 )
 from legato.terms.fact import Error
+from legato.testing.executor_site import PATIENCE_S
 from legato.worker.preload import Kit
 
 
@@ -88,13 +89,13 @@ class Script:
         assert end.value is not None
         return msgspec.msgpack.decode(end.value)
 
-    def finish(self, step: Step, timeout_s: float = 20.0) -> Report:
+    def finish(self, step: Step, timeout_s: float = PATIENCE_S) -> Report:
         """Conduct until this flow has its end."""
         self.conduct(lambda: step.end is not None, timeout_s)
         assert step.end is not None
         return step.end
 
-    def conduct(self, until: Any, timeout_s: float = 20.0) -> None:
+    def conduct(self, until: Any, timeout_s: float = PATIENCE_S) -> None:
         """Turns until the condition holds."""
         deadline = time.monotonic() + timeout_s
         while not until():
