@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+PATIENCE_S = 90.0
+"""How long anything may take that must happen at all."""
 CONFIG = 'name = "bad"\nmodules = ["pipeline"]\nworkers = 2\n'
 
 PIPELINE = """
@@ -35,7 +37,7 @@ def hears_equal_ones() -> None:
     print("heard:", first, second)
 
 
-@lg.task(pool=lg.rate("4/2s"))
+@lg.task(pool=lg.rate("4/4s"))
 def call(number: int) -> int:
     with open(os.environ["WITNESS"], "ab", buffering=0) as file:
         file.write(f"{time.monotonic()}\\n".encode())
@@ -61,7 +63,7 @@ class Project:
         self.begun: list[subprocess.Popen[str]] = []
 
     def legato(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*self.command, *words], env=self.env, capture_output=True, text=True, timeout=60)
+        return subprocess.run([*self.command, *words], env=self.env, capture_output=True, text=True, timeout=PATIENCE_S)
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -71,7 +73,7 @@ class Project:
         return process
 
     def until(self, happened: Callable[[], object]) -> None:
-        limit = time.monotonic() + 30
+        limit = time.monotonic() + PATIENCE_S
         while not happened():
             assert time.monotonic() < limit
             time.sleep(0.02)
@@ -131,7 +133,7 @@ def test_an_approval_after_its_time_is_none(project: Project) -> None:
     assert told(late) == (3, "wait-none")
     assert "'Publish?' timed out at" in late.stderr
     project.legato("signal", "end")
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE_S)
     assert "answer: too late" in project.legato("logs", "last").stdout
 
 
@@ -147,7 +149,7 @@ def test_equal_signals_are_two(project: Project) -> None:
     project.until(lambda: project.waits_for("signal"))
     for number in ("1", "1"):
         assert project.legato("signal", "part", "--data", number).returncode == 0
-    assert "succeeded" in process.communicate(timeout=30)[0]
+    assert "succeeded" in process.communicate(timeout=PATIENCE_S)[0]
     assert "heard: 1 1" in project.legato("logs", "last").stdout
 
 
@@ -160,4 +162,5 @@ def test_a_rate_holds_over_a_kill(project: Project) -> None:
     starts = project.starts()
     assert len(starts) >= 10
     closest = min(later - earlier for earlier, later in zip(starts, starts[4:], strict=False))
-    assert closest > 1.5, f"five starts within {closest:.2f} s, where four in 2 s are allowed"
+    # The worker notes when it has come to a call, a moment after the conductor let it start.
+    assert closest > 2.0, f"five starts within {closest:.2f} s, where four in 4 s are allowed"

@@ -39,7 +39,7 @@ def pipes():
 def garbage():
     for pipe in pipes():
         pipe.send(bytes.fromhex("%s"))
-    time.sleep(5)
+    time.sleep(600)
 
 @lg.asset
 def sound() -> list:
@@ -120,7 +120,7 @@ def test_a_run_survives_a_worker_that_forges(tmp_path: Path, garbage: bytes) -> 
     (tmp_path / "legato.toml").write_text('name = "p"\nmodules = ["pipeline"]\nworkers = 1\n')
     (tmp_path / "pipeline.py").write_text(PIPELINE % garbage.hex())
     ran = subprocess.run(
-        [sys.executable, "-m", "legato", "-C", str(tmp_path), "run", "--json"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "legato", "-C", str(tmp_path), "run", "--json"], capture_output=True, text=True, timeout=120
     )
     result = json.loads(ran.stdout.splitlines()[-1])["result"]
     assert result["counts"] == {"succeeded": 1, "failed": 1}, ran.stdout + ran.stderr

@@ -63,6 +63,7 @@ class Index(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def index() -> Iterator[str]:
+    Index.asked.clear()
     with HTTPServer(("127.0.0.1", 0), Index) as server:
         Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -75,7 +76,7 @@ def run(folder: Path, name: str, flow: str, **variables: str) -> str:
     (folder / "legato.toml").write_text(config_of(name))
     legato = [sys.executable, "-m", "legato", "-C", str(folder)]
     for words in (["run", flow], ["logs", "last"]):
-        done = subprocess.run([*legato, *words], env={**os.environ, **variables}, capture_output=True, text=True, timeout=60)
+        done = subprocess.run([*legato, *words], env={**os.environ, **variables}, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

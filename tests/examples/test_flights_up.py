@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "surface"))
 
 from up_site import Up, wait_until
 
+PATIENCE_S = 120.0
 FOLDER = Path(__file__).parents[2] / "examples" / "flights"
 
 
@@ -37,10 +38,10 @@ def runs_of(service: Up, flow: str) -> list[str]:
 @pytest.mark.long
 def test_it_runs_by_itself(service: Up) -> None:
     try:
-        wait_until(lambda: service.get("/api/v1/health") == 200)
-        wait_until(lambda: "succeeded" in runs_of(service, "bulletin"), 60)
+        wait_until(lambda: service.get("/api/v1/health") == 200, PATIENCE_S)
+        wait_until(lambda: "succeeded" in runs_of(service, "bulletin"), PATIENCE_S)
         subprocess.run([sys.executable, "break_day.py", "2013-03-05"], cwd=service.folder, check=True)
-        wait_until(lambda: runs_of(service, "resent") == ["failed"])
+        wait_until(lambda: runs_of(service, "resent") == ["failed"], PATIENCE_S)
         assert service.legato("query", "select count(*) from flights")["rows"] == [[336776]]
         subprocess.run([sys.executable, "break_day.py", "2013-03-05", "--heal"], cwd=service.folder, check=True)
         token = service.legato("tokens", "add", getuser(), "--label", "a test")["secret"]
@@ -48,8 +49,8 @@ def test_it_runs_by_itself(service: Up) -> None:
             f"http://127.0.0.1:{service.port}/hooks/resent", json.dumps({"day": "2013-03-05"}).encode(),
             {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
         )  # fmt: skip
-        assert urllib.request.urlopen(call, timeout=10).status == 202
-        wait_until(lambda: runs_of(service, "resent") == ["succeeded", "failed"])
+        assert urllib.request.urlopen(call, timeout=PATIENCE_S).status == 202
+        wait_until(lambda: runs_of(service, "resent") == ["succeeded", "failed"], PATIENCE_S)
     finally:
         service.close()
 

@@ -29,7 +29,7 @@ def flows(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 
 def test_the_demo_shows_what_it_says(tmp_path: Path) -> None:
     folder = shutil.copytree(FOLDER, tmp_path / "month_end", ignore=shutil.ignore_patterns(".legato", "__pycache__"))
-    done = subprocess.run([sys.executable, "demo.py"], cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "demo.py"], cwd=folder, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     march, april, may = re.split(r"^# (?:April|May)\. ", done.stdout, flags=re.M)
     assert "interrupted  close_month  approval" in march
