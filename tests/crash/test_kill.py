@@ -103,7 +103,7 @@ def _round(folder: Path, seed: int) -> None:
         time.sleep(chance.uniform(0.15, 0.9))
         tree = tree_of(process.pid)
         kill_all(tree if chance.random() < 0.5 else [chance.choice(tree)])
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
         assert process.returncode in (0, -signal.SIGKILL), f"seed {seed}, kill {kill}: {said.decode()}"
         wait_until_gone(pid for pid in tree if pid != process.pid)
         done = _recorded(folder)
@@ -129,7 +129,7 @@ def _finish_once(folder: Path, legato: list[str], env: dict[str, str], done: Cou
     """Let the run go on undisturbed; it ends as if nothing had happened, and nothing on record runs again."""
     before = len(_starts(folder))
     command = _next_command(folder)
-    finished = subprocess.run([*legato, command], env=env, capture_output=True, text=True, timeout=60)
+    finished = subprocess.run([*legato, command], env=env, capture_output=True, text=True, timeout=120)
     assert finished.returncode == 0, f"seed {seed}: {finished.stdout}\n{finished.stderr}"
     again = set(_starts(folder)[before:]) & set(done) if command == "resume" else set()
     assert not again, f"seed {seed}: on record, and run again: {again}"

@@ -71,7 +71,7 @@ def _round(folder: Path, seed: int) -> None:
         time.sleep(chance.uniform(0.15, 0.9))
         tree = tree_of(process.pid)
         kill_all(tree if chance.random() < 0.5 else [chance.choice(tree)])
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
         assert process.returncode in (0, -signal.SIGKILL), f"seed {seed}: {said.decode()}"
         wait_until_gone(pid for pid in tree if pid != process.pid)
         events = _events(folder)
@@ -80,10 +80,10 @@ def _round(folder: Path, seed: int) -> None:
         if any(isinstance(event, RunEnded) for event in events):
             break
     else:
-        finished = subprocess.run([*legato, *command], capture_output=True, text=True, timeout=60)
+        finished = subprocess.run([*legato, *command], capture_output=True, text=True, timeout=120)
         assert finished.returncode == 0, f"seed {seed}: {finished.stdout}\n{finished.stderr}"
     _check(folder, seed)
-    examined = subprocess.run([*legato, "doctor", "--json"], capture_output=True, text=True, timeout=60)
+    examined = subprocess.run([*legato, "doctor", "--json"], capture_output=True, text=True, timeout=120)
     findings = msgspec.json.decode(examined.stdout)["result"]["findings"]
     assert [each for each in findings if each["subject"] == "strangers"] == [], f"seed {seed}"
 

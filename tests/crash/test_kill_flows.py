@@ -98,7 +98,7 @@ def _round(folder: Path, seed: int) -> None:
         time.sleep(chance.uniform(0.15, 0.8))
         tree = tree_of(process.pid)
         kill_all(tree if chance.random() < 0.5 else [chance.choice(tree)])
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
         assert process.returncode in (0, -signal.SIGKILL), f"seed {seed}: {said.decode()}"
         wait_until_gone(pid for pid in tree if pid != process.pid)
         state, _ = newest(folder)
@@ -114,7 +114,7 @@ def _finish(folder: Path, command: list[str], env: dict[str, str], seed: int) ->
     witness = folder / "witness.txt"
     before = len(witness.read_text().splitlines()) if witness.exists() else 0
     if state is None or state.ended is None:
-        finished = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        finished = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
         assert finished.returncode == 0, f"seed {seed}: {finished.stdout}\n{finished.stderr}"
     after = witness.read_text().splitlines()[before:]
     ended, counts = newest(folder)

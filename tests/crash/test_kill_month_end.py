@@ -130,7 +130,7 @@ class Round:
         tree = tree_of(process.pid)
         if process.poll() is None:
             kill_all(tree)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
         assert process.returncode in (0, 1, -signal.SIGKILL), f"{self}: {said.decode()}"
         self.kills += process.returncode == -signal.SIGKILL and not ledger.pulled.is_set()
         wait_until_gone(pid for pid in tree if pid != process.pid)

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
+from processes import own_mb
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "surface"))
 
@@ -23,20 +24,15 @@ def add(number: int) -> int:
     print("a line")
     return number + 1
 
-@lg.flow(on=lg.every("1.2s"))
+@lg.flow(on=lg.every("1.2s", catch_up="all"))
 def beat() -> int:
     return sum(add.map(range(3)))
 """
 
 
 def held(pids: list[int]) -> tuple[float, int]:
-    """Megabytes of memory, shared pages shared out, and open files of these processes."""
-    kilobytes = files = 0
-    for pid in pids:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        kilobytes += next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
-        files += len(os.listdir(f"/proc/{pid}/fd"))
-    return kilobytes / 1024, files
+    """Megabytes of memory, and open files, of these processes."""
+    return sum(map(own_mb, pids)), sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
 
 
 @pytest.mark.long

@@ -156,12 +156,12 @@ def plan(site: Path, *words: str) -> str:
 def answered(site: Path, *words: str) -> str:
     """A run that asks for an approval, and gets it; its id."""
     process = subprocess.Popen(command("run", *words), cwd=site, env=environment(), stdout=subprocess.PIPE, text=True)
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while "approval" not in legato(site, "waits").stdout:
         assert time.monotonic() < until
         time.sleep(0.05)
     assert legato(site, "approve", "last").returncode == 0
-    told, _ = process.communicate(timeout=20)
+    told, _ = process.communicate(timeout=60)
     assert process.returncode == 0, told
     return records(legato(site, "runs", "-n", "1", "--json").stdout)[0]["result"][0]["id"]
 

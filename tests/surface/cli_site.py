@@ -78,7 +78,7 @@ def make_project(folder: Path, pipeline: str = PIPELINE, config: str = CONFIG) -
 
 def legato(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """One call of the command line, in a process of its own."""
-    return subprocess.run(command(*words), cwd=folder, env=environment(**variables), capture_output=True, text=True, timeout=60)
+    return subprocess.run(command(*words), cwd=folder, env=environment(**variables), capture_output=True, text=True, timeout=120)
 
 
 def command(*words: str) -> list[str]:
@@ -121,7 +121,7 @@ def made(site: Path) -> list[str]:
 
 def wait_for(happened: Callable[[], object]) -> None:
     """Look again and again, for 20 s at most."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not happened():
         assert time.monotonic() < until
         time.sleep(0.01)

@@ -60,7 +60,7 @@ class Door:
 
     def close(self) -> None:
         self.server.should_exit = True
-        self._thread.join(30)
+        self._thread.join(60)
         self._sock.close()
 
     def admit(self, name: str, roles: dict[str, str], **more: Any) -> str:
@@ -73,7 +73,7 @@ class Door:
 
     def send(self, method: str, target: str, headers: dict[str, str] | None = None, body: bytes | None = None) -> Answer:
         """The answer to a request whose headers are these, and Host."""
-        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             client.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
             told = {"Host": self.host, **(headers or {})}

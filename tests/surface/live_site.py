@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cli_site import make_project
+from up_site import save
 
 from legato.ports.store import Run, Store
 from legato.runtime.conductor import Conductor
@@ -75,7 +76,7 @@ class Site:
             self.conductor.turn(self.reloader.patience_s)
             self.reloader.step(self.conductor)
 
-    def turn_until(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> float:
+    def turn_until(self, condition: Callable[[], bool], timeout_s: float = 60.0) -> float:
         """Seconds until the condition holds."""
         started = time.monotonic()
         while not condition():
@@ -109,7 +110,7 @@ class Site:
         return found
 
     def write(self, source: str) -> None:
-        (self.folder / "pipeline.py").write_text(source)
+        save(self.folder / "pipeline.py", source)
 
     @property
     def fingerprint(self) -> str:

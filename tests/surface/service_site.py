@@ -31,12 +31,12 @@ class Service:
 
     def start(self) -> None:
         self._thread.start()
-        self._ready.wait(30)
+        self._ready.wait(60)
         self._raise()
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(60)
         self._raise()
 
     def _raise(self) -> None:

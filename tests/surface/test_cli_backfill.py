@@ -109,12 +109,10 @@ def test_it_runs_day_by_day_and_the_numbers_add_up(folder: Path) -> None:
 def test_a_run_stands_still_and_goes_on(folder: Path) -> None:
     """Whoever watches it is told and let go; it is listed as paused, says how to go on, and does not repeat what it did."""
     words = ("backfill", "flights", "--from", "2013-01", "--at-once", "1")
-    with subprocess.Popen(
-        command(*words), cwd=folder, env=environment(SLOW="0.05"), stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen(command(*words), cwd=folder, env=environment(SLOW="0.5"), stdout=subprocess.PIPE, text=True) as process:
         wait_until(lambda: any(each["standing"]["done"] > 2 for each in json_of(folder, "runs", "--backfills") or []))
         paused = legato(folder, "pause", "last", "--reason", "too hot")
-        out = process.communicate(timeout=30)[0]
+        out = process.communicate(timeout=60)[0]
     assert paused.returncode == 0, paused.stderr
     assert "next: legato resume" in paused.stdout
     assert "paused  by" in out
@@ -122,7 +120,7 @@ def test_a_run_stands_still_and_goes_on(folder: Path) -> None:
     assert process.returncode == 130
     (line,) = json_of(folder, "runs", "--backfills", "--state", "paused")
     before = line["standing"]
-    assert before["pending"] == 365 - before["done"] > 300
+    assert before["pending"] == 365 - before["done"] > 200
     assert json_of(folder, "runs", "--state", "running") == []
     waits = steady(legato(folder, "status", "last").stdout)
     assert "waits" in waits
@@ -137,7 +135,7 @@ def test_a_run_stands_still_and_goes_on(folder: Path) -> None:
 def test_a_run_that_nobody_works_on_is_paused_as_it_stands(folder: Path) -> None:
     """Who takes it up next finds it paused; a resume lets it go on, a cancel ends it."""
     words = ("backfill", "flights", "--from", "2013-12", "--at-once", "1")
-    with subprocess.Popen(command(*words), cwd=folder, env=environment(SLOW="0.1"), stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command(*words), cwd=folder, env=environment(SLOW="1"), stdout=subprocess.DEVNULL) as process:
         wait_until(lambda: any(each["standing"]["done"] > 1 for each in json_of(folder, "runs", "--backfills") or []))
         process.send_signal(signal.SIGKILL)
     assert legato(folder, "pause", "last").returncode == 0
@@ -152,7 +150,7 @@ def test_a_run_that_nobody_works_on_is_paused_as_it_stands(folder: Path) -> None
 def test_what_failed_alone_is_made_again(folder: Path) -> None:
     """`--failed` leaves what was cancelled; without it all of the rest is made."""
     words = ("backfill", "flights", "--from", "2013-12")
-    bad = environment(SLOW="0.1", BAD_DAY="2013-12-01")
+    bad = environment(SLOW="1", BAD_DAY="2013-12-01")
     with subprocess.Popen(command(*words), cwd=folder, env=bad, stdout=subprocess.DEVNULL):
         wait_until(lambda: any(each["standing"]["done"] > 1 for each in json_of(folder, "runs", "--backfills") or []))
         assert legato(folder, "cancel", "last").returncode == 0

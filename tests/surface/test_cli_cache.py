@@ -216,7 +216,7 @@ def test_what_is_recorded_is_in_the_cache_whatever_is_killed(site: Path, seed: i
     time.sleep(chance.uniform(0.3, 0.9))
     tree = tree_of(process.pid)
     kill_all(tree if chance.random() < 0.5 else [process.pid])
-    process.wait(20)
+    process.wait(60)
     wait_until_gone(pid for pid in tree if pid != process.pid)
     made(site)
     answer = legato(site, *words)

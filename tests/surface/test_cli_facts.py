@@ -231,7 +231,7 @@ def test_a_running_step_says_how_far_it_is(tmp_path: Path) -> None:
     site = make_project(tmp_path / "site", PIPELINE, CONFIG)
     process = subprocess.Popen(command("run", "lasts", "--until", str(tmp_path / "go")), cwd=site, env=environment(), text=True)
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while ", 3/4 nearly" not in (said := legato(site, "status", "last").stdout):
             assert time.monotonic() < until, said
             time.sleep(0.05)
@@ -239,7 +239,7 @@ def test_a_running_step_says_how_far_it_is(tmp_path: Path) -> None:
         assert (running["progress"]["done"], running["progress"]["message"]) == (3, "nearly")
         assert "━━━━━━━━━━━━━━━───── 3/4 nearly" in legato(site, "facts").stdout
         (tmp_path / "go").touch()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()

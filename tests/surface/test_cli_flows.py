@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -218,7 +217,7 @@ def waiting(site: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     try:
         wait_for(lambda: "running" in legato(site, "waits").stdout)
         yield process
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     finally:
         process.kill()
         process.communicate()
@@ -280,29 +279,37 @@ HURRY = (
     + """
 @lg.flow
 def hurries() -> None:
-    print("said:", lg.approval("Now?", timeout="4s"))
+    print("said:", lg.approval("Now?", timeout="1h"))
 """
 )
 
 
-def test_an_answer_counts_by_when_it_is_given(tmp_path: Path) -> None:
-    site = make_project(tmp_path, HURRY, CONFIG)
+@pytest.fixture
+def later(tmp_path: Path) -> dict[str, str]:
+    """Variables of a process by whose clock it is two hours later."""
+    folder = tmp_path / "later"
+    folder.mkdir()
+    text = "import time\n\nnow = time.time_ns\ntime.time_ns = lambda: now() + 7_200_000_000_000\n"
+    (folder / "sitecustomize.py").write_text(text)
+    return {"PYTHONPATH": str(folder)}
+
+
+def test_an_answer_counts_by_when_it_is_given(tmp_path: Path, later: dict[str, str]) -> None:
+    site = make_project(tmp_path / "site", HURRY, CONFIG)
     with waiting(site, "hurries") as process:
         process.send_signal(signal.SIGINT)
     assert legato(site, "approve", "last").returncode == 0
-    time.sleep(4)
-    assert legato(site, "resume", "last").returncode == 0
+    assert legato(site, "resume", "last", **later).returncode == 0
     assert "said: True" in legato(site, "logs", "last").stdout
 
 
-def test_an_answer_that_comes_too_late(tmp_path: Path) -> None:
-    site = make_project(tmp_path, HURRY, CONFIG)
+def test_an_answer_that_comes_too_late(tmp_path: Path, later: dict[str, str]) -> None:
+    site = make_project(tmp_path / "site", HURRY, CONFIG)
     with waiting(site, "hurries") as process:
         process.send_signal(signal.SIGINT)
-    time.sleep(4)
-    late = legato(site, "approve", "last")
+    late = legato(site, "approve", "last", **later)
     assert (late.returncode, "[wait-over]" in late.stderr) == (2, True)
-    assert legato(site, "resume", "last").returncode == 1
+    assert legato(site, "resume", "last", **later).returncode == 1
     assert "TimeoutError" in legato(site, "logs", "last").stdout + legato(site, "why", "last").stdout
 
 
@@ -339,7 +346,7 @@ def test_a_flow_that_goes_on_and_on_is_stopped_gently(tmp_path: Path) -> None:
     while not process.stdout.readline().startswith("done    enrich#5"):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    told = process.communicate(timeout=20)[0]
+    told = process.communicate(timeout=60)[0]
     assert process.returncode == 130
     assert "interrupted in" in told
     assert "2 left to do" in told

@@ -15,7 +15,8 @@ from http.client import HTTPException
 from pathlib import Path
 
 import pytest
-from parts_site import count_ended, free_port, kill, reading, running, up, wait_until
+from parts_site import count_ended, kill, reading, running, up, wait_until
+from ports import free_port
 
 PROJECT = """
 import legato as lg
@@ -72,7 +73,7 @@ def test_each_call_that_is_acknowledged_is_one_run(tmp_path: Path) -> None:
         with reading(tmp_path) as store:
             runs, decisions = store.runs(limit=1_000), store.decisions("take", limit=1_000)
         service.send_signal(signal.SIGINT)
-        service.wait(30)
+        service.wait(60)
     assert (len(runs), len(decisions)) == (COUNT, COUNT)
     assert {run.state for run in runs} == {"succeeded"}
     assert {each.key for _, each in decisions} == {f"webhook:orders:c{number}" for number in range(COUNT)}

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parts_site import count_ended, free_port, kill, reading, running, up, wait_until
+from parts_site import count_ended, kill, reading, running, up, wait_until
+from ports import free_port
 
 PROJECT = """
 import legato as lg
@@ -103,7 +104,7 @@ def test_each_message_is_one_run_whoever_is_killed(tmp_path: Path, kind: type[Na
         with reading(folder) as store:
             runs, decisions = store.runs(limit=1_000), store.decisions("take", limit=1_000)
         service.send_signal(signal.SIGINT)
-        service.wait(30)
+        service.wait(60)
     assert (len(runs), len(decisions), len({run.key for run in runs})) == (COUNT, COUNT, COUNT)
     assert {run.state for run in runs} == {"succeeded"}
     assert list((folder / ".legato" / "payloads").iterdir()) == []

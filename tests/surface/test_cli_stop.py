@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,15 +56,20 @@ def workers_of(pid: int) -> list[str]:
         return []
 
 
+def read_that_it_was_heard(process: subprocess.Popen[str]) -> None:
+    """Read on until a run says what its first signal does: two that come before it looks would be one."""
+    assert process.stdout is not None
+    told = iter(process.stdout.readline, "")
+    assert any("what runs may end; press Ctrl-C again to stop at once" in line for line in told)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_lets_what_runs_end(site: Path, number: int) -> None:
     with running(site) as process:
         process.send_signal(number)
-        assert process.stdout is not None
-        until_told = iter(process.stdout.readline, "")
-        assert any("what runs may end; press Ctrl-C again to stop at once" in line for line in until_told)
+        read_that_it_was_heard(process)
         (site / "go").touch()
-        told, errors = process.communicate(timeout=20)
+        told, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "")
     run_id = told.rsplit("legato resume ", 1)[1].split()[0]
     assert f"run {run_id} interrupted in " in told
@@ -79,9 +83,9 @@ def test_two_signals_stop_at_once(site: Path) -> None:
     with running(site) as process:
         below = workers_of(process.pid)
         process.send_signal(signal.SIGINT)
-        time.sleep(0.05)
+        read_that_it_was_heard(process)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "was stopped at once [interrupted]" in errors
     assert "  next:  legato resume " in errors
@@ -96,7 +100,7 @@ def test_cancel_reaches_the_process_at_work(site: Path) -> None:
         assert "slow: 8 asset partitions: 8 missing" in legato(site, "status").stdout
         assert [each["state"] for each in records(legato(site, "runs", "--json").stdout)[0]["result"]] == ["running"]
         cancelled = legato(site, "cancel", "last", "--reason", "not needed")
-        told, _ = process.communicate(timeout=20)
+        told, _ = process.communicate(timeout=60)
     assert (cancelled.returncode, process.returncode) == (0, 1)
     assert cancelled.stdout.endswith(" cancelled: 8 cancelled\n")
     assert "try again what did not succeed" in told
@@ -126,8 +130,8 @@ def test_a_second_run_waits_or_fails_at_once(site: Path) -> None:
         assert waiting.stderr is not None
         assert waiting.stderr.readline().startswith(f"waiting for process {process.pid} (`legato run`, since ")
         (site / "go").touch()
-        assert "8 succeeded" in process.communicate(timeout=20)[0]
-        told, _ = waiting.communicate(timeout=20)
+        assert "8 succeeded" in process.communicate(timeout=60)[0]
+        told, _ = waiting.communicate(timeout=60)
     assert (waiting.returncode, told) == (0, "nothing to run: 8 fresh\n")
 
 
@@ -136,7 +140,7 @@ def test_a_run_whose_reader_goes_away_goes_on(site: Path) -> None:
         assert process.stdout is not None
         process.stdout.close()
         (site / "go").touch()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
     assert legato(site, "run").stdout == "nothing to run: 8 fresh\n"

@@ -32,7 +32,7 @@ def note(name: str, days: list[lg.Partition]) -> None:
         file.write(f"{os.getpid()} {' '.join(day.key for day in days)}\\n")
 
 
-@lg.asset(partitions=days, retries=lg.Retry(1, delay_s=0.05), timeout="1s")
+@lg.asset(partitions=days, retries=lg.Retry(1, delay_s=0.05), timeout=os.environ.get("LIMIT", "60s"))
 def flights(days: Annotated[list[lg.Partition], 10], feed: dict) -> dict:
     note("flights", days)
     bad = os.environ.get("BAD_DAY")
@@ -128,7 +128,7 @@ def test_a_call_that_takes_too_long_is_made_again_one_by_one(tmp_path: Path) -> 
     """The time limit is one of the call; what was to be made by it has lost its worker, and is made alone."""
     config = 'name = "ranges"\nmodules = ["pipeline"]\nexecutor = "process"\nworkers = 1\n'
     folder = make_project(tmp_path / "project", RANGES, config)
-    found = result(folder, "backfill", "flights", "--to", "2013-01-03", SLOW="1")
+    found = result(folder, "backfill", "flights", "--to", "2013-01-03", SLOW="1", LIMIT="4s")
     assert found["backfill"] == {"requested": 3, "done": 3, "failed": 0, "cancelled": 0, "pending": 0}
     assert [len(each) for each in calls(folder, "flights")] == [3, 1, 1, 1]
 

@@ -319,7 +319,7 @@ def test_a_service_that_runs_is_waited_for(site: Path, capsys: pytest.CaptureFix
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        assert open.wait(10)
+        assert open.wait(60)
         assert ask(site, capsys, "pause", "orders")["heard"]
         assert ask(site, capsys, "triggers", "orders")[0]["paused"]
         assert ask(site, capsys, "unpause", "orders")["heard"]

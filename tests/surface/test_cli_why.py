@@ -60,7 +60,7 @@ def test_a_quarantined_partition_shows_its_rows_and_what_readers_see(ask: Any, s
 def test_the_command_for_the_offending_rows_works_when_it_is_pasted(warehouse: Path, ask: Any) -> None:
     [check] = [each for each in ask("why", "raw@2024-01-02")["failure"]["checks"] if each["severity"] == "block"]
     script = f'legato() {{ {" ".join(command())} "$@"; }}\n{check["query"]} --csv'
-    pasted = subprocess.run(["bash", "-c", script], cwd=warehouse, env=environment(), capture_output=True, text=True, timeout=60)
+    pasted = subprocess.run(["bash", "-c", script], cwd=warehouse, env=environment(), capture_output=True, text=True, timeout=120)
     assert pasted.stderr == ""
     assert pasted.stdout == "flight,carrier,delay_min\n2,,\n3,,5.0\n"
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from cli_site import PIPELINE, environment
+from ports import free_port
 from service_site import Service, serving
 
 from legato.surfaces.client import Client
@@ -27,12 +28,6 @@ TELLS_WHO_LOADS_IT = """
 with open(os.path.join(os.path.dirname(__file__), "loaded.txt"), "a") as file:
     file.write(f"{os.getpid()}\\n")
 """
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +46,11 @@ def web(service: Service) -> Iterator[tuple[subprocess.Popen[bytes], Address]]:
         yield process, address
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) in (0, -signal.SIGTERM)
+        assert process.wait(60) in (0, -signal.SIGTERM)
 
 
 def _wait_for(address: Address, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while time.monotonic() < until and process.poll() is None:
         try:
             socket.create_connection((address.host, address.port), 1).close()
@@ -79,7 +74,7 @@ def api(service: Service, web: tuple[subprocess.Popen[bytes], Address]) -> Clien
 
 
 def ended(api: Client, run: str) -> str:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while (state := api.run(run).state) in ("open", "running", "interrupted"):
         assert time.monotonic() < until
         time.sleep(0.01)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from cli_site import wait_for
 from http_site import Door, open_door
 
 from legato.service.metering import Family, Meter
@@ -45,12 +46,14 @@ def scrape(door: Door, **who: str) -> dict[str, float]:
     return found
 
 
+def make_prices(door: Door) -> None:
+    run = door.post("/runs", {"selection": "prices", "force": True})["run"]
+    wait_for(lambda: door.get(f"/runs/{run}")["state"] == "succeeded")
+
+
 def test_what_runs_do_is_counted_from_the_first_look_on(door: Door) -> None:
     before = scrape(door)
-    run = door.post("/runs", {"selection": "prices", "force": True})["run"]
-    for _ in range(200):
-        if door.get(f"/runs/{run}")["state"] == "succeeded":
-            break
+    make_prices(door)
     now = scrape(door)
     grown = {key: now[key] - before.get(key, 0) for key in now if now[key] != before.get(key)}
     assert grown['legato_runs_ended_total{outcome="succeeded"}'] == 1
@@ -65,7 +68,7 @@ def test_what_runs_do_is_counted_from_the_first_look_on(door: Door) -> None:
 
 def test_a_domains_people_see_the_numbers_of_it_alone(door: Door) -> None:
     secret = door.admit("simon", {"sales": "viewer"})
-    door.post("/runs", {"selection": "prices", "force": True})
+    make_prices(door)
     seen = scrape(door, secret=secret)
     assert not [key for key in seen if "prices" in key]
     assert "legato_runs_open" in seen

@@ -51,7 +51,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 
 def sent(door: Door, case: schemathesis.Case) -> None:
     headers = {"Authorization": f"Bearer {door.secrets['admin']}", "X-Legato": "1"}
-    case.call_and_validate(base_url=f"http://{door.host}", headers=headers, checks=CHECKS, timeout=30)
+    case.call_and_validate(base_url=f"http://{door.host}", headers=headers, checks=CHECKS, timeout=60)
 
 
 TRIED = settings(

@@ -29,7 +29,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 @contextmanager
 def following(door: Door, after: int | None, secret: str = "", last: str = "") -> Iterator[Iterator[Event]]:
     """The events of a stream, one by one."""
-    client = http.client.HTTPConnection("127.0.0.1", door.port, timeout=30)
+    client = http.client.HTTPConnection("127.0.0.1", door.port, timeout=60)
     headers = {"Host": door.host, "Authorization": f"Bearer {secret or door.secrets['viewer']}"}
     try:
         target = f"{API}/changes" + ("" if after is None else f"?after={after}")
@@ -79,11 +79,11 @@ def take(events: Iterator[Event], until: int) -> list[dict[str, Any]]:
 
 def settled(door: Door) -> int:
     """The number of the last change, once nothing runs any more."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while any(each["state"] in ("running", "open", "interrupted") for each in door.get("/runs")["runs"]):
         assert time.monotonic() < until
         time.sleep(0.01)
-    return recorded(door)[-1][0]
+    return recorded(door)[-1][0] if recorded(door) else 0
 
 
 def test_streams_that_break_off_anywhere_see_each_change_once(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_streams_that_break_off_anywhere_see_each_change_once(door: Door, monkey
 
 def test_a_stream_goes_on_from_the_last_event_that_was_seen(door: Door) -> None:
     submit(door)
-    newest = settled(door)
+    newest = settled(door)  # a run alone makes three changes
     with following(door, None, last=str(newest - 3)) as events:
         assert [each["number"] for each in take(events, newest)] == [newest - 2, newest - 1, newest]
 

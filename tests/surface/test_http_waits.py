@@ -41,7 +41,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
 
 
 def until(look: Any) -> Any:
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + 60
     while not (found := look()):
         assert time.monotonic() < ends
         time.sleep(0.01)

@@ -77,7 +77,7 @@ def test_each_object_is_one_run_whoever_is_killed(tmp_path: Path) -> None:
             with reading(tmp_path) as store:
                 runs, decisions = store.runs(limit=100), store.decisions("take", limit=100)
             service.send_signal(signal.SIGINT)
-            service.wait(30)
+            service.wait(60)
         assert (len(runs), len(decisions)) == (4, 4)
         assert "Credential=AKID/" in FakeS3.asked[-1][2]
     assert "kept by nobody" not in (tmp_path / "up.txt").read_text()

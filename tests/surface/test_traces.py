@@ -57,14 +57,16 @@ def spans(collector: Any) -> dict[str, Any]:
 def test_a_services_runs_are_traced(tmp_path: Path, collector: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.server_port}")
     with up(tmp_path, PROJECT, "up") as service:
-        wait_until(lambda: (tmp_path / ".legato" / "state.db").exists())
-        wait_until(lambda: service.call("run", "+report", "--force")[0] == 1 and "report" in spans(collector))
+        wait_until(lambda: service.get("/api/v1/ready") == 200)
+        assert service.call("run", "+report", "--force")[0] == 1
+        wait_until(lambda: len(spans(collector)) >= 3)
         service.end()
     found = spans(collector)
-    assert {"sales", "report"} <= found.keys()
+    (root,) = found.keys() - {"sales", "report"}
     assert found["report"]["status"] == {"code": 2, "message": "no numbers today"}
-    assert found["sales"]["traceId"]
-    assert found["report"]["parentSpanId"] in {span["spanId"] for span in found.values() if "parentSpanId" not in span}
+    assert {span["traceId"] for span in found.values()} == {found[root]["traceId"]}
+    assert "parentSpanId" not in found[root]
+    assert [found[name]["parentSpanId"] for name in ("sales", "report")] == [found[root]["spanId"]] * 2
 
 
 def test_a_collector_that_is_not_there_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from getpass import getuser
 from pathlib import Path
 
 import pytest
-from up_site import Up, up, wait_until
+from up_site import Up, children_of, name_of, up, wait_until
 
 from legato.surfaces.client import Client
 
@@ -100,8 +100,7 @@ def underway(service: Up) -> str:
 
 def hosts(service: Up) -> list[int]:
     """The code hosts of the service."""
-    children = Path(f"/proc/{service.conductor()}/task/{service.conductor()}/children").read_text().split()
-    return [int(pid) for pid in children if b"\0host\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in children_of(service.conductor()) if name_of(pid) == "host"]
 
 
 def killed_and_changed(service: Up, change: Callable[[], object]) -> Up:

@@ -50,7 +50,8 @@ def made(service: Up) -> list[str]:
 def is_quiet(service: Up) -> bool:
     """Whether nothing runs, and no decision waits for its run."""
     waiting = [each for name in ("own", "last") for each in service.decisions(name) if each["waits"]]
-    return not waiting and all(run["state"] != "open" and run["state"] != "running" for run in service.legato("runs", "-n", "50"))
+    runs = service.legato("runs", "-n", "50") or [{"state": "open"}]
+    return not waiting and all(run["state"] not in ("open", "running") for run in runs)
 
 
 def outcomes(service: Up, name: str) -> list[str]:

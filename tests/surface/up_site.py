@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PATIENCE_S = 40.0
+from ports import free_port
+
+PATIENCE_S = 60.0
 
 
 class Up:
@@ -28,9 +29,7 @@ class Up:
         if source:
             (folder / "legato.toml").write_text(f'modules = ["flows"]\nworkers = {workers}\n')
             (folder / "flows.py").write_text(source)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.output = open(folder / "output", "w")  # noqa: SIM115
         self.process = self.start(name, "--port", str(self.port), stdout=self.output, stderr=subprocess.STDOUT)
 
@@ -63,9 +62,9 @@ class Up:
         found, waiting = {"supervisor": self.process.pid}, [self.process.pid]
         while waiting:
             pid = waiting.pop()
-            for child in _children(pid):
+            for child in children_of(pid):
                 waiting.append(child)
-                name = _name_of(child)
+                name = name_of(child)
                 if name:
                     found.setdefault("worker" if name == "host" and "host" in found else name, child)
         return found
@@ -86,7 +85,7 @@ class Up:
 
     def write(self, source: str) -> None:
         """Save the project's code."""
-        (self.folder / "flows.py").write_text(source)
+        save(self.folder / "flows.py", source)
 
     def run_of(self, said: str) -> str:
         """The run that a command told of."""
@@ -112,15 +111,23 @@ class Up:
         self.output.close()
 
 
+def save(file: Path, text: str) -> None:
+    """Another text in a file, all at once: who looks meanwhile never finds half of it."""
+    fresh = file.with_suffix(".new")
+    fresh.write_text(text)
+    fresh.replace(file)
+
+
 @contextmanager
 def up(folder: Path, source: str, name: str = "dev", workers: int = 1) -> Iterator[Up]:
     """A service, up while the block runs."""
     service = Up(folder, source, name, workers)
     try:
-        wait_until(lambda: service.get("/api/v1/health") == 200)
+        wait_until(lambda: service.get("/api/v1/health") == 200, 2 * PATIENCE_S)
         yield service
     finally:
         service.close()
+        print(service.said())  # shown with a test that failed
 
 
 def wait_until(true: Callable[[], bool], seconds: float = PATIENCE_S, every_s: float = 0.05) -> None:
@@ -131,14 +138,16 @@ def wait_until(true: Callable[[], bool], seconds: float = PATIENCE_S, every_s: f
         time.sleep(every_s)
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started and not lost."""
     try:
         return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
         return []
 
 
-def _name_of(pid: int) -> str:
+def name_of(pid: int) -> str:
+    """Which part of a service a process is; empty if none."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     except (FileNotFoundError, ProcessLookupError):
