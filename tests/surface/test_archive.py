@@ -108,6 +108,7 @@ def test_an_archive_is_for_its_owner_alone_and_never_written_over(source: Path, 
 
 def test_it_is_written_while_something_runs(source: Path, site: Path, tmp_path: Path) -> None:
     """What is committed when the copy is made is in it, and what is committed meanwhile is not: readers see one moment."""
+    source = shutil.copytree(source, tmp_path / "source")
     words = ["-c", "from legato.surfaces.cli.main import main; main(['run', '--force'])"]
     python = [os.sys.executable, *words]  # type: ignore[attr-defined]
     busy = [subprocess.Popen(python, cwd=source, stdout=subprocess.DEVNULL) for _ in range(2)]

@@ -186,7 +186,8 @@ def test_a_task_that_flows_call_is_not_run_alone(site: Path) -> None:
 # -- running --
 
 
-def test_a_flow_runs_with_its_parameters(site: Path) -> None:
+def test_a_flow_runs_with_its_parameters(tmp_path: Path) -> None:
+    site = make_project(tmp_path, PIPELINE, CONFIG)
     words = "run new_leads --min-volume=10 --sources fair --sources web --dry-run --param force=3"
     answer = legato(site, *words.split())
     assert answer.returncode == 0, answer.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,8 @@ def test_an_unforeseen_error_is_told_as_a_fault_of_legato(
     assert "Traceback" in told
 
 
-def test_a_run_streams_lines_and_ends_with_a_summary(site: Path) -> None:
+def test_a_run_streams_lines_and_ends_with_a_summary(site: Path, tmp_path: Path) -> None:
+    site = shutil.copytree(site, tmp_path / "site")
     done = legato(site, "run", "--force", "sales@2013-02", "--json")
     first, *steps, last = records(done.stdout)
     assert done.stderr == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -213,7 +214,8 @@ def test_what_does_not_fit_is_told_where_it_is_asked(site: Path) -> None:
     assert _printed(site, "ask_wrongly") == WRONG
 
 
-def test_a_flow_that_asks_too_early_hears_what_is_missing(site: Path) -> None:
+def test_a_flow_that_asks_too_early_hears_what_is_missing(tmp_path: Path) -> None:
+    site = make_project(tmp_path, PIPELINE, CONFIG)
     answer = legato(site, "run", "too_early")
     assert answer.returncode == 1
     assert "prices is not published, but report needs it [input-missing]" in answer.stdout
@@ -255,7 +257,8 @@ def test_another_version_makes_what_needs_it_stale(tmp_path: Path) -> None:
     assert lg.load("report", project=site) == "10 v1"
 
 
-def test_a_blocking_check_keeps_readers_at_the_version_before(watched: Path) -> None:
+def test_a_blocking_check_keeps_readers_at_the_version_before(watched: Path, tmp_path: Path) -> None:
+    watched = shutil.copytree(watched, tmp_path / "watched")
     answer = legato(watched, "run", "watch", "--sites", "a", "--sites", "b")
     assert answer.returncode == 1
     assert lg.load("prices", project=watched) == [8, 10, 2]
@@ -273,9 +276,9 @@ def test_a_partition_is_made_by_its_key(site: Path) -> None:
     assert legato(site, "run", "keep", "--day", "2024-02-02").returncode == 1
 
 
-def test_a_default_hides_nothing_but_absence(site: Path, tmp_path: Path) -> None:
+def test_a_default_hides_nothing_but_absence(watched: Path, tmp_path: Path) -> None:
     with pytest.raises(lg.LegatoError, match="query-empty"):
-        lg.load("nowhere", project=site)
+        lg.load("nowhere", project=watched)
     with pytest.raises(lg.LegatoError, match="project-none"):
         lg.load("nowhere", default=1, project=tmp_path)
 

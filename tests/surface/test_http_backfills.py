@@ -25,6 +25,11 @@ def flights(day: lg.Partition) -> list:
     return [day.key]
 
 
+@lg.asset(partitions=days, domain="air")
+def fares(day: lg.Partition) -> list:
+    return [day.key]
+
+
 @lg.asset(partitions=days)
 def fragile(day: lg.Partition) -> list:
     if day.key == "2013-01-02" and not os.path.exists("mended"):
@@ -131,7 +136,7 @@ def test_who_may(door: Door) -> None:
         air.backfill("sales", "2013-08", "2013-08-01")
     with pytest.raises(Forbidden):
         air.foresee_backfill("sales", "2013-08", "2013-08-01")
-    mine = air.backfill("flights", "2013-08-01", "2013-08-02").run
+    mine = air.backfill("fares", "2013-08-01", "2013-08-02").run
     until(air, mine, "succeeded")
     listed = air.get("/backfills")["backfills"]
     assert mine in {each["id"] for each in listed}

@@ -87,7 +87,7 @@ def test_a_run_is_submitted_followed_and_read(api: Client) -> None:
     assert made.new
     assert not api.submit("prices", force=True, key="once").new
     assert ended(api, made.run) == "succeeded"
-    mine = [each for each in islice(changes, 3) if each.run == made.run]
+    mine = list(islice((each for each in changes if each.run == made.run), 3))
     assert [each.what for each in mine] == ["attemptsstarted", "stepsucceeded", "runended"]
     assert [each.number for each in mine] == sorted(each.number for each in mine)
     changes.close()

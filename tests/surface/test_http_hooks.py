@@ -69,7 +69,15 @@ def decisions(door: Door, trigger: str = "take") -> list[Any]:
         return [each for _, each in store.decisions(trigger, limit=1_000)]
 
 
-def test_a_signed_call_is_recorded_and_becomes_one_run_however_often_it_comes(door: Door) -> None:
+def test_a_signed_call_is_recorded_and_becomes_one_run_however_often_it_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDERS_SECRET", SECRET)
+    with open_door(tmp_path, PIPELINE, Triggered) as door:
+        call_again_and_again(door)
+
+
+def call_again_and_again(door: Door) -> None:
     headers = signed(door, "c1")
     first, again = call(door, headers), call(door, headers)
     assert (first.status, again.status) == (202, 202)
@@ -82,7 +90,8 @@ def test_a_signed_call_is_recorded_and_becomes_one_run_however_often_it_comes(do
     while not any(each["state"] == "succeeded" for each in door.get("/runs")["runs"]):
         assert time.monotonic() < until, [(e.run, e.waits, e.note) for e in decisions(door)]
     assert len(door.get("/runs")["runs"]) == 1
-    assert list((door.site.state / "payloads").iterdir()) == []
+    while list((door.site.state / "payloads").iterdir()):
+        assert time.monotonic() < until
 
 
 @pytest.mark.parametrize("header", ["webhook-id", "webhook-timestamp", "webhook-signature"])
