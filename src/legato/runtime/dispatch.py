@@ -344,11 +344,12 @@ class Pace:
     def __init__(self, history: Mapping[str, tuple[int, float]]) -> None:
         self.cost_s = {node: max(_QUICKEST_S, seconds / count) for node, (count, seconds) in history.items() if count}
 
-    def see(self, node: str, seconds: float) -> None:
-        """Learn from one attempt: slower ones count at once, faster ones by half, as the first ones in a process are slow."""
+    def see(self, node: str, seconds: float, count: int = 1) -> None:
+        """Learn from attempts that took so long in all: slower ones count at once, faster ones by half, as the first ones in a
+        process are slow. Their mean counts: now and then one of many has waited for a processor."""
         known = self.cost_s.get(node)
-        seconds = max(_QUICKEST_S, seconds)
-        self.cost_s[node] = seconds if known is None or seconds > known else (known + seconds) / 2
+        mean = max(_QUICKEST_S, seconds / count)
+        self.cost_s[node] = mean if known is None or mean > known else mean + (known - mean) / 2 ** min(count, 64)
 
     def expected_s(self, state: RunState, command: StartAttempts) -> float:
         """Seconds of work in these attempts; what is not known fills a worker."""

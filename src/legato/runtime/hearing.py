@@ -31,6 +31,7 @@ class Ears:
     def hear(self, reports: Iterable[Report], now: Instant, *, draining: bool) -> None:
         """Take up what workers told; to a run all of it is one input. While `draining`, nothing starts beside a flow."""
         heard: dict[str, list[Report]] = {}
+        took: dict[str, tuple[int, float]] = {}
         for report in reports:
             live = self._runs.get(report.run)
             if live is None:
@@ -40,7 +41,12 @@ class Ears:
             if type(report) is Begun:
                 self._begun[report.run, report.step, report.token] = (report, now)
                 continue
+            if type(report) is Done:
+                count, seconds = took.get(name := paced_as(live.state, report.step), (0, 0.0))
+                took[name] = count + 1, seconds + report.seconds
             heard.setdefault(report.run, []).append(self._take_note(live, report, draining))
+        for name, (count, seconds) in took.items():
+            self._pace.see(name, seconds, count)
         for run, told in heard.items():
             live = self._runs[run]
             known = len(live.state.plan.handling)
@@ -74,10 +80,7 @@ class Ears:
             self._begun.pop((report.run, report.step, report.token), None)
         if live.edition.beside:
             live.edition.beside.discard((report.run, report.step))
-        if type(report) is Done:
-            self._pace.see(paced_as(live.state, report.step), report.seconds)
-            return self._with_replaced(report) if report.outputs else report
-        return report
+        return self._with_replaced(report) if type(report) is Done and report.outputs else report
 
     def _with_replaced(self, done: Done) -> Done:
         """The same, with the versions that its outputs are to replace."""

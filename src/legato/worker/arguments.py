@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -110,6 +110,22 @@ class Arguments:
     def is_future(self, value: Any) -> bool:
         """Whether this is the result of a call, which may not be there yet."""
         return type(value) is self._futures
+
+    def may_wait(self, values: Sequence[Any]) -> bool:
+        """Whether any of these is the result of a call."""
+        return self._futures in set(map(type, values))
+
+    def store_all(self, shape: Shape, param: str, kind: Any, values: Sequence[Any]) -> tuple[list[Item], list[bytes]]:
+        """Many values as they are handed over, and the marks of all, as `store` gives them."""
+        if _PLAIN.issuperset(map(type, values)):
+            try:
+                bodies = list(map(_encode, values))
+            except (OverflowError, UnicodeEncodeError):  # one of them takes another way
+                bodies = []
+            if len(bodies) == len(values) and max(map(len, bodies), default=0) <= self._values.inline_limit_bytes:
+                return bodies, [b"v" + body for body in bodies]
+        pairs = [self.store(shape, param, kind, value) for value in values]
+        return [item for item, _ in pairs], [mark for _, mark in pairs]
 
     def store(self, shape: Shape, param: str, kind: Any, value: Any) -> tuple[Item, bytes]:
         """A value as it is handed over, and its mark in the digest; `LegatoError` (`call-argument`) if it cannot be stored."""

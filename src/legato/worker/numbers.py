@@ -1,4 +1,4 @@
-"""What tells equal calls apart: their number, from a table of eight bytes a call, since a flow may make a million."""
+"""What tells equal calls apart: their number, from a table of eight bytes a place, since a flow may make a million."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 
 DIGEST_BYTES = 16
-_SMALLEST = 1 << 10
+_SMALLEST, _GROWTH = 1 << 10, 4
 
 
 class Numbers:
@@ -44,5 +44,5 @@ class Numbers:
         return known
 
     def _grow(self) -> None:
-        former, self._table, self._count = self._table, array("Q", bytes(16 * len(self._table))), 0
+        former, self._table, self._count = self._table, array("Q", bytes(8 * _GROWTH * len(self._table))), 0
         self._add(array("Q", filter(None, former)))

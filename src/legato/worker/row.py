@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -33,25 +33,34 @@ class Row:
         """The keys for these items, in their order, and the calls: one for all values that are handed over."""
         alone: dict[int, Call] = {}
         values: list[Item] = []
-        digests = []
-        begin, after, arguments = self._before.copy, self._after, self._arguments
-        for place, item in enumerate(items):
-            if self._is_partitioned:
-                partition = partition_key(item, self._shape)
-                mark, alone[place] = partition.encode(), replace(self._call, partition=partition)
-            elif arguments.is_future(item):
-                mark = framed(mark_of_future(item))
-                alone[place] = replace(self._call, inputs=(*self._call.inputs, (self._over, item.key)))
-            else:
-                value, marked = arguments.store(self._shape, self._over, self._kind, item)
-                mark = framed(marked)
-                values.append(value)
-            digest = begin()
-            digest.update(mark + after)
-            digests.append(digest.digest())
-        keys = keys_of(digests)
+        if self._is_partitioned:
+            partitions = [partition_key(item, self._shape) for item in items]
+            alone = {place: replace(self._call, partition=partition) for place, partition in enumerate(partitions)}
+            marks = [partition.encode() for partition in partitions]
+        else:
+            values, marks = self._hand(items, alone)
+        keys = keys_of(self._digests(marks))
         calls = [replace(call, keys=(keys[place],)) for place, call in alone.items()]
         if values:
             mine = tuple(key for place, key in enumerate(keys) if place not in alone) if alone else tuple(keys)
             calls.append(replace(self._call, keys=mine, over=self._over, items=tuple(values)))
         return keys, calls
+
+    def _hand(self, items: Sequence[Any], alone: dict[int, Call]) -> tuple[list[Item], list[bytes]]:
+        """The values that are handed over, and the mark of every item; a result that is passed on unseen is called with alone."""
+        arguments = self._arguments
+        futures = {place: item for place, item in enumerate(items) if arguments.is_future(item)} if arguments.may_wait(items) else {}
+        there = [item for place, item in enumerate(items) if place not in futures] if futures else items
+        values, marks = arguments.store_all(self._shape, self._over, self._kind, there)
+        for place, future in futures.items():  # in the order of places
+            marks.insert(place, mark_of_future(future))
+            alone[place] = replace(self._call, inputs=(*self._call.inputs, (self._over, future.key)))
+        return values, list(map(framed, marks))
+
+    def _digests(self, marks: Iterable[bytes]) -> list[bytes]:
+        begin, after, digests = self._before.copy, self._after, []
+        for mark in marks:
+            digest = begin()
+            digest.update(mark + after)
+            digests.append(digest.digest())
+        return digests
