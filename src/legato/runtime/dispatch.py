@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 
@@ -117,6 +117,24 @@ class Dispatch:
             result = _value_of(state, "result", index)
             return replace(order, arguments=(*order.arguments, result), undone=undone)
         return replace(order, undone=undone, noted=tuple(noted or ())) if undone or noted else order
+
+    def plain_calls(self, state: RunState, steps: Sequence[int], token: int) -> list[Order] | None:
+        """The orders of all these steps, if each is a call of one task that gets what its flow gave it and nothing else, like
+        those of a map; else None. Same as `order` makes them, at half the cost."""
+        if steps[0] < state.planned or state.undone or state.noted:
+            return None
+        node, run, attempts, group_of = state.plan.steps[steps[0]].node, state.run_id, state.attempts, state.calls.group
+        handling = state.plan.handling[node]
+        if handling.outputs or handling.cached or node in self._sources:
+            return None
+        orders: list[Order] = []
+        for own_token, index in enumerate(steps, token):
+            group = group_of(index) if index >= state.planned else None
+            call = None if group is None else group.call
+            if group is None or call is None or call.node != node or call.inputs or call.poll_s is not None:
+                return None
+            orders.append(Order(run, index, own_token, node, call.partition, group.arguments(index), "run", attempts[index]))
+        return orders
 
     def _order(self, state: RunState, index: int, token: int, mode: Mode, seen: Answered) -> Order:
         step = state.plan.steps[index]

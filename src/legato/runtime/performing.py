@@ -93,8 +93,10 @@ class Hands:
 
         One for which sources have to be asked first, through workers, is given to `begin` when they have answered.
         """
-        orders: list[Order] = []
         state, dispatch, mode = live.state, live.dispatch, start.mode
+        if mode == "run" and (calls := dispatch.plain_calls(state, start.steps, start.token)) is not None:
+            return calls
+        orders: list[Order] = []
         for token, index in enumerate(start.steps, start.token):
             questions = dispatch.questions(state, index)
             if questions and live.edition.observe is None:

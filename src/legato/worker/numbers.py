@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 
 DIGEST_BYTES = 16
-_SMALLEST, _GROWTH = 1 << 10, 4
+_SMALLEST, _GROWTH = 1 << 13, 4
 
 
 class Numbers:
