@@ -430,7 +430,7 @@ def _connect_writer(path: str) -> sqlite3.Connection:
     try:
         db.execute("pragma synchronous = full")
         db.execute("pragma cache_size = -16000")  # KiB
-        db.execute("pragma wal_autocheckpoint = 1000")  # 4 MB: a checkpoint stays a matter of milliseconds
+        db.execute("pragma wal_autocheckpoint = 500")  # 2 MB: what is written over costs a third less than a log that grows
         db.execute("pragma journal_size_limit = 67108864")  # after a reader held the log back for long
         upgrade(db, path)
     except BaseException:

@@ -180,8 +180,9 @@ class Harness:
         """
         self.send_due()
         now, token = context.set_aside(), CALLER.set(None)
-        mine = Surroundings()
-        self._surroundings.restore()
+        mine = self._surroundings if self._surroundings.holds() else Surroundings()
+        if mine is not self._surroundings:
+            self._surroundings.restore()
         started = frozenset(kin.children()) - self._keep if self._owns_process and kin.has_children() else frozenset()
         self._keep |= started
         self._end_log(0)
@@ -189,7 +190,8 @@ class Harness:
             yield
         finally:
             self._keep -= started
-            mine.restore()
+            if mine is not self._surroundings:  # which is what each attempt ends with
+                mine.restore()
             CALLER.reset(token)
             context.resume(now)
 

@@ -19,6 +19,14 @@ class Surroundings:
         self._umask = os.umask(0o022)
         os.umask(self._umask)
 
+    def holds(self) -> bool:
+        """Whether all of it is so now. As cheap as restoring what has not changed."""
+        umask = os.umask(self._umask)
+        if umask != self._umask:
+            os.umask(umask)
+            return False
+        return self._is_in_folder() and sys.path == self._path and _raw_environ() == self._environ
+
     def restore(self) -> None:
         """Make the process as it was. Cheap if nothing changed: two system calls and three comparisons."""
         os.umask(self._umask)
