@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,23 +20,20 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.fixture
-def before(monkeypatch: pytest.MonkeyPatch) -> Iterator[Surroundings]:
-    monkeypatch.setenv("LEGATO_TEST_THERE", "1")
-    found = Surroundings()
-    yield found
-    found.restore()
-
-
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_is_noticed_left_and_put_back(before: Surroundings, tmp_path: Path, change: str) -> None:
+def test_a_change_is_noticed_left_and_put_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: str) -> None:
+    monkeypatch.setenv("LEGATO_TEST_THERE", "1")
+    before = Surroundings()
     assert before.holds()
-    CHANGES[change](tmp_path)
-    assert not before.holds()
-    now = Surroundings()
-    assert now.holds()
-    before.restore()
-    assert before.holds()
-    assert not now.holds()
-    now.restore()
-    assert now.holds()
+    try:
+        CHANGES[change](tmp_path)
+        assert not before.holds()
+        now = Surroundings()
+        assert now.holds()
+        before.restore()
+        assert before.holds()
+        assert not now.holds()
+        now.restore()
+        assert now.holds()
+    finally:
+        before.restore()

@@ -48,8 +48,9 @@ class Row:
 
     def _hand(self, items: Sequence[Any], alone: dict[int, Call]) -> tuple[list[Item], list[bytes]]:
         """The values that are handed over, and the mark of every item; a result that is passed on unseen is called with alone."""
-        arguments = self._arguments
-        futures = {place: item for place, item in enumerate(items) if arguments.is_future(item)} if arguments.may_wait(items) else {}
+        arguments, futures = self._arguments, {}
+        if arguments.may_wait(items):
+            futures = {place: item for place, item in enumerate(items) if arguments.is_future(item)}
         there = [item for place, item in enumerate(items) if place not in futures] if futures else items
         values, marks = arguments.store_all(self._shape, self._over, self._kind, there)
         for place, future in futures.items():  # in the order of places
