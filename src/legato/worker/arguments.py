@@ -115,7 +115,7 @@ class Arguments:
         """Whether any of these is the result of a call."""
         return self._futures in set(map(type, values))
 
-    def store_all(self, shape: Shape, param: str, kind: Any, values: Sequence[Any]) -> tuple[list[Item], list[bytes]]:
+    def store_all(self, shape: Shape, param: str, kind: Any, values: Sequence[Any]) -> tuple[Sequence[Item], list[bytes]]:
         """Many values as they are handed over, and the marks of all, as `store` gives them."""
         if _PLAIN.issuperset(map(type, values)):
             try:

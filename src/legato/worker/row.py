@@ -32,7 +32,7 @@ class Row:
     def calls(self, items: Sequence[Any], keys_of: Callable[[list[bytes]], list[bytes]]) -> tuple[list[bytes], list[Call]]:
         """The keys for these items, in their order, and the calls: one for all values that are handed over."""
         alone: dict[int, Call] = {}
-        values: list[Item] = []
+        values: Sequence[Item] = ()
         if self._is_partitioned:
             partitions = [partition_key(item, self._shape) for item in items]
             alone = {place: replace(self._call, partition=partition) for place, partition in enumerate(partitions)}
@@ -46,7 +46,7 @@ class Row:
             calls.append(replace(self._call, keys=mine, over=self._over, items=tuple(values)))
         return keys, calls
 
-    def _hand(self, items: Sequence[Any], alone: dict[int, Call]) -> tuple[list[Item], list[bytes]]:
+    def _hand(self, items: Sequence[Any], alone: dict[int, Call]) -> tuple[Sequence[Item], list[bytes]]:
         """The values that are handed over, and the mark of every item; a result that is passed on unseen is called with alone."""
         arguments, futures = self._arguments, {}
         if arguments.may_wait(items):
