@@ -6,7 +6,7 @@ import importlib
 import inspect
 import traceback
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 
 import pytest
 import test_backfills
@@ -179,21 +179,20 @@ for _subject in SUBJECTS:
     importlib.import_module(_subject)
 
 
-@cache
-def passes(ring: str) -> bool:
-    """Whether the product itself passes the ring; asked once, before anything is broken."""
-    RINGS[ring]()
-    return True
-
-
 CASES = [pytest.param(mutant, ring, id=f"{mutant.__name__}-{ring}") for mutant, rings in RINGS_OF.items() for ring in rings]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ring", RINGS)
+def test_the_product_passes(ring: str) -> None:
+    """What each ring says of a mutant counts because of this: it finds nothing wrong where nothing is broken."""
+    RINGS[ring]()
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(("mutant", "ring"), CASES)
 def test_a_mutant_is_caught(mutant: Mutant, ring: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ring passes on the product, and fails on the mutant."""
-    assert passes(ring)
+    """The ring fails on the mutant."""
     mutant(monkeypatch)
     with pytest.raises(Exception) as caught:
         RINGS[ring]()

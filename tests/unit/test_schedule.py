@@ -22,6 +22,8 @@ from legato.triggers.schedule import Span, schedule_of
 
 MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000
 AROUND = 30 * HOUR
+STEP = DAY // MINUTE
+"""No zone moves its clock and moves it back within so many minutes."""
 
 TIMES_OF_DAY = [
     "0 6 * * *",
@@ -42,7 +44,7 @@ def instant(text: str) -> Instant:
 
 def local(zone: tzinfo, at: int) -> datetime:
     """What the clock shows; the only question that the oracle asks of a zone."""
-    return to_datetime(Instant(at)).astimezone(zone).replace(tzinfo=None)
+    return datetime.fromtimestamp(at // 1_000_000, zone).replace(tzinfo=None)
 
 
 def changes(zone: tzinfo, first: int, last: int) -> Iterator[int]:
@@ -53,9 +55,9 @@ def changes(zone: tzinfo, first: int, last: int) -> Iterator[int]:
 
     begin, end = (instant(f"{year}-01-01T00:00Z") // MINUTE for year in (first, last + 1))
     known = offset(begin)
-    for after in range(begin + 720, end + 1, 720):
+    for after in range(begin + STEP, end + 1, STEP):
         if offset(after) != known:
-            low, high = after - 720, after
+            low, high = after - STEP, after
             while high - low > 1:
                 middle = (low + high) // 2
                 low, high = (middle, high) if offset(middle) == known else (low, middle)
@@ -69,7 +71,8 @@ class Shown:
     def __init__(self, zone: tzinfo, change: int) -> None:
         self.begin = change - AROUND
         self.walls = [local(zone, self.begin + minute * MINUTE) for minute in range(2 * AROUND // MINUTE)]
-        self.jumps = [n for n in range(1, len(self.walls)) if self.walls[n] - self.walls[n - 1] != timedelta(minutes=1)]
+        minute = timedelta(minutes=1)
+        self.jumps = [n for n in range(1, len(self.walls)) if self.walls[n] - self.walls[n - 1] != minute]
 
     def ticks(self, expression: str) -> list[int]:
         """The ticks of a cron, by looking at every minute."""
