@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Bytecode is kept as an installed program has it, whatever the surroundings say: start times are part of the product.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: setup demo examples test check bench format clean
+.PHONY: setup demo examples test check types quick bench format clean
 
 setup: .venv/.ready
 
@@ -38,8 +38,13 @@ examples: setup  ## the examples with flows, each against a server of its own on
 check: setup  ## all that is fast: format, lint, types, layers, sizes, unit, kernel and plan tests
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
+	+$(MAKE) --no-print-directory --jobs=2 types quick  # types take one core for as long as the tests take two
+
+types: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+quick: setup
 	$(BIN)/pytest -m quick -n 2 tests
 
 test: check  ## every test, the long rings too
