@@ -92,7 +92,7 @@ class TestForkedWorkers(WorkerContract):
         witness = tmp_path / "entered"
         orders = [driver.order("nap", seconds=600, witness=str(witness)), driver.order("noop")]
         executor.start(orders, 0, 1.0)
-        driver.collect(witness.exists)
+        driver.collect(lambda: witness.exists() and all(worker.pid for worker in executor._crew()))
         os.kill(nursery_of(executor), signal.SIGKILL)
         assert [type(end) for end in driver.finish(orders)] == [Lost, Returned]
         assert not is_running(int(witness.read_text()))

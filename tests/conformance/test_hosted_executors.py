@@ -51,7 +51,7 @@ class TestHostedWorkers(WorkerContract):
         witness = tmp_path / "entered"
         orders = [driver.order("nap", seconds=600, witness=str(witness)), driver.order("noop")]
         executor.start(orders, 0, 1.0)
-        driver.collect(witness.exists)
+        driver.collect(lambda: witness.exists() and all(worker.pid for worker in executor._crew()))
         assert executor._link is not None
         os.kill(executor._link.pid, signal.SIGKILL)
         assert [type(end) for end in driver.finish(orders)] == [Lost, Returned]

@@ -148,7 +148,7 @@ def test_each_of_the_processes_left_is_enough_to_wait_for(tmp_path: Path, way: s
         with opened(tmp_path) as driver:
             token = start(driver, [nursery_pid, worker_pid])
             wait_in_vain(driver)
-            assert not is_running(worker_pid)
+            await_end(worker_pid)
             assert lock.find_holders(str(tmp_path / LOCK)) == [nursery_pid]
             send(signal.SIGKILL, nursery_pid)
             assert entered_with(driver, token) == NOBODY
@@ -165,7 +165,7 @@ def test_what_outlives_a_killed_nursery_is_waited_for(tmp_path: Path, way: str) 
     with opened(tmp_path, way) as driver:
         order = driver.order("leave_children", witness=str(witness), seconds=600)
         driver.executor.start([order], 0, 1.0)
-        driver.collect(witness.exists)
+        driver.collect(lambda: witness.exists() and _worker(driver) > 0)
         worker, escaped = _worker(driver), int(witness.read_text())
         send(signal.SIGKILL, _nursery(driver))
         try:
@@ -230,6 +230,7 @@ class TestStuck:
                 assert raised.value.next == f"kill -9 {pids}, then: legato resume"
                 assert [type(end) for end in driver.finish(orders)] == [Returned, Returned]
                 send(signal.SIGKILL, *left)
+                await_end(*left)
                 assert driver.value("add", a=1, b=1) == 2
 
     def test_it_is_told_once_for_all_who_wait(self, tmp_path: Path, impatient: None) -> None:
@@ -247,7 +248,7 @@ class TestStuck:
         with opened(tmp_path, workers=2) as driver, stranger(tmp_path):
             orders = [driver.order("noop"), driver.order("noop")]
             driver.executor.start(orders[:1], 0, 0.1)
-            while not select.select([driver.executor.fileno()], [], [], 60)[0]:
+            while not select.select([driver.executor.fileno()], [], [], PATIENCE_S)[0]:
                 pass  # what is told of the first is on its way
             driver.executor.start(orders[1:], 1, 0.1)
             for _ in orders:

@@ -398,7 +398,7 @@ class StoreContract:
 
         thread = threading.Thread(target=read)
         thread.start()
-        assert ready.wait(10)
+        assert ready.wait(60)
         for number in range(1, 60):
             store.commit([publish(f"v{number}", *partitions)])
         done.set()
