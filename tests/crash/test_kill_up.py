@@ -121,7 +121,7 @@ def heal(service: Up) -> float:
         except Unreachable:
             return False
 
-    wait_until(is_well, 60)
+    wait_until(is_well, 120)
     return time.monotonic() - started
 
 
@@ -246,5 +246,5 @@ def settle(service: Up) -> None:
         finally:
             store.close()
 
-    wait_until(is_settled, 60)
+    wait_until(is_settled, 180)
     assert ask(state, Ping(), Pong).workers == 1

@@ -55,8 +55,10 @@ def part(service: int, name: str) -> int | None:
 
 def kill(service: int, name: str) -> None:
     """Kill a part, as soon as it runs."""
-    wait_until(lambda: part(service, name) is not None)
-    os.kill(part(service, name) or 0, signal.SIGKILL)
+    found: list[int | None] = []
+    wait_until(lambda: found.append(part(service, name)) or found[-1] is not None)
+    assert found[-1]
+    os.kill(found[-1], signal.SIGKILL)
 
 
 @contextmanager

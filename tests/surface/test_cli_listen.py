@@ -76,8 +76,11 @@ class Redis:
     def is_listened_to(self) -> bool:
         import redis
 
-        with redis.Redis(port=self._port) as client:
-            return bool(client.exists("orders"))
+        try:
+            with redis.Redis(port=self._port) as client:
+                return bool(client.exists("orders"))
+        except redis.ConnectionError:  # it is not up yet
+            return False
 
 
 @pytest.mark.long

@@ -85,8 +85,10 @@ def submit(service: Up, *words: str) -> str:
     """Start a run, and watch it no longer."""
     before = {each["id"] for each in service.legato("runs") or ()}
     with service.start("run", *words) as watching:
-        wait_until(lambda: bool({each["id"] for each in service.legato("runs") or ()} - before))
-        watching.terminate()
+        try:
+            wait_until(lambda: bool({each["id"] for each in service.legato("runs") or ()} - before))
+        finally:
+            watching.terminate()
     (run,) = {each["id"] for each in service.legato("runs")} - before
     return str(run)
 
