@@ -1,5 +1,7 @@
 """What every test shares: properties are tried on the same examples each time, and no example is judged by its speed."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -16,6 +18,14 @@ LONGEST = (
 )
 TIMED = ("test_throughput", "test_mapped_calls_cost_little", "test_a_flow_that_sleeps_gives_its_place_back_at_once")
 """Those tests of the suites that Legato ships that measure time."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Who wants the quick tests alone need not wait until all others are loaded."""
+    is_other = (
+        collection_path.parent == Path(__file__).parent and collection_path.is_dir() and collection_path.name not in CHECKED
+    )
+    return True if is_other and config.option.markexpr == "quick" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
