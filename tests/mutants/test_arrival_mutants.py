@@ -15,8 +15,8 @@ HERE = Path(__file__).parent
 
 def passes(tests: str, mutant: str) -> bool:
     """Whether the tests pass where this mutant is in force; none, where it has no name."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:xdist", "-p", "of_arrivals", f"tests/unit/{tests}.py"]
-    surroundings = {**os.environ, "PYTHONPATH": str(HERE), "MUTANT": mutant}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "of_arrivals", f"tests/unit/{tests}.py"]
+    surroundings = {**os.environ, "PYTHONPATH": str(HERE), "MUTANT": mutant, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(
         command, cwd=HERE.parents[1], env=surroundings, capture_output=True, text=True, check=False, timeout=120
     )
