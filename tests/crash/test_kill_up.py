@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import pytest
 from processes import kill_all, own_mb
@@ -191,7 +192,7 @@ def test_it_is_healthy_again_soon(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(10))
 def test_each_process_in_turn(tmp_path: Path, seed: int) -> None:
-    choose, slowest = random.Random(seed), dict.fromkeys(PARTS, 0.0)
+    choose, took = random.Random(seed), list[float]()
     with up(tmp_path, PROJECT, "up") as service:
         heal(service)
         at_first, load = memory_mb(service), Load(service)
@@ -201,22 +202,21 @@ def test_each_process_in_turn(tmp_path: Path, seed: int) -> None:
                 time.sleep(choose.uniform(0.05, 0.5))
                 wait_until(lambda part=part: bool(pids_of(service, part)))
                 kill_all(pids_of(service, part))
-                slowest[part] = max(slowest[part], heal(service))
+                took.append(heal(service))
         finally:
             load.stop()
         settle(service)
         judge(service, load)
         at_last = memory_mb(service)
-        print(
-            f"seed {seed}: {len(load.accepted)} runs, healthy after {slowest}, {at_first:.0f} MB at first, {at_last:.0f} at last"
-        )
+        print(f"seed {seed}: {len(load.accepted)} runs, {in_words(took)}, {at_first:.0f} MB at first, {at_last:.0f} at last")
+        assert median(took) < HEALTHY_S
         assert at_last < at_first * 1.3 + 10
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(5))
 def test_all_at_once(tmp_path: Path, seed: int) -> None:
-    choose, slowest = random.Random(seed), 0.0
+    choose, took = random.Random(seed), list[float]()
     with up(tmp_path, PROJECT, "up") as service:
         heal(service)
         load = Load(service)
@@ -227,12 +227,18 @@ def test_all_at_once(tmp_path: Path, seed: int) -> None:
                 supervisor = everything.pop("supervisor")
                 kill_all(everything.values())
                 assert supervisor == service.process.pid
-                slowest = max(slowest, heal(service))
+                took.append(heal(service))
         finally:
             load.stop()
         settle(service)
         judge(service, load)
-        print(f"seed {seed}: {len(load.accepted)} runs, healthy after {slowest:.1f} s")
+        print(f"seed {seed}: {len(load.accepted)} runs, {in_words(took)}")
+        assert median(took) < HEALTHY_S
+
+
+def in_words(took: list[float]) -> str:
+    """How long it was until all was well again. Other tests run beside this one, so that the longest may be anything."""
+    return f"healthy after {median(took):.1f} s, {max(took):.1f} at most"
 
 
 def settle(service: Up) -> None:
