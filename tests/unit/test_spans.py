@@ -60,8 +60,8 @@ def play(store, name="r1", outcome="failed", at=BEGAN):
     store.commit([Commit(run_id=name, events=[ev.encode(each) for each in events], run=ended)])
 
 
-def tracer(store, collector, folder, told=None):
-    return Tracer(lambda: store, collector, folder / "traced", (told if told is not None else []).append)
+def tracer(store, collector, folder, told=None, since=BEGAN):
+    return Tracer(lambda: store, collector, folder / "traced", (told if told is not None else []).append, since)
 
 
 def test_a_run_is_a_trace_and_its_attempts_are_spans_of_it(store, tmp_path):
@@ -95,6 +95,24 @@ def test_what_the_collector_did_not_take_waits_in_the_store(store, tmp_path):
             following.step(store)
     assert following.step(store)
     assert [len(each) for each in collector.came] == [4], "all of it, once"
+
+
+def test_the_first_begins_with_what_was_accepted_since_its_service_is_there(store, tmp_path):
+    play(store, "old", at=Instant(BEGAN - 60_000_000))
+    play(store, "new")
+    collector = Away()
+    tracer(store, collector, tmp_path).step(store)
+    assert {span.trace for sent in collector.came for span in sent} == {trace_of("new")}
+
+
+def test_where_the_first_began_is_known_to_the_next_though_nothing_was_taken(store, tmp_path):
+    tracer(store, Away(), tmp_path).step(store)
+    play(store)
+    with pytest.raises(Unreachable):
+        tracer(store, Away(Unreachable("traces", "away")), tmp_path).step(store)
+    collector = Away()
+    assert tracer(store, collector, tmp_path, since=Instant(BEGAN + 60_000_000)).step(store)
+    assert [len(each) for each in collector.came] == [4]
 
 
 def test_another_process_goes_on_where_one_stopped(store, tmp_path):

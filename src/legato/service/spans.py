@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import islice, takewhile
 from pathlib import Path
 from threading import Event
 
@@ -13,11 +14,11 @@ from legato.ports.spans import Collector, Span
 from legato.ports.store import Run, Store
 from legato.service.logbook import AttemptRecord, Logbook
 from legato.terms.errors import LegatoError, Unreachable
-from legato.terms.instant import after
+from legato.terms.instant import Instant, after
 
 MOST_BEHIND = 100_000
 """So many events a slow collector may be behind; then the older ones are left out, and it is said how many."""
-_PAGE, _MOST_SPANS, _MOST_BOOKS = 500, 500, 100
+_PAGE, _MOST_SPANS, _MOST_BOOKS, _MOST_NEW = 500, 500, 100, 1_000
 _LOOK_EVERY_S, _LONGEST_PAUSE_S = 1.0, 60.0
 
 Tell = Callable[[str], None]
@@ -28,10 +29,12 @@ class Tracer:
 
     The store is the queue: where the collector is slow or away, spans wait there. `mark` is a file that says up to which event
     they were sent, so another process goes on from there: what was sent while one died may be sent again, under the same ids.
+    Where nobody has followed yet, it begins with the runs that were accepted from `since` on.
     """
 
-    def __init__(self, open_reader: Callable[[], Store], collector: Collector, mark: Path, tell: Tell) -> None:
+    def __init__(self, open_reader: Callable[[], Store], collector: Collector, mark: Path, tell: Tell, since: Instant) -> None:
         self._open_reader, self._collector, self._mark, self._tell = open_reader, collector, mark, tell
+        self._since = since
         self._books: OrderedDict[str, Logbook] = OrderedDict()
         self._after: int | None = None
 
@@ -75,13 +78,19 @@ class Tracer:
             try:
                 self._after = min(int(self._mark.read_text()), newest)
             except (OSError, ValueError):  # nobody has followed yet
-                self._after = newest
+                self._after = self._before_first(store, newest)
+                self._note(self._after)
         behind = newest - self._after
         if behind > MOST_BEHIND:
             left_out = behind - MOST_BEHIND
             self._tell(f"{left_out:,} events are left out of the traces: the collector was too slow, or away for too long")
             self._after = newest - MOST_BEHIND
         return self._after
+
+    def _before_first(self, store: Store, newest: int) -> int:
+        """The event before the first of the runs that are new."""
+        new = takewhile(lambda run: run.at >= self._since, store.runs(limit=_MOST_NEW))
+        return min((number - 1 for run in new for number, _ in islice(store.events(run.id), 1)), default=newest)
 
     def _note(self, number: int) -> None:
         fresh = self._mark.with_name(f"{self._mark.name}.new")

@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from legato.runtime.clock import SystemClock
 from legato.terms.errors import LegatoError
+from legato.terms.instant import after
 from legato.wiring.adapters import open_reader, require_config
 from legato.wiring.state import open_mirror
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _LISTENER_ENDS_S = 5.0
 """How long what listens may take to let go of a broker."""
+_SERVICE_IS_OLDER_S = 60.0
+"""What sends traces is started by its service, and at the latest so long after it."""
 
 
 def trace(folder: Path, tell: Tell, stop: Event) -> None:
@@ -35,7 +39,8 @@ def trace(folder: Path, tell: Tell, stop: Event) -> None:
     config = require_config(folder)
     collector = collector_of(os.environ, config.name)
     if collector is not None:
-        Tracer(lambda: open_reader(config), collector, config.home / "traced", tell).run(stop)
+        since = after(SystemClock().now(), -_SERVICE_IS_OLDER_S)  # what it accepts may be over before this looks
+        Tracer(lambda: open_reader(config), collector, config.home / "traced", tell, since).run(stop)
 
 
 def listen(folder: Path, tell: Tell, stop: Event) -> None:
