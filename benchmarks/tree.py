@@ -30,11 +30,15 @@ def watch(pid: int, seconds: float) -> Watched:
 
 
 def _tree(pid: int) -> Iterator[int]:
-    yield pid
-    with suppress(*_GONE):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                yield from _tree(int(child))
+    """The process and all below it. Asked for the children of one, the kernel may miss some while others end; so all are read."""
+    below: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(*_GONE):
+            below.setdefault(int((folder / "stat").read_text().rpartition(")")[2].split()[1]), []).append(int(folder.name))
+    found = [pid]
+    while found:
+        yield (each := found.pop())
+        found += below.get(each, ())
 
 
 def _cpu_s(pid: int) -> dict[int, float]:
