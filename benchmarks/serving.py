@@ -149,13 +149,17 @@ def first_line(size: float) -> Result:
 
 
 def idle(size: float) -> Result:
-    """A service that has run something and has nothing to do: memory of all its processes, and processor time."""
+    """A service that has run something and has nothing to do: memory of all its processes, and processor time.
+
+    The median of three looks: while a shared machine is taken away, the system counts that as work of who was just running.
+    """
     with project(CODE) as folder, serving(folder) as service:
         service.wait()
         service.call("/runs", {"selection": "prices"})
         time.sleep(2)
-        seen = watch(service.process.pid, max(10.0, 60 * size))
-    megabytes, share = seen.size_bytes / 2**20, 100 * seen.cpu_s / seen.seconds
+        looks = [watch(service.process.pid, max(5.0, 20 * size)) for _ in range(3)]
+    megabytes = max(seen.size_bytes for seen in looks) / 2**20
+    share = statistics.median(100 * seen.cpu_s / seen.seconds for seen in looks)
     return Result(
         "idle service, all processes", f"{megabytes:.0f} MB, {share:.2f} % of a core", "-", f"{megabytes:.0f} MB",
         "under 150 MB and 1 %", max(at_most(megabytes, 150), at_most(share, 1.0)),
