@@ -149,17 +149,13 @@ def first_line(size: float) -> Result:
 
 
 def idle(size: float) -> Result:
-    """A service that has run something and has nothing to do: memory of all its processes, and processor time.
-
-    The median of three looks: while a shared machine is taken away, the system counts that as work of who was just running.
-    """
+    """A service that has run something and has nothing to do: memory of all its processes, and processor time."""
     with project(CODE) as folder, serving(folder) as service:
         service.wait()
         service.call("/runs", {"selection": "prices"})
         time.sleep(2)
-        looks = [watch(service.process.pid, max(5.0, 20 * size)) for _ in range(3)]
-    megabytes = max(seen.size_bytes for seen in looks) / 2**20
-    share = statistics.median(100 * seen.cpu_s / seen.seconds for seen in looks)
+        seen = watch(service.process.pid, max(15.0, 60 * size))
+    megabytes, share = seen.size_bytes / 2**20, 100 * seen.cpu_s / seen.seconds
     return Result(
         "idle service, all processes", f"{megabytes:.0f} MB, {share:.2f} % of a core", "-", f"{megabytes:.0f} MB",
         "under 150 MB and 1 %", max(at_most(megabytes, 150), at_most(share, 1.0)),

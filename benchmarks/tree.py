@@ -21,7 +21,16 @@ class Watched(Struct, frozen=True):
 
 
 def watch(pid: int, seconds: float) -> Watched:
-    """Look at a process and all below it for so long."""
+    """Look at a process and all below it for so long: three times, of which the one in the middle counts for processor time.
+
+    While a shared machine is taken away, the system counts that as work of who was just running.
+    """
+    looks = [_look(pid, seconds / 3) for _ in range(3)]
+    middle = sorted(looks, key=lambda look: look.cpu_s)[1]
+    return Watched(middle.seconds, max(look.size_bytes for look in looks), middle.cpu_s)
+
+
+def _look(pid: int, seconds: float) -> Watched:
     started, before, size_bytes = time.monotonic(), _cpu_s(pid), _size_bytes(pid)
     time.sleep(seconds)
     after, passed = _cpu_s(pid), time.monotonic() - started
