@@ -62,13 +62,16 @@ class Ledger(ThreadingHTTPServer):
 
 
 class Request(BaseHTTPRequestHandler):
-    """One request: JSON in, JSON out."""
+    """One request: JSON in, JSON out. One that breaks off half-way, as its sender died, was never made."""
 
     server: Ledger
 
     def answer(self) -> None:
         """Answer whatever the method is."""
-        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = int(self.headers.get("Content-Length", 0))
+        sent = self.rfile.read(length)
+        if len(sent) < length:
+            return
         status, body = self.server.answer(self.command, self.path.strip("/"), json.loads(sent) if sent else None)
         self.send_response(status, body if isinstance(body, str) and status >= 400 else None)
         self.end_headers()

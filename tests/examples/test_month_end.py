@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,3 +64,12 @@ def test_the_made_up_books_reconcile_in_every_month(flows: ModuleType) -> None:
         corrections = flows.reconcile(books(f"2026-{month:02}"))
         assert corrections.keys() == set(flows.ENTITIES)
         assert any(corrections.values())
+
+
+@pytest.mark.parametrize("body", [b"", b'{"month": "2026-03", '])
+def test_a_request_that_breaks_off_puts_nothing_into_the_ledger(flows: ModuleType, body: bytes) -> None:
+    with import_module("server").Ledger() as ledger, socket.create_connection(("127.0.0.1", ledger.server_port)) as sender:
+        sender.sendall(b"PUT /journals/AT/1 HTTP/1.1\r\nContent-Length: 36\r\n\r\n" + body)
+        sender.shutdown(socket.SHUT_WR)
+        assert sender.makefile("rb").read() == b""
+        assert ledger.records == {}
