@@ -108,12 +108,14 @@ def test_the_command_line_works_through_the_service(tmp_path: Path) -> None:
         assert {each["action"] for each in service.legato("audit")} >= {"submit", "keys", "rollback"}
 
 
-def test_watching_a_run_may_end_before_it_and_cancel_ends_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("when", ["soon", "later"])
+def test_watching_a_run_may_end_before_it_and_cancel_ends_it(tmp_path: Path, when: str) -> None:
     with up(tmp_path, QUIET) as service:
         with open(tmp_path / "watched", "w") as output:
             watching = service.start("run", "slow", stdout=output, stderr=output)
-            wait_until(lambda: any(each["steps"] for each in service.legato("runs") or []))
-            wait_until(lambda: "run " in (tmp_path / "watched").read_text())
+            wait_until(lambda: "run " in (tmp_path / "watched").read_text(), every_s=0.001)
+            if when == "later":
+                wait_until(lambda: any(each["steps"] for each in service.legato("runs") or []))
             watching.send_signal(signal.SIGINT)
             assert watching.wait(60) == 130
         said = (tmp_path / "watched").read_text()

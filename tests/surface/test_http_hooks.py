@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from below import contents_below
 from http_site import Answer, Door, open_door
 from service_site import Triggered
 
@@ -191,7 +192,7 @@ def test_no_secret_is_anywhere(door: Door, folder: Path, caplog: pytest.LogCaptu
         call(door, signed(door, "quiet"))
         call(door, signed(door, "quiet", secret="another"))
     assert SECRET not in caplog.text
-    places = [path for path in folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    places = [path for path, body in contents_below(folder) if SECRET.encode() in body]
     assert places == []
 
 

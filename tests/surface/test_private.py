@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from below import paths_below
 from cli_site import command, environment, make_project
 from up_site import up, wait_until
 
@@ -41,7 +42,7 @@ def open_to_others(folder: Path) -> dict[str, str]:
     """What others may look into, or could if they came so far: the folder itself above all."""
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     found = {}
-    for path in folder.rglob("*"):
+    for path in paths_below(folder):
         try:
             mode = stat.S_IMODE(path.lstat().st_mode)
         except FileNotFoundError:  # somebody is at work here

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from below import contents_below
 from cli_site import legato, make_project
 from http_site import schema
 from up_site import Up, wait_until
@@ -205,18 +206,14 @@ def found_in(body: bytes) -> set[str]:
     return {name for name, forms in FORMS.items() if forms.hide(body) is not body}
 
 
-def files(site: Path) -> list[Path]:
-    return [path for path in (site / ".legato").rglob("*") if path.is_file()]
-
-
 def test_no_secret_comes_through(site: Path) -> None:
     seen: dict[str, set[str]] = {}
     done = threading.Event()
 
     def watch() -> None:
         while not done.is_set():
-            for path in (site / ".legato").rglob("*.log"):
-                if found := found_in(path.read_bytes()):
+            for path, body in contents_below(site / ".legato" / "logs"):
+                if found := found_in(body):
                     seen.setdefault(str(path), set()).update(found)
             time.sleep(0.01)
 
@@ -240,8 +237,8 @@ def test_no_secret_comes_through(site: Path) -> None:
     for each in told:
         assert found_in(f"{each.stdout}{each.stderr}".encode()) == set(), each.args
     assert any("opening with ***" in each.stdout for each in told), "what was printed is there, but for the secrets"
-    for path in files(site):
-        assert found_in(path.read_bytes()) == set(), path
+    for path, body in contents_below(site / ".legato"):
+        assert found_in(body) == set(), path
     store = SqliteStore(site / ".legato" / "state.db", read_only=True)
     for run in store.runs():
         assert found_in(store.plan(run.id)) == set()
@@ -342,8 +339,8 @@ def test_no_secret_comes_through_a_service(site: Path, monkeypatch: pytest.Monke
     (stream,) = streamed
     assert (stream.count(b"event: change") > len(VALUES), found_in(stream)) == (True, set())
     assert found_in(service.said().encode()) == set()
-    for path in files(site):
-        assert found_in(path.read_bytes()) == set(), path
+    for path, body in contents_below(site / ".legato"):
+        assert found_in(body) == set(), path
 
 
 LENDING = """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from legato.kernel import events as ev
 from legato.kernel.state import RunState
@@ -36,9 +38,10 @@ def run_there(call: Call, workspace: Workspace, request: Request, *, alone: bool
     found = ask(workspace.state, asked, Submitted, PATIENCE_S)
     if not found.run:
         return answer_nothing(call, found.request, found.reasons)
-    store, view = call.history(workspace), View(call, workspace)
-    view.show(unpack(store.plan(found.run), Plan), found.run, store)
-    return _watch(workspace, store, view, _Trail(store, found.run))
+    with _may_be_left(found.run):
+        store, view = call.history(workspace), View(call, workspace)
+        view.show(unpack(store.plan(found.run), Plan), found.run, store)
+        return _watch(workspace, store, view, _Trail(store, found.run))
 
 
 def resume_there(call: Call, workspace: Workspace, run_id: str, *, failed_only: bool = False, code: Code = "") -> int:
@@ -48,7 +51,8 @@ def resume_there(call: Call, workspace: Workspace, run_id: str, *, failed_only: 
     trail.read()
     wish = ResumeRun(actor=actor(), run=run_id, source=_source(workspace, code), failed_only=failed_only, code=code)
     ask(workspace.state, wish, Heard, PATIENCE_S)
-    return _watch(workspace, store, view, trail)
+    with _may_be_left(run_id):
+        return _watch(workspace, store, view, trail)
 
 
 def _source(workspace: Workspace, code: Code) -> str:
@@ -56,11 +60,25 @@ def _source(workspace: Workspace, code: Code) -> str:
     return "" if code == "then" or workspace.is_former else workspace.snapshot.source
 
 
+@contextmanager
+def _may_be_left(run_id: str) -> Iterator[None]:
+    """While it is watched: whoever has enough (Ctrl-C, SIGTERM) leaves the run to the service, and is told so."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise LegatoError(
+            "watch-ended", f"run {run_id} goes on in the service", why="this only ended the watching",
+            next=f"legato cancel {run_id}, or legato status {run_id}", exit_code=EXIT_INTERRUPTED,
+        ) from None  # fmt: skip
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _watch(workspace: Workspace, store: Store, view: View, trail: _Trail) -> int:
-    """Tell what happens until the run has ended, or stands still. Whoever has enough leaves it to the service."""
+    """Tell what happens until the run has ended, or stands still."""
     state, seen = trail.state, time.monotonic()
     view.begin(state, ask(workspace.state, Ping(), Pong).workers, store)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:
             if events := trail.read():
@@ -76,14 +94,8 @@ def _watch(workspace: Workspace, store: Store, view: View, trail: _Trail) -> int
                     "service-none", f"the service has ended; run {state.run_id} is open", next=f"legato resume {state.run_id}"
                 )
             time.sleep(LOOK_EVERY_S)
-    except KeyboardInterrupt:
-        raise LegatoError(
-            "watch-ended", f"run {state.run_id} goes on in the service", why="this only ended the watching",
-            next=f"legato cancel {state.run_id}, or legato status {state.run_id}", exit_code=EXIT_INTERRUPTED,
-        ) from None  # fmt: skip
     finally:
         view.end()
-        signal.signal(signal.SIGTERM, before)
     run = store.run(state.run_id)
     assert run is not None
     return view.answer(run, state, store)
