@@ -13,6 +13,7 @@ from up_site import save
 from legato.ports.store import Run, Store
 from legato.runtime.conductor import Conductor
 from legato.service.plans import plan_request
+from legato.service.projects import last_in_force
 from legato.service.reloading import Reloader
 from legato.service.request import Request
 from legato.service.sources import plan_when_answered
@@ -57,16 +58,28 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.folder = make_project(folder, PIPELINE, CONFIG)
+        self.begin()
+
+    def begin(self) -> None:
+        """What a service does before there is any code."""
         self.reloader: Reloader = open_reloader(self.folder, workers=1)
         self.conductor: Conductor | None = None
         self.store: Store | None = None
 
     def open(self) -> Site:
+        """Conduct what is in force, once something is."""
+        if self.store is None:
+            self.open_store()
         self.turn_until(lambda: self.reloader.workspace is not None)
-        self.store = SqliteStore(self.folder / ".legato" / "state.db")
-        self.store.open_writer("a test")
+        assert self.store is not None
         self.conductor = self.reloader.conductor(self.store)
         return self
+
+    def open_store(self) -> None:
+        """Have the writer's place, and what was in force last."""
+        store = self.store = SqliteStore(self.folder / ".legato" / "state.db")
+        store.open_writer("a test")
+        self.reloader.kept = lambda: last_in_force(store)
 
     def turn(self) -> None:
         if self.conductor is None:

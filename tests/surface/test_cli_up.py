@@ -156,6 +156,13 @@ def test_broken_code_leaves_the_version_before(tmp_path: Path) -> None:
         token = service.legato("tokens", "add", getuser(), "--label", "a test")["secret"]
         api = Client(f"http://127.0.0.1:{service.port}", token)
         wait_until(lambda: any("retries" in each for each in api.get("/project")["faults"]))
+        os.kill(service.conductor(), signal.SIGKILL)
+        wait_until(lambda: "the version that was in force last is loaded" in service.said())
+        wait_until(lambda: service.get("/api/v1/ready") == 200)
+        run = api.submit("sales", force=True).run
+        assert run is not None
+        wait_until(lambda: api.run(run).state == "succeeded")
+        assert any("retries" in each for each in api.get("/project")["faults"])
         service.write(QUIET + "\n@lg.asset\ndef mended():\n    return 1\n")
         wait_until(lambda: "mended new" in service.said())
         assert service.call("run", "mended")[0] == 0

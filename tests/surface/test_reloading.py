@@ -53,7 +53,7 @@ def test_a_run_ends_with_the_code_that_it_began_with(site: Site) -> None:
 def test_a_broken_file_keeps_the_last_good_version(site: Site) -> None:
     site.open()
     former = site.fingerprint
-    site.write(PIPELINE + "\n1 +\n")
+    site.write(BROKEN)
     site.turn_until(lambda: bool(site.reloader.faults))
     assert [fault.code for fault in site.reloader.faults] == ["module-syntax"]
     assert site.fingerprint == former
@@ -68,6 +68,79 @@ def test_a_project_that_is_broken_at_first_waits_to_be_mended(site: Site) -> Non
     site.turn_until(lambda: bool(site.reloader.faults))
     site.write(PIPELINE)
     site.open()
+    assert site.ended(site.submit("report")).state == "succeeded"
+
+
+BROKEN = PIPELINE + "\n1 +\n"
+
+
+def kill_host(site: Site) -> None:
+    assert site.conductor is not None
+    former = site.conductor.edition
+    os.kill(former.executor._link.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    site.turn_until(lambda: site.conductor.edition is not former)  # type: ignore[union-attr]
+
+
+def test_the_last_good_version_comes_back_while_a_file_is_broken(site: Site) -> None:
+    site.open()
+    former, run = site.fingerprint, site.submit("long")
+    site.turn_until((site.folder / "begun").exists)
+    site.write(BROKEN)
+    site.turn_until(lambda: bool(site.reloader.faults))
+    for _ in range(2):
+        kill_host(site)
+        assert (site.fingerprint, [fault.code for fault in site.reloader.faults]) == (former, ["module-syntax"])
+    (site.folder / "go").touch()
+    assert site.ended(run).state == "succeeded"
+    assert site.ended(site.submit("report")).project == former
+    site.write(TWO)
+    site.turn_until(lambda: site.fingerprint != former)
+    assert site.reloader.faults == []
+    site.turn_until(lambda: len(site.conductor.editions) == 1)  # type: ignore[union-attr]
+
+
+def test_a_service_begins_with_the_last_good_version_where_a_file_is_broken(site: Site) -> None:
+    former = site.open().fingerprint
+    site.close()
+    site.write(BROKEN)
+    site.begin()
+    site.open()
+    assert (site.fingerprint, [fault.code for fault in site.reloader.faults]) == (former, ["module-syntax"])
+    assert site.ended(site.submit("report")).project == former
+    site.write(PIPELINE)
+    site.turn_until(lambda: site.reloader.faults == [])
+    assert site.fingerprint == former
+
+
+def test_the_last_good_version_comes_back_while_the_load_of_the_files_dies(site: Site) -> None:
+    former = site.open().fingerprint
+    site.close()
+    site.write("import os; os._exit(3)")
+    site.begin()
+    site.open()
+    assert site.fingerprint == former
+    assert site.ended(site.submit("report")).project == former
+    assert [fault.code for fault in site.reloader.faults] == ["code-died"]
+    site.write(TWO)
+    site.turn_until(lambda: site.fingerprint != former)
+
+
+def test_a_version_that_can_be_loaded_no_more_is_no_help(site: Site) -> None:
+    needed = site.folder / "needed.txt"
+    needed.write_text("here")
+    site.write(PIPELINE + 'open(HERE / "needed.txt").close()\n')
+    site.open()
+    site.close()
+    needed.unlink()
+    site.write(BROKEN)
+    site.begin()
+    site.open_store()
+    site.turn_until(lambda: len(site.reloader.faults) == 2)
+    assert [fault.code for fault in site.reloader.faults] == ["module-syntax", "code-unloadable"]
+    assert "needed.txt" in site.reloader.faults[1].hint
+    site.write(PIPELINE)
+    site.open()
+    assert site.reloader.faults == []
     assert site.ended(site.submit("report")).state == "succeeded"
 
 

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from legato.ports.store import ProjectVersion, Store
 from legato.service.workspace import Workspace
 from legato.terms.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
+    from legato.declare.manuscript import Manuscript
     from legato.plan.diff import Difference
 
 _MOST = 1_000
+
+
+class Kept(NamedTuple):
+    """A version whose code is kept."""
+
+    fingerprint: str
+    code: Manuscript
+
+
+def last_in_force(store: Store) -> Kept | None:
+    """The version that was in force last, if its code is kept."""
+    found = store.projects(limit=1)
+    code = store.manuscript(found[0].fingerprint) if found else None
+    return None if code is None else Kept(found[0].fingerprint, code)
 
 
 def keep_project(store: Store, workspace: Workspace) -> None:

@@ -1,4 +1,4 @@
-"""Keeps the newest code at work: a changed file is loaded beside what runs, and takes over when it is sound."""
+"""Keeps the newest sound code at work: a changed file is loaded beside what runs, and takes over when it is sound."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from legato.ports.store import Store
 from legato.runtime.conductor import Conductor, Listener
 from legato.runtime.edition import Edition
 from legato.runtime.watch import SourceWatch
-from legato.service.projects import keep_project
+from legato.service.former import not_the_same, unloadable
+from legato.service.projects import Kept, keep_project
 from legato.service.workspace import Workspace
-from legato.terms.errors import Fault, InvalidProject
+from legato.terms.errors import Fault, InvalidProject, LegatoError
 
 _PAUSES_S = (0.0, 0.5, 1.0, 2.0, 3.0)
 """How long to wait before a code host that died is replaced: longer and longer, if it dies again and again."""
@@ -46,6 +47,8 @@ OpenHost = Callable[[Manuscript | None], Host]
 class Reloader:
     """Loads the project, and again whenever its files change or its code host died; lets the conductor have what is sound.
 
+    Where the files are not, and no version is at work, the one that was in force last is loaded: `kept` has its code.
+
     Call `step` in the loop: it never waits. `workspace` is the project in force, without its code; None before the first that
     is sound. `faults` is all that is wrong with the files as they are now; empty if they are in force, or are being loaded.
     """
@@ -56,6 +59,9 @@ class Reloader:
     ) -> None:  # fmt: skip
         self.open_host, self.build, self._watch, self._release = open_host, build, watch, release
         self._coming: Host | None = open_host(None)
+        self._standing_in = ""
+        """Which version of before was loaded last; empty if it was that of the files."""
+        self._is_kept_in_vain = False
         self._host: Host | None = None
         self._due: float | None = None
         self._deaths = 0
@@ -67,6 +73,13 @@ class Reloader:
         """Told when another version of the project has come into force."""
         self.on_lost: Callable[[Conductor, Edition], None] = Conductor.abandon
         """What is done about an edition whose workers are gone for good."""
+        self.kept: Callable[[], Kept | None] = lambda: None
+        """The version that was in force last, with its code, where that is kept."""
+
+    @property
+    def is_standing_in(self) -> bool:
+        """Whether the version that was in force last is being loaded, as the files are broken."""
+        return bool(self._standing_in) and self._coming is not None
 
     @property
     def patience_s(self) -> float:
@@ -91,13 +104,13 @@ class Reloader:
         """See whether files changed, take up what was loaded, replace what died. Before the first sound version without a
         conductor, from then on with it."""
         if self._watch.has_changed():
-            self._deaths = 0
+            self._deaths, self._is_kept_in_vain = 0, False
             self._load()
         self._take_up(conductor)
         if conductor is not None and not self._is_lost():
             for edition in [each for each in conductor.editions if getattr(each.executor, "is_lost", False)]:
                 self.on_lost(conductor, edition)
-        if self._coming is None and (self._is_lost() if not self.faults else may_pass(self.faults)):
+        if self._coming is None and self._can_mend():
             self._load_later()
         self._leaving = [thread for thread in self._leaving if thread.is_alive()]
 
@@ -118,19 +131,37 @@ class Reloader:
         self._leaving.append(threading.Thread(target=executor.close, name="legato-retire"))
         self._leaving[-1].start()
 
-    def _load(self) -> None:
-        """Load the files as they are now; what was being loaded is out of date."""
+    def _load(self, kept: Kept | None = None) -> None:
+        """Load the files as they are now, or what is kept; what was being loaded is out of date."""
         if self._coming is not None:
             self.retire(self._coming)
-        self._coming, self._due = self.open_host(None), None
+        self._coming, self._due = self.open_host(None if kept is None else kept.code), None
+        self._standing_in = "" if kept is None else kept.fingerprint
 
     def _load_later(self) -> None:
         now = time.monotonic()
         if self._due is None:
             self._deaths = 0 if now - self._since > _STEADY_S else self._deaths + 1
             self._due = now + _PAUSES_S[min(self._deaths, len(_PAUSES_S)) - 1] if self._deaths else now
-        if now >= self._due:
+        if now < self._due:
+            return
+        if not self._wants_kept():
             self._load()
+        elif (kept := self.kept()) is not None:
+            self._load(kept)
+        else:
+            self._is_kept_in_vain, self._due = True, None
+
+    def _can_mend(self) -> bool:
+        """Whether there is something to load, though no file has changed."""
+        return self._wants_kept() or (may_pass(self.faults) and (bool(self.faults) or self._is_lost()))
+
+    def _wants_kept(self) -> bool:
+        """Whether the version that was in force last is to be loaded next: none is at work, and the files have been tried."""
+        is_at_work = self._host is not None and not self._is_lost()
+        if is_at_work or self._is_kept_in_vain or not self.faults:
+            return False
+        return not self._standing_in or not may_pass(self.faults)
 
     def _take_up(self, conductor: Conductor | None) -> None:
         """What was loaded comes into force if it is sound, and other than what is."""
@@ -140,16 +171,35 @@ class Reloader:
         try:
             snapshot = host.snapshot()
         except InvalidProject as error:
-            self.faults, self._coming = list(error.faults), None
-            self.retire(host)
+            self._drop(host)
+            if not self._standing_in:
+                self.faults = list(error.faults)
+            elif not may_pass(error.faults):
+                self._give_up_kept(unloadable(self._standing_in, error.faults))
             return
         if snapshot is None:
             return
-        self.faults, self._coming = [], None
+        if self._standing_in not in ("", snapshot.fingerprint):
+            self._drop(host)
+            self._give_up_kept(not_the_same(self._standing_in))
+            return
+        self._coming = None
+        if not self._standing_in:
+            self.faults = []
         if self._is_in_force(snapshot):
             self.retire(host)
         else:
             self._put_in_force(conductor, host, snapshot)
+
+    def _drop(self, host: Host) -> None:
+        """What was loaded is not sound."""
+        self._coming, self._since = None, time.monotonic()
+        self.retire(host)
+
+    def _give_up_kept(self, error: LegatoError) -> None:
+        """Nothing can stand in for broken files."""
+        self._is_kept_in_vain = True
+        self.faults = [*self.faults, Fault(error.code, error.what, hint=error.why)]
 
     def _is_in_force(self, snapshot: Snapshot) -> bool:
         return self.workspace is not None and not self._is_lost() and self.workspace.snapshot.source == snapshot.source

@@ -28,6 +28,7 @@ from legato.service.formers import Formers
 from legato.service.inbox import LOOK_EVERY_S, Inbox, RunInput
 from legato.service.keeping import Keeper, Rounds
 from legato.service.planning import Planner
+from legato.service.projects import last_in_force
 from legato.service.reloading import Reloader
 from legato.service.sources import plan_when_answered
 from legato.service.ticker import Ticker, add_keys, plan_fired
@@ -47,16 +48,19 @@ PLANNING_S = 0.05
 """How long one turn may plan what triggers ask for; the rest is for the next."""
 _PAGE = 500
 _MOST_NAMED = 4
+_NOTHING_RUNS = "nothing runs until it is mended"
 
 
 class Service:
     """One project's conductor for as long as it takes. It has the writer's place; whoever dies before it loses nothing.
 
-    Before the first sound version of the project there is nothing to conduct: who asks hears what is wrong with it.
+    Before the first sound version of the project there is nothing to conduct: who asks hears what is wrong with it. Where the
+    files are broken and a version was in force before, that one comes back.
     """
 
     def __init__(self, reloader: Reloader, store: Store, state: Path, clock: Clock, tell: Tell) -> None:
         self.reloader, self.store, self.clock = reloader, store, clock
+        reloader.kept = lambda: last_in_force(store)
         self._state, self._tell = state, tell
         self._bell = threading.Event()
         self._told: list[Fault] = []
@@ -104,7 +108,7 @@ class Service:
         self._bell.clear()
         self.reloader.step()
         self._tell_faults()
-        for asked in self.desk.waiting() if self.reloader.faults else ():
+        for asked in self.desk.waiting() if self.reloader.faults and not self.reloader.is_standing_in else ():
             if isinstance(asked.ask, asks.Ping):
                 asked.answer(asks.Pong(pid=os.getpid(), since=self.clock.now(), open_runs=0, workers=0))
             else:
@@ -193,8 +197,11 @@ class Service:
         self._told = faults
         if not faults:
             return
-        stays = "the version before stays in force" if self._conductor is not None else "nothing runs until it is mended"
-        self._tell(f"the project has {len(faults)} fault{'' if len(faults) == 1 else 's'}; {stays}")
+        if self._conductor is not None:
+            then = "the version before stays in force"
+        else:
+            then = "the version that was in force last is loaded" if self.reloader.is_standing_in else _NOTHING_RUNS
+        self._tell(f"the project has {len(faults)} fault{'' if len(faults) == 1 else 's'}; {then}")
         for fault in faults:
             self._tell(f"  {fault}")
 
