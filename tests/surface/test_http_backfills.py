@@ -160,3 +160,17 @@ def test_a_run_that_has_ended_is_not_paused(door: Door) -> None:
     with pytest.raises(LegatoError) as refused:
         api.pause_run(run)
     assert refused.value.code == "run-ended"
+
+
+def test_somebody_of_one_domain_finds_their_runs_behind_those_of_others(door: Door) -> None:
+    api = client(door)
+    submitted = api.submit("fares@2013-10-01", force=True).run
+    filled = api.backfill("fares", "2013-10-02", "2013-10-03").run
+    others = [api.submit("sales@2013-10-01", force=True).run for _ in range(22)]
+    others += [api.backfill("sales", "2013-10-02", "2013-10-02", again=True).run for _ in range(22)]
+    air = Client(f"http://{door.host}", door.admit("anton", {"air": "viewer"}))
+    assert [each["id"] for each in air.get("/runs", limit=1)["runs"]] == [filled]
+    assert [each["id"] for each in air.get("/backfills", limit=1)["backfills"]] == [filled]
+    seen = [each.id for each in air.runs()]
+    assert seen[:2] == [filled, submitted]
+    assert not {*others} & {*seen}

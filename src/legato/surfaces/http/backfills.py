@@ -17,11 +17,11 @@ from legato.service.plans import plan_request
 from legato.service.request import Filling
 from legato.service.request import Request as Wanted
 from legato.surfaces.http.looking import Asking, Limit, Words, looking
+from legato.surfaces.http.paging import fill_page
 from legato.surfaces.http.runs import RunId
 from legato.surfaces.http.site import entered
 
 Moment = Annotated[str, Meta(max_length=40)]
-_MOST_PAGES = 20
 
 
 class BackfillAsked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"begin": "from", "end": "to"}):
@@ -44,7 +44,8 @@ class BackfillAsked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class BackfillPage(Struct, frozen=True, kw_only=True):
-    """Backfills, newest first; `older` is the run to ask for the next page with, empty if there is none."""
+    """Backfills, newest first; `older` is the run to ask for the next page with, empty if there is none. A page may be short, or
+    empty, and have a next one, as with runs."""
 
     backfills: list[BackfillLine]
     older: str
@@ -54,14 +55,12 @@ class BackfillPage(Struct, frozen=True, kw_only=True):
 def backfills(request: Asking, limit: Limit = 50, before: Words = "") -> BackfillPage:
     """Backfills, newest first, with how far each is."""
     with entered(request) as inside:
-        found: list[BackfillLine] = []
-        for _ in range(_MOST_PAGES):  # a page may have runs that the actor may not see: it is filled from the next
-            page = list_backfills(inside.workspace, inside.store, limit=limit, before=before or None)
-            found += [line for line in page if inside.may_read(*line.domains)]
-            if len(page) < limit or len(found) >= limit:
-                break
-            before = page[-1].id
-        return BackfillPage(backfills=found[:limit], older=found[:limit][-1].id if len(found) >= limit else "")
+
+        def read(size: int, behind: str | None) -> list[BackfillLine]:
+            return list_backfills(inside.workspace, inside.store, limit=size, before=behind)
+
+        found, older = fill_page(read, inside.may_read, before=before, limit=limit)
+        return BackfillPage(backfills=found, older=older)
 
 
 @looking("/backfills/{run:str}")

@@ -24,6 +24,7 @@ from legato.service.resuming import Resumption, plan_resumption
 from legato.service.steps import StepPage, list_steps
 from legato.service.waiting import Waiting, list_waits
 from legato.surfaces.http.looking import Asking, Flag, Limit, Number, PlanAsked, Words, looking, page_of
+from legato.surfaces.http.paging import fill_page
 from legato.surfaces.http.site import Inside, entered
 from legato.terms.codec import pack
 
@@ -34,11 +35,11 @@ StepAfter = Annotated[int, QueryParameter(ge=-1, le=1 << 31)]
 Most = Annotated[int, QueryParameter(ge=1, le=MOST_BYTES)]
 CodeOf = Annotated[Code, QueryParameter()]
 OfState = Annotated[str, QueryParameter(name="state", max_length=20)]
-_MOST_PAGES = 20
 
 
 class RunPage(Struct, frozen=True, kw_only=True):
-    """Runs, newest first; `older` is the run to ask for the next page with, empty if there is none."""
+    """Runs, newest first; `older` is the run to ask for the next page with, empty if there is none. A page may be short, or
+    empty, and have a next one: where what was looked through is not for the actor to see."""
 
     runs: list[RunLine]
     older: str
@@ -79,15 +80,12 @@ def runs(
 ) -> RunPage:  # fmt: skip
     """Runs, newest first: of one state, or of all."""
     with entered(request) as inside:
-        found: list[RunLine] = []
-        for _ in range(_MOST_PAGES):  # a page may have runs that the actor may not see: it is filled from the next
-            page = list_runs(inside.workspace, inside.store, limit=limit, state=of_state or None, before=before or None)
-            found += [line for line in page if inside.may_read(*line.domains)]
-            if len(page) < limit or len(found) >= limit:
-                break
-            before = page[-1].id
-        more = len(found) >= limit
-        return RunPage(runs=found[:limit], older=found[:limit][-1].id if more else "")
+
+        def read(size: int, behind: str | None) -> list[RunLine]:
+            return list_runs(inside.workspace, inside.store, limit=size, state=of_state or None, before=behind)
+
+        found, older = fill_page(read, inside.may_read, before=before, limit=limit)
+        return RunPage(runs=found, older=older)
 
 
 @looking("/runs/{run:str}")
