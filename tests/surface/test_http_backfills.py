@@ -174,3 +174,9 @@ def test_somebody_of_one_domain_finds_their_runs_behind_those_of_others(door: Do
     seen = [each.id for each in air.runs()]
     assert seen[:2] == [filled, submitted]
     assert not {*others} & {*seen}
+
+
+def test_a_state_that_no_run_has_is_refused(door: Door) -> None:
+    answer = door.ask("GET", "/runs", "viewer", state="bogus")
+    assert (answer.status, answer.code) == (400, "run-state")
+    assert "paused" in answer.json()["why"]

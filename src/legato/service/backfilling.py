@@ -17,6 +17,8 @@ from legato.terms.errors import NotFound
 from legato.terms.instant import Instant
 from legato.terms.key import show
 
+_A_PAGE = 200
+
 
 class Part(Struct, frozen=True, kw_only=True):
     """What a backfill makes of one node: which partitions, how long one takes, how large it is (None: nobody knows yet)."""
@@ -113,11 +115,21 @@ class BackfillLine(Struct, frozen=True, kw_only=True):
     domains: tuple[str, ...] = ()
 
 
-def list_backfills(workspace: Workspace, store: Store, *, limit: int, before: str | None = None) -> list[BackfillLine]:
-    """Backfills, newest first; `before` is the last of the page before."""
+def list_backfills(
+    workspace: Workspace, store: Store, *, limit: int, before: str | None = None, state: str | None = None
+) -> list[BackfillLine]:  # fmt: skip
+    """Backfills, newest first; `before` is the last of the page before. Of one state they are looked for among all there are."""
     holder, newest = workspace.find_holder(), next((each.id for each in store.runs(limit=1)), "")
-    found = store.backfills(limit=limit, before=before)
-    return [_line(run, run.backfill, state_in_words(run, holder, newest)) for run in found if run.backfill is not None]
+    lines: list[BackfillLine] = []
+    size = limit if state is None else max(limit, _A_PAGE)
+    while len(lines) < limit:
+        found = store.backfills(limit=size, before=before)
+        made = [_line(run, run.backfill, state_in_words(run, holder, newest)) for run in found if run.backfill is not None]
+        lines += [line for line in made if state in (None, line.state)]
+        if len(found) < size:
+            break
+        before = found[-1].id
+    return lines[:limit]
 
 
 def describe_backfill(workspace: Workspace, store: Store, run: Run) -> BackfillLine:

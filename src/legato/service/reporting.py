@@ -16,10 +16,16 @@ from legato.service.naming import Names, names_of
 from legato.service.readings import Reading, Readings, Warned
 from legato.service.tally import Tally
 from legato.service.workspace import Workspace
+from legato.terms.errors import UsageError
 from legato.terms.fact import Error, Progress
 from legato.terms.instant import Instant
 from legato.terms.key import show
 
+_OF_OPEN = ("running", "paused", "interrupted")
+STATES = (*_OF_OPEN, "succeeded", "failed", "cancelled", "rolled_back", "partly_undone")
+"""How a run is, as it is told of it; those that are not ended are `open`."""
+
+_OPEN_PAGE = 200
 MOST_METRICS = 20
 """How many metrics a report has."""
 
@@ -140,12 +146,28 @@ def state_in_words(run: Run, holder: Holder | None, newest: str) -> str:
 def list_runs(
     workspace: Workspace, store: Store, *, limit: int, state: str | None = None, before: str | None = None
 ) -> list[RunLine]:  # fmt: skip
-    """Runs, newest first; `before` is the last of the page before. `state` is a run's state, or of open ones how they are."""
+    """Runs, newest first; `before` is the last of the page before. `state` is a run's state, or of open ones how they are;
+    `UsageError` (`run-state`) if it is neither. Of those that are open, all are looked at."""
+    require_state(state)
     holder, newest = workspace.find_holder(), next((each.id for each in store.runs(limit=1)), "")
-    stored = "open" if state in ("running", "paused", "interrupted") else state
-    found = store.runs(limit=limit, before=before, state=stored)  # type: ignore[arg-type]
-    lines = [_line(run, state_in_words(run, holder, newest)) for run in found]
-    return [line for line in lines if state in (None, "open", line.state)]
+    stored, size = ("open", max(limit, _OPEN_PAGE)) if state in _OF_OPEN else (state, limit)
+    lines: list[RunLine] = []
+    while len(lines) < limit:
+        found = store.runs(limit=size, before=before, state=stored)  # type: ignore[arg-type]
+        words = ((run, state_in_words(run, holder, newest)) for run in found)
+        lines += [_line(run, said) for run, said in words if state in (None, "open", said)]
+        if len(found) < size:
+            break
+        before = found[-1].id
+    return lines[:limit]
+
+
+def require_state(state: str | None) -> None:
+    """Refuse the name of a state that no run has."""
+    if state is not None and state not in ("open", *STATES):
+        raise UsageError(
+            "run-state", f"{state!r} is no state of a run", why=f"they are open, {', '.join(STATES)}", next="legato runs"
+        )
 
 
 def report_run(workspace: Workspace, store: Store, run: Run, readings: Readings | None = None) -> RunReport:

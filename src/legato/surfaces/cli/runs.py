@@ -7,7 +7,7 @@ import click
 from legato.service.backfilling import BackfillLine, list_backfills
 from legato.service.finding import find_run
 from legato.service.health import FOLLOWING, Health, TroubleShown, health
-from legato.service.reporting import RunLine, RunReport, list_runs, report_run
+from legato.service.reporting import STATES, RunLine, RunReport, list_runs, report_run
 from legato.service.shell import command as shell
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.listing import in_counts
@@ -16,7 +16,6 @@ from legato.surfaces.cli.output import Screen, count, when
 from legato.surfaces.cli.summary import draw_summary
 from legato.terms.instant import format_seconds
 
-STATES = ("running", "paused", "interrupted", "succeeded", "failed", "cancelled", "rolled_back", "partly_undone")
 MOST_TROUBLES = 10
 
 
@@ -28,9 +27,8 @@ def runs(call: Call, limit: int, state: str | None, backfills: bool) -> None:
     """List runs, newest first."""
     workspace = call.workspace()
     if backfills:
-        all = list_backfills(workspace, call.history(workspace), limit=limit)
-        kept = [line for line in all if state in (None, line.state)]
-        call.answer(kept, lambda: _draw_backfills(call.screen, kept))
+        filled = list_backfills(workspace, call.history(workspace), limit=limit, state=state)
+        call.answer(filled, lambda: _draw_backfills(call.screen, filled))
         return
     found = list_runs(workspace, call.history(workspace), limit=limit, state=state)
     call.answer(found, lambda: _draw_runs(call.screen, found))
