@@ -45,7 +45,7 @@ class Answer:
 class Door:
     """The API of a service: `secrets` are tokens by role."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, **limits: float) -> None:
         self.service, workspace = service, service.workspace
         self._sock = listen(Address(port=0))
         self.port = self._sock.getsockname()[1]
@@ -53,7 +53,7 @@ class Door:
         self.host = f"127.0.0.1:{self.port}"
         mirror = open_mirror(workspace.root).workspace if isinstance(service, Triggered) else lambda: workspace
         self.site = make_site(address, workspace.state, mirror, workspace.open_reader, workspace.clock)
-        self.server = make_server(address, self.site)
+        self.server = make_server(address, self.site, **limits)
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self._sock]}, name="web")
         self._thread.start()
         self.secrets = {role: self.admit(role, {"": role}) for role in ROLES}
@@ -115,10 +115,10 @@ def schema() -> dict[str, Any]:
 
 
 @contextmanager
-def open_door(folder: Path, pipeline: str = PIPELINE, kind: type[Service] = Service) -> Iterator[Door]:
+def open_door(folder: Path, pipeline: str = PIPELINE, kind: type[Service] = Service, **limits: float) -> Iterator[Door]:
     """The API of the shop's project in a folder, or of another."""
     with serving(folder, pipeline, kind) as service:
-        door = Door(service)
+        door = Door(service, **limits)
         try:
             yield door
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,15 +107,17 @@ def listen(address: Address) -> socket.socket:
     return sock
 
 
-def make_server(address: Address, site: Site) -> Server:
-    """The HTTP server of a site, with limits on what anybody may cost it."""
+def make_server(address: Address, site: Site, **limits: float) -> Server:
+    """The HTTP server of a site, with limits on what anybody may cost it; `limits` are other ones for its connections."""
     import uvicorn
 
     from legato.surfaces.http.app import build_app
+    from legato.surfaces.http.connection import PLACES, Connection
 
     config = uvicorn.Config(
         build_app(site), log_level="warning", log_config=None, access_log=False, server_header=False, proxy_headers=False,
-        lifespan="off", ws="none", http="h11", loop="asyncio", limit_concurrency=256, backlog=128, timeout_keep_alive=15,
+        lifespan="off", ws="none", http=partial(Connection, **limits),  # type: ignore[arg-type]
+        loop="asyncio", limit_concurrency=2 * PLACES, backlog=128, timeout_keep_alive=15,
         timeout_graceful_shutdown=3, h11_max_incomplete_event_size=16_384,
         ssl_certfile=address.certificate or None, ssl_keyfile=address.key or None,
     )  # fmt: skip
