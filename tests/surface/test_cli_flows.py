@@ -264,6 +264,7 @@ def test_a_signal_to_an_interrupted_run_takes_effect_when_it_is_resumed(tmp_path
     with waiting(site, "hears") as process:
         process.send_signal(signal.SIGINT)
     assert legato(site, "signal", "ready", "--data", "{").returncode == 2
+    assert legato(site, "signal", "ready", "--data", "[" * 5_000).returncode == 2
     answer = legato(site, "signal", "ready", "--data", '{"rows": 3}')
     assert steady(answer.stdout) == "sent: ready (run RUN, hears); it takes effect with legato resume RUN"
     assert waits_of(site) == [("signal", "ready", "interrupted", getpass.getuser())]

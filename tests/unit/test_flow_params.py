@@ -125,6 +125,7 @@ def test_text_becomes_what_the_annotation_asks_for(workspace: Any, words: str, c
         ("--weights a=1", "'a=1' is no value of `weights`, dict[str, float] | JSON is malformed: invalid character (byte 0)"),
         ('--leads {"volume":1}', "['{\"volume\":1}'] is no value of `leads`, list[takes_params.Lead] | "
                                  "Object missing required field `name` - at `$[0]`"),
+        (f"--weights {'[' * 5_000}", "what is given for `weights` is nested too deep"),
         ("--cuont 5", "takes has no parameter `cuont` | did you mean `count`?"),
         ("--context 5", "takes has no parameter `context` | did you mean `count`?"),
         ("--no-count", "takes has no parameter `no-count` | did you mean `count`?"),

@@ -28,7 +28,9 @@ Selection = dict[str, Region]
 StatusOf = Callable[[str], Selection]
 
 _TOKEN = re.compile(r"\s*(\(|\)|[^\s()]+)")
-_ITEM = re.compile(r"(?P<up>\d*\+)?(?P<body>.+?)(?P<down>\+\d*)?\Z")
+_ITEM = re.compile(r"(?P<up>\d{0,9}\+)?(?P<body>.+?)(?P<down>\+\d{0,9})?\Z")
+_MOST_DEEP = 100
+_MOST_SHOWN = 200
 _METHODS = ("tag", "owner", "domain", "kind", "status")
 
 
@@ -50,7 +52,7 @@ class Selector:
             everything = self._everything()
             self.unpopulated = self._unpopulated(everything)
             return everything
-        self._text = text
+        self._text, self._depth = text, 0
         found = self._either()
         if self._tokens:
             raise self._bad(f"{self._tokens[0]!r} stands where the selection should end")
@@ -98,15 +100,24 @@ class Selector:
             raise self._bad("something is missing at its end")
         token = self._tokens.pop(0)
         if token == "not":
-            return _without(self._everything(), self._one())
+            return _without(self._everything(), self._deeper(self._one))
         if token == "(":
-            found = self._either()
+            found = self._deeper(self._either)
             if not self._tokens or self._tokens.pop(0) != ")":
                 raise self._bad("a parenthesis is not closed")
             return found
         if token in (")", "and", "or"):
             raise self._bad(f"{token!r} stands where a name is expected")
         return self._item(token)
+
+    def _deeper(self, read: Callable[[], Selection]) -> Selection:
+        """What stands one level deeper; refused long before the interpreter's stack ends."""
+        self._depth += 1
+        if self._depth > _MOST_DEEP:
+            raise self._bad(f"parentheses and `not` stand in one another more than {_MOST_DEEP} deep")
+        found = read()
+        self._depth -= 1
+        return found
 
     # -- one item --
 
@@ -221,7 +232,8 @@ class Selector:
         return alone and node.kind == "task" and self.graph.has_flows
 
     def _bad(self, why: str) -> UsageError:
-        return UsageError("selection", f"the selection {self._text!r} cannot be read", why=why, next="legato explain selection")
+        text = self._text if len(self._text) <= _MOST_SHOWN else f"{self._text[:_MOST_SHOWN]}..."
+        return UsageError("selection", f"the selection {text!r} cannot be read", why=why, next="legato explain selection")
 
 
 def needs_of(graph: Graph, extents: Extents, edge: Edge, region: Region) -> Region:

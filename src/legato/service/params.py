@@ -134,6 +134,8 @@ def _encoded(flow: str, parameters: Sequence[Parameter], parameter: Parameter, v
     """The value as its annotation asks for it, in MessagePack."""
     try:
         return msgspec.msgpack.encode(_converted(parameter, value))
+    except RecursionError as error:
+        raise _refusal(flow, parameters, f"what is given for `{parameter.name}` is nested too deep") from error
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, LegatoError) as error:
         shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:79]}…"
         words = f"{shown} is no value of `{parameter.name}`, {parameter.type or 'any plain data'}"

@@ -55,8 +55,10 @@ def signal_command(call: Call, name: str, run: str | None, data: str) -> None:
     """Send a signal to all open runs: what waits for it goes on; where nothing does yet, it is kept until something does."""
     try:
         value = msgspec.json.decode(data)
-    except msgspec.DecodeError as error:
-        raise UsageError("usage", f"--data is no JSON: {error}", next="""legato signal NAME --data '{"rows": 12}'""") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UsageError(
+            "usage", f"--data is no JSON that can be read: {error}", next="""legato signal NAME --data '{"rows": 12}'"""
+        ) from error
     workspace = call.workspace()
     store = call.history(workspace)
     found = signal(workspace, store, name, None if run is None else run_of(store, run), value)
