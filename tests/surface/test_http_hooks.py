@@ -187,6 +187,26 @@ def test_a_call_is_json_not_too_large_and_not_too_deep(door: Door, body: bytes, 
     assert call(door, {**signed(door, "form"), "Content-Type": "application/x-www-form-urlencoded"}).code == "request-type"
 
 
+@pytest.mark.parametrize("body", [b"not json", b"{", b'{"order": 7} 8', b"NaN"])
+def test_a_call_that_is_no_json_is_refused_and_leaves_nothing(door: Door, body: bytes) -> None:
+    before = len(decisions(door))
+    answer = call(door, signed(door, "text", body), body)
+    assert (answer.status, answer.code, answer.json()["what"]) == (400, "request", "what is sent here is JSON")
+    assert len(decisions(door)) == before
+
+
+def test_a_payload_that_the_flow_cannot_take_is_no_run_and_why_is_said_in_one_line(door: Door) -> None:
+    body = b"[7]"
+    assert call(door, signed(door, "misfit", body), body).status == 202
+    until = time.monotonic() + 60
+    while (found := next(each for each in decisions(door) if each.key == "webhook:orders:misfit")).waits:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert (found.run, found.note) == (
+        "", "[7] is no value of `payload`, dict: Expected `object`, got `array` [flow-parameters]",
+    )  # fmt: skip
+
+
 def test_no_secret_is_anywhere(door: Door, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         call(door, signed(door, "quiet"))

@@ -13,11 +13,12 @@ from legato.declare.node import Project
 from legato.declare.project import collect, freeze
 from legato.service import asks
 from legato.service.deliveries import Deliveries
-from legato.service.ticker import Ticker
+from legato.service.ticker import Ticker, decision_of
 from legato.stores.memory import MemoryDisk, MemoryStore
 from legato.terms.errors import Unreachable
 from legato.terms.instant import Instant
 from legato.testing.store_records import make_run
+from legato.triggers.events import Fired, Skipped
 from legato.triggers.inputs import Pause
 
 NOW = Instant(1_700_000_000_000_000)
@@ -109,15 +110,46 @@ def test_nobody_hears_a_call_of_another_name_and_what_stands_under_not_decides_n
     assert site.kept() == []
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"[", b"5", b"[" * 50_000, b'{"order": {"files": ["a"]}}', b'{"order": 5}', b'{"order": {"files": ["a", true]}}',
-     b'{"order": {"files": ["a", "%s"]}}' % (b"x" * 201), b'{"order": {"files": ["a", {}]}}'],
-)  # fmt: skip
-def test_a_payload_without_the_key_is_about_no_partition_of_its_own(site: Site, body: bytes) -> None:
+def made_of(site: Site, body: bytes) -> Fired | Skipped:
+    """What `own` made of a call with this body."""
     site.call(body=body)
-    (decided,) = [each.request for each in site.ticker.waiting() if each.trigger == "own"] or [None]
-    assert decided is None or decided.partitions == () or decided.everything
+    decided = site.store.decision("own", "webhook:orders:c1")
+    assert decided is not None
+    return decision_of(decided)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[", b"5", b"[" * 50_000, b'{"order": {"files": ["a"]}}', b'{"order": 5}', b'{"order": null}']
+)
+def test_a_payload_without_the_key_is_about_all_keys(site: Site, body: bytes) -> None:
+    made = made_of(site, body)
+    assert isinstance(made, Fired)
+    assert (made.request.partitions, made.request.everything) == ((), True)
+
+
+@pytest.mark.parametrize(
+    ("key", "fault"),
+    [
+        (b'""', "is empty, and no key"),
+        (b"null", "is null, and no key"),
+        (b"true", "is true or false, and no key"),
+        (b'["a"]', "is a list, and no key"),
+        (b"{}", "is an object, and no key"),
+        (b"1.5", "is a number that is not whole, and no key"),
+        (b'"%s"' % (b"x" * 201), "has 201 characters, and a key 200 at most"),
+        (b"%d" % 10**250, "has 251 characters, and a key 200 at most"),
+    ],
+)
+def test_what_stands_in_the_keys_place_and_can_be_none_is_skipped_and_why_is_said(site: Site, key: bytes, fault: str) -> None:
+    made = made_of(site, b'{"order": {"files": ["a", %s]}}' % key)
+    assert isinstance(made, Skipped)
+    assert (made.why, made.numbers["wrong"]) == ("partition", f"what stands at order.files.1 {fault}")
+
+
+def test_a_key_may_be_a_whole_number(site: Site) -> None:
+    made = made_of(site, b'{"order": {"files": ["a", 47]}}')
+    assert isinstance(made, Fired)
+    assert made.request.partitions == ("47",)
 
 
 def test_what_is_used_goes_and_what_waits_stays(site: Site) -> None:

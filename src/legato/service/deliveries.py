@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from legato.declare.partition import MAX_KEY
 from legato.ports.store import Store
 from legato.service import asks
 from legato.service.attending import Act
@@ -20,9 +21,6 @@ from legato.terms.instant import Instant
 from legato.triggers.events import Fired, Skipped
 from legato.triggers.inputs import Delivered, FileArrived
 from legato.triggers.state import paths_asked, wants_payload
-
-MOST_KEY = 200
-"""Longer texts are no key of a partition."""
 
 
 class Deliveries:
@@ -73,8 +71,9 @@ class Deliveries:
 
     def _read(self, ticker: Ticker, ask: asks.Deliver, item: asks.Delivery) -> Delivered:
         kept = wants_payload(ticker.state, ask.kind, item.name)
+        keys, wrong = _keys(item, paths_asked(ticker.state, ask.kind, item.name))
         return Delivered(
-            kind=ask.kind, id=item.id, name=item.name, keys=_keys(item, paths_asked(ticker.state, ask.kind, item.name)),
+            kind=ask.kind, id=item.id, name=item.name, keys=keys, wrong=wrong,
             payload=fingerprint(ask.kind, item.name, item.id, item.body) if kept else "",
         )  # fmt: skip
 
@@ -129,26 +128,49 @@ def _names_in(folder: Path) -> list[str]:
     return []
 
 
-def _keys(item: asks.Delivery, paths: list[str]) -> dict[str, str]:
-    """The partitions' keys that a delivery holds, by where they were looked for; its own under the empty path."""
-    found = {"": item.key} if item.key else {}
+def _keys(item: asks.Delivery, paths: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The partitions' keys that a delivery holds, by where they were looked for; its own under the empty path. And why what
+    stands there can be no key."""
+    keys: dict[str, str] = {"": item.key} if item.key else {}
+    wrong: dict[str, str] = {}
     if not paths:
-        return found
+        return keys, wrong
     try:
         payload = msgspec.json.decode(item.body)
     except (msgspec.DecodeError, RecursionError):
-        return found
+        return keys, wrong
     for path in paths:
-        if key := _key_at(payload, path):
-            found[path] = key
-    return found
+        found = _at(payload, path)
+        if found is _NOTHING:
+            continue
+        if fault := _fault_of(found):
+            wrong[path] = f"what stands at {path} {fault}"
+        else:
+            keys[path] = str(found)
+    return keys, wrong
 
 
-def _key_at(payload: Any, path: str) -> str:
+_NOTHING = object()
+
+
+def _at(payload: Any, path: str) -> Any:
+    """What stands at a path of names and numbers, if anything does."""
     for name in path.split("."):
         if isinstance(payload, list):
-            payload = payload[int(name)] if name.isdecimal() and len(name) < 6 and int(name) < len(payload) else None
+            payload = payload[int(name)] if name.isdecimal() and len(name) < 6 and int(name) < len(payload) else _NOTHING
         else:
-            payload = payload.get(name) if isinstance(payload, dict) else None
-    is_key = isinstance(payload, str) or (isinstance(payload, int) and not isinstance(payload, bool))
-    return str(payload) if is_key and len(str(payload)) <= MOST_KEY else ""
+            payload = payload.get(name, _NOTHING) if isinstance(payload, dict) else _NOTHING
+    return payload
+
+
+def _fault_of(found: Any) -> str:
+    """Why this can be no key, whatever the partitions are; empty if it can."""
+    if isinstance(found, bool) or not isinstance(found, str | int):
+        return f"is {_NO_KEYS.get(type(found), 'a number that is not whole')}, and no key"
+    text = str(found)
+    if not text:
+        return "is empty, and no key"
+    return f"has {len(text)} characters, and a key {MAX_KEY} at most" if len(text) > MAX_KEY else ""
+
+
+_NO_KEYS = {type(None): "null", bool: "true or false", list: "a list", dict: "an object"}

@@ -244,7 +244,7 @@ class Service:
 
         def refused(error: LegatoError) -> None:
             self._planning.discard(tick)
-            self._give_up(fired, str(error))
+            self._give_up(fired, error.sentence)
 
         payloads = self._state / PAYLOADS
         plan_when_answered(
@@ -270,7 +270,7 @@ class Service:
     def _give_up(self, fired: Fired, why: str) -> None:
         self.ticker.give_up(fired, why, self.clock.now())
         self._deliveries.release(fired)
-        self._tell(f"trigger {fired.trigger} fired, and there is no run: {why.partition(chr(10))[0]}")
+        self._tell(f"trigger {fired.trigger} fired, and there is no run: {why}")
 
     def _state_of(self, run: str) -> RunState:
         live = self.conductor.runs.get(run)

@@ -61,6 +61,12 @@ class LegatoError(Exception):
             parts.append(f"  next:  {self.next}")
         return "\n".join(parts)
 
+    @property
+    def sentence(self) -> str:
+        """What is wrong, and the first line of why: for where there is room for one line."""
+        why = self.why.partition("\n")[0]
+        return f"{self.what}{f': {why}' if why else ''} [{self.code}]"
+
 
 class NotFound(LegatoError):
     """Something named does not exist."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -80,8 +80,9 @@ def take_failed(turn: Turn, failed: StepFailed) -> None:
 def take_file(turn: Turn, file: FileArrived) -> None:
     """A complete file: a tick of every trigger with a pattern that matches it."""
 
-    def key_of(leaf: Any) -> str | None:
-        return key_of_file(leaf.pattern, file.path) if isinstance(leaf, File) and matches(leaf.pattern, file.path) else None
+    def key_of(leaf: Any) -> Given | None:
+        is_meant = isinstance(leaf, File) and matches(leaf.pattern, file.path)
+        return Given(key_of_file(leaf.pattern, file.path)) if is_meant else None
 
     tick = TickAt(
         key=f"file:{fingerprint(file.path, file.digest)}", at=turn.now, numbers={"path": file.path, "size_bytes": file.size},
@@ -93,8 +94,8 @@ def take_file(turn: Turn, file: FileArrived) -> None:
 def take_delivered(turn: Turn, delivered: Delivered) -> None:
     """A call or a message: a tick of every trigger that listens to it."""
 
-    def key_of(leaf: Any) -> str | None:
-        return delivered.keys.get(leaf.key, "")
+    def key_of(leaf: Any) -> Given:
+        return Given(delivered.keys.get(leaf.key, ""), delivered.wrong.get(leaf.key, ""))
 
     tick = TickAt(
         key=delivered.tick, at=turn.now, numbers={"id": delivered.id},
@@ -219,32 +220,40 @@ def _tell(turn: Turn, topics: Iterable[Topic], find: Find, tick: TickAt) -> None
         _hear(turn, turn.state.triggers[name], hits, tick)
 
 
-def _tell_keyed(turn: Turn, topics: Iterable[Topic], key_of: Callable[[Any], str | None], tick: TickAt) -> None:
+class Given(NamedTuple):
+    """The key that came with an event, if one did; or why what came as one can be none."""
+
+    key: str
+    wrong: str = ""
+
+
+def _tell_keyed(turn: Turn, topics: Iterable[Topic], key_of: Callable[[Any], Given | None], tick: TickAt) -> None:
     """Tells every trigger that listens, with the partition that the event's key names for it."""
     state = turn.state
     told: dict[str, tuple[list[Hit], dict[str, str]]] = {}
     for topic in topics:
         for name, number in state.listeners.get(topic, ()):
             trigger = state.triggers[name]
-            key = key_of(trigger.form.leaves[number])
-            if key is not None:
+            given = key_of(trigger.form.leaves[number])
+            if given is not None:
                 hits, more = told.setdefault(name, ([], {}))
-                hits.append(_keyed_hit(turn, trigger, number, key, more))
+                hits.append(_keyed_hit(turn, trigger, number, given, more))
     for name, (hits, more) in told.items():
         own = replace(tick, numbers={**tick.numbers, **more}, gives={**tick.gives, "key": more.get("key", "")})
         _hear(turn, state.triggers[name], hits, own)
 
 
-def _keyed_hit(turn: Turn, trigger: TriggerState, number: int, key: str, more: dict[str, str]) -> Hit:
+def _keyed_hit(turn: Turn, trigger: TriggerState, number: int, given: Given, more: dict[str, str]) -> Hit:
     """What an event with this key is about; `more` gets the key, and why there is no such partition."""
     parts, dynamic = trigger.node.partitions, turn.state.dynamic
+    key, wrong = given
     if key:
         more["key"] = key
     if parts is None:
         return Hit(number, WHOLE, WHOLE)
-    if not key:
+    if not key and not wrong:
         return Hit(number, ALL, about_event(parts, turn.now, dynamic))
-    about, wrong = about_key(parts, key, turn.now, dynamic)
+    about, wrong = (NONE, wrong) if wrong else about_key(parts, key, turn.now, dynamic)
     if wrong:
         more["wrong"] = wrong
     return Hit(number, about, about)

@@ -49,13 +49,14 @@ class FileArrived(Struct, frozen=True):
 
 class Delivered(Struct, frozen=True):
     """A webhook was called, or a message came. `payload` is where its payload is kept; `keys` has the partition's key by where
-    it was looked for (`paths_asked`), under "" a message's own."""
+    it was looked for (`paths_asked`), under "" a message's own; `wrong` says why what stands there can be no key."""
 
     kind: Literal["webhook", "message"]
     id: str
     name: str
     payload: str = ""
     keys: Mapping[str, str] = {}
+    wrong: Mapping[str, str] = {}
 
     @property
     def tick(self) -> str:

@@ -6,6 +6,7 @@ import logging
 from typing import Annotated, Any
 
 import anyio.to_thread
+import msgspec
 from litestar import post
 from litestar.params import PathParameter
 from msgspec import Struct
@@ -17,7 +18,7 @@ from legato.service.hooks import Call, Hook, hooks_of, id_given, require_signed
 from legato.surfaces.http.gate import HOOKS
 from legato.surfaces.http.looking import Asking
 from legato.surfaces.http.site import ACTOR, Site, site_of
-from legato.terms.errors import Forbidden, LegatoError, NotFound, Unreachable
+from legato.terms.errors import Forbidden, LegatoError, NotFound, Unreachable, UsageError
 
 HookName = Annotated[str, PathParameter(max_length=200)]
 
@@ -45,12 +46,22 @@ def _take(site: Site, name: str, call: Call, actor: Actor | None) -> CallTaken:
     hook = _hooks(site).get(name)
     if hook is None:
         raise _no_hook(name)
+    _require_json(call)
     id = _id_of_signed(site, hook, call) if hook.moment.secret else _id_of_known(site, hook, call, actor)
     question = asks.Deliver(kind="webhook", items=(asks.Delivery(name=name, id=id, body=call.body),))
     (taken,) = site.ask(question, list[asks.Taken])
     if not taken.heard:
         raise _no_hook(name)
     return CallTaken(tick=taken.tick, new=taken.new, decided=taken.decided)
+
+
+def _require_json(call: Call) -> None:
+    """Refuse a body that says of itself that it is JSON, as all that are let in do, and is none: no run could be made of it."""
+    try:
+        if call.body:
+            msgspec.json.decode(call.body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UsageError("request", "what is sent here is JSON", why=str(error), next="see docs/triggers.md") from error
 
 
 def _hooks(site: Site) -> dict[str, Hook]:
