@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from ports import free_port
 from service_site import Service, serving
 
 from legato.surfaces.client import Client
-from legato.surfaces.http.serving import Address
+from legato.surfaces.http.serving import Address, listen
 from legato.terms.errors import LegatoError, NotFound, Unreachable
 from legato.wiring.state import open_keyring
 
@@ -39,26 +39,22 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def web(service: Service) -> Iterator[tuple[subprocess.Popen[bytes], Address]]:
     address = Address(port=free_port())
-    words = (sys.executable, "-m", "legato.surfaces.http", str(service.workspace.root), msgspec.json.encode(address).decode())
-    process = subprocess.Popen(words, env=environment(), cwd="/")
+    with listen(address) as sock:
+        said, descriptor = msgspec.json.encode(address).decode(), sock.fileno()
+        words = (sys.executable, "-m", "legato.surfaces.http", str(service.workspace.root), said, str(descriptor))
+        process = subprocess.Popen(words, env=environment(), cwd="/", pass_fds=(descriptor,))
     try:
-        _wait_for(address, process)
+        _wait_for(address)
         yield process, address
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) in (0, -signal.SIGTERM)
 
 
-def _wait_for(address: Address, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            socket.create_connection((address.host, address.port), 1).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    raise AssertionError("the web process does not listen")
+def _wait_for(address: Address) -> None:
+    """Who connects before it serves waits in the socket that it was given."""
+    with urllib.request.urlopen(f"{address.url}/api/v1/health", timeout=60) as answer:
+        assert answer.status == 200
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,15 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 
 
 class Part(Struct, frozen=True):
-    """One process of a service. It is stopped with SIGTERM, and killed with its group `patience_s` later."""
+    """One process of a service. It is stopped with SIGTERM, and killed with its group `patience_s` later.
+
+    It gets the descriptors `hands` under the same numbers, each time that it is started.
+    """
 
     name: str
     command: tuple[str, ...]
     patience_s: float = 30.0
+    hands: tuple[int, ...] = ()
 
 
 class _Kept:
@@ -41,7 +45,9 @@ class _Kept:
 
     def start(self) -> None:
         environment = {**os.environ, "LEGATO_SUPERVISOR": str(os.getpid())}
-        self.process = subprocess.Popen(self.part.command, stdin=subprocess.DEVNULL, process_group=0, env=environment)
+        self.process = subprocess.Popen(
+            self.part.command, stdin=subprocess.DEVNULL, process_group=0, env=environment, pass_fds=self.part.hands
+        )
         self.since = time.monotonic()
 
     def bury(self) -> str:

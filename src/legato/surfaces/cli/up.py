@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Event
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -18,13 +19,21 @@ from legato.surfaces.cli.call import Call, command
 from legato.surfaces.lines import hand_over, lead_logging, make_teller
 from legato.terms.errors import EXIT_FAILED, EXIT_OK, LegatoError, Unreachable
 
+if TYPE_CHECKING:
+    from socket import socket
+
+    from legato.surfaces.http.serving import Address
+    from legato.worker.config import Config
+
 PORT = 4747
+LEAVING_S = 3.0
+"""So long may a service that was killed take to leave its port."""
 SETTLING_S = 2.0
 """How long files stay as they are before `legato up` takes them for a new version: a deployment copies them one by one."""
 
 _shared: list[Callable[..., Any]] = [
     click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on."),
-    click.option("--port", default=PORT, show_default=True, help="The port of the HTTP API."),
+    click.option("--port", default=PORT, type=click.IntRange(1, 65_535), show_default=True, help="The port of the HTTP API."),
     click.option("--proxy", default="", envvar="LEGATO_PROXY", metavar="NAME", help="A proxy of this name stands before it."),
     click.option("--certificate", default="", metavar="FILE", help="A certificate, for TLS; with --key."),
     click.option("--key", default="", metavar="FILE", help="Its key."),
@@ -94,9 +103,6 @@ def _serve(call: Call, name: str, options: Options) -> int:
 
 
 def _supervise(call: Call, name: str, folder: Path, wanted: Options) -> int:
-    import msgspec
-
-    from legato.collectors.otlp import collector_of
     from legato.wiring.adapters import find_holder, require_config
     from legato.wiring.service import hold_service
 
@@ -107,31 +113,53 @@ def _supervise(call: Call, name: str, folder: Path, wanted: Options) -> int:
             "store-locked", f"process {holder.pid} works on this project already (`{holder.command}`, since {holder.since})",
             next=f"kill -INT {holder.pid}",
         )  # fmt: skip
-    root, tell = str(config.root), make_teller("service")
-    options = [*(("--workers", str(wanted.workers)) if wanted.workers else ()), *(("--url", address.url) if address else ())]
-    parts = [Part("conductor", (sys.executable, "-m", "legato", "-C", root, name, "--part", "conductor", *options))]
-    if address is not None:
-        said = msgspec.json.encode(address).decode()
-        parts.append(Part("web", (sys.executable, "-m", "legato.surfaces.http", root, said), 5.0))
-    if config.broker is not None or config.buckets:
-        parts.append(Part("listener", (sys.executable, "-m", "legato", "-C", root, name, "--part", "listener"), 10.0))
-    if collector_of(os.environ, config.name) is not None:
-        parts.append(Part("tracer", (sys.executable, "-m", "legato", "-C", root, name, "--part", "tracer"), 5.0))
-    with hold_service(config, f"legato {name}"):
+    tell = make_teller("service")
+    with hold_service(config, f"legato {name}"), _listening(address) as sock:
+        parts = _parts(config, name, wanted, address, sock)
         tell(f"{config.name} is up" + (f", its API at {address.url}" if address else "") + "; Ctrl-C ends it")
         Supervisor(parts, tell).run()
         tell("stopped")
     return EXIT_OK
 
 
-def _address(wanted: Options) -> Any:
-    from legato.surfaces.http.serving import Address, require_installed, require_protected
+def _listening(address: Address | None) -> AbstractContextManager[socket | None]:
+    """The socket of the service for all its life; None where it has no API."""
+    if address is None:
+        return nullcontext()
+    from legato.surfaces.http.serving import listen
+
+    return listen(address, LEAVING_S)
+
+
+def _parts(config: Config, name: str, wanted: Options, address: Address | None, sock: socket | None) -> list[Part]:
+    """The processes of the service."""
+    import msgspec
+
+    from legato.collectors.otlp import collector_of
+
+    root = str(config.root)
+    options = [*(("--workers", str(wanted.workers)) if wanted.workers else ()), *(("--url", address.url) if address else ())]
+    parts = [Part("conductor", (sys.executable, "-m", "legato", "-C", root, name, "--part", "conductor", *options))]
+    if address is not None and sock is not None:
+        said = msgspec.json.encode(address).decode()
+        web = (sys.executable, "-m", "legato.surfaces.http", root, said, str(sock.fileno()))
+        parts.append(Part("web", web, 5.0, (sock.fileno(),)))
+    if config.broker is not None or config.buckets:
+        parts.append(Part("listener", (sys.executable, "-m", "legato", "-C", root, name, "--part", "listener"), 10.0))
+    if collector_of(os.environ, config.name) is not None:
+        parts.append(Part("tracer", (sys.executable, "-m", "legato", "-C", root, name, "--part", "tracer"), 5.0))
+    return parts
+
+
+def _address(wanted: Options) -> Address:
+    from legato.surfaces.http.serving import Address, require_installed, require_loadable, require_protected
 
     require_installed()
     address = Address(
         host=wanted.host, port=wanted.port, proxy=wanted.proxy, certificate=wanted.certificate, key=wanted.key
     )  # fmt: skip
     require_protected(address)
+    require_loadable(address)
     return address
 
 

@@ -1,7 +1,12 @@
-"""The web process: `python -m legato.surfaces.http FOLDER ADDRESS`, where ADDRESS is an `Address` in JSON."""
+"""The web process: `python -m legato.surfaces.http FOLDER ADDRESS SOCKET`.
+
+ADDRESS is an `Address` in JSON, SOCKET the descriptor of its socket. Whoever starts this process keeps it too, so nobody else can
+take the address while this process is started again.
+"""
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 
@@ -13,12 +18,13 @@ from legato.surfaces.lines import lead_logging, make_teller
 from legato.terms.errors import LegatoError
 
 
-def main(folder: str, address: str) -> int:
+def main(folder: str, address: str, descriptor: str) -> int:
     """Serve until this process, or its supervisor, ends."""
     end_with_supervisor()
     lead_logging("web")
     try:
-        serve_project(Path(folder), msgspec.json.decode(address, type=Address))
+        with socket.socket(fileno=int(descriptor)) as sock:
+            serve_project(Path(folder), msgspec.json.decode(address, type=Address), sock)
     except LegatoError as error:
         make_teller("web", sys.stderr, warns=True)(str(error))
         return error.exit_code

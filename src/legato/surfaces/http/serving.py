@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
+import time
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -15,7 +17,7 @@ from msgspec import Struct
 from legato.ports.clock import Clock
 from legato.ports.store import Store
 from legato.service.workspace import Workspace
-from legato.terms.errors import Unreachable, UsageError
+from legato.terms.errors import LegatoError, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from uvicorn import Server
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from legato.surfaces.http.site import Site
 
 PORT = 4747
+_PAUSE_S = 0.05
 
 
 class Address(Struct, frozen=True, kw_only=True):
@@ -89,22 +92,61 @@ def require_protected(address: Address) -> None:
     )  # fmt: skip
 
 
-def listen(address: Address) -> socket.socket:
-    """The socket of an address, bound before anything is forked or said; `Unreachable` (`address-taken`) if somebody has it."""
-    require_protected(address)
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def require_loadable(address: Address) -> None:
+    """Refuse (`address-tls`) a certificate or a key that no connection could be made with."""
+    if not address.certificate:
+        return
+    import ssl
+
+    for option, file in (("--certificate", address.certificate), ("--key", address.key)):
+        try:
+            open(file, "rb").close()
+        except OSError as error:
+            raise UsageError(
+                "address-tls", f"what {option} names cannot be read", where=file, why=error.strerror or str(error),
+                next="name a file in PEM that this user may read",
+            ) from error  # fmt: skip
     try:
-        sock.bind((address.host, address.port))
-        sock.listen(128)  # who asks before the server runs waits, and is not sent away
-    except OSError as error:
-        sock.close()
-        raise Unreachable(
-            "address-taken", f"nothing can listen on {address.host}:{address.port}", why=error.strerror or str(error),
-            next="choose another port",
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(address.certificate, address.key, lambda: "")
+    except ssl.SSLError as error:
+        raise UsageError(
+            "address-tls", "what --certificate and --key name is no certificate with its key", why=str(error),
+            where=f"{address.certificate}, {address.key}", next="name both in PEM, the key without a password",
         ) from error  # fmt: skip
-    return sock
+
+
+def listen(address: Address, patience_s: float = 0.0) -> socket.socket:
+    """The socket of an address, bound before anything is forked or said.
+
+    `UsageError` (`address-host`) if its host is not this machine's, `Unreachable` (`address-taken`) if somebody has it and keeps
+    it for `patience_s`: a service that was killed leaves it a moment later.
+    """
+    require_protected(address)
+    until = time.monotonic() + patience_s
+    while True:
+        sock = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((address.host, address.port))
+            sock.listen(128)  # who asks before the server runs waits, and is not sent away
+        except (OSError, UnicodeError) as error:
+            sock.close()
+            if getattr(error, "errno", 0) != errno.EADDRINUSE or time.monotonic() >= until:
+                raise _why_not(address, error) from error
+            time.sleep(_PAUSE_S)
+        else:
+            return sock
+
+
+def _why_not(address: Address, error: OSError | UnicodeError) -> LegatoError:
+    why = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, socket.gaierror | UnicodeError) or error.errno == errno.EADDRNOTAVAIL:
+        return UsageError(
+            "address-host", f"{address.host} is no address of this machine", why=why, next="choose another one with --host"
+        )
+    return Unreachable(
+        "address-taken", f"nothing can listen on {address.host}:{address.port}", why=why, next="choose another port with --port"
+    )
 
 
 def make_server(address: Address, site: Site, **limits: float) -> Server:
@@ -140,10 +182,9 @@ def serve(address: Address, sock: socket.socket, site: Site) -> None:
     make_server(address, site).run(sockets=[sock])
 
 
-def serve_project(folder: Path, address: Address) -> None:
+def serve_project(folder: Path, address: Address, sock: socket.socket) -> None:
     """Serve the project in a folder, as its running conductor tells it, until this process is told to end."""
     from legato.wiring.state import open_mirror
 
     mirror = open_mirror(folder)
-    with listen(address) as sock:
-        serve(address, sock, make_site(address, mirror.state, mirror.workspace, mirror.open_reader, mirror.clock))
+    serve(address, sock, make_site(address, mirror.state, mirror.workspace, mirror.open_reader, mirror.clock))
