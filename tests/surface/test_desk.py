@@ -71,6 +71,9 @@ def test_a_run_is_submitted_once_for_its_key(service: Service, store: Store) -> 
     assert run is not None
     assert (run.actor, run.key, run.domains) == ("ada", "k1", ("",))
     assert submit(service, "prices", "k2").run != first.run
+    with pytest.raises(LegatoError) as raised:
+        submit(service, "sales@2013-01-30", "k1")
+    assert raised.value.code == "request-other"
 
 
 def test_many_who_ask_the_same_at_once_get_one_run(service: Service, store: Store) -> None:

@@ -74,7 +74,13 @@ def test_a_backfill_is_foreseen_asked_for_paused_and_resumed(door: Door) -> None
     slow.touch()
     made = api.backfill("flights", "2013-01", "2013-03", order="newest", at_once=1, key="spring")
     assert (made.new, made.steps) == (True, 90)
-    assert api.backfill("flights", "2013-01", "2013-03", key="spring").run == made.run
+    again = api.backfill("flights", "2013-01", "2013-03", order="newest", at_once=1, key="spring")
+    assert (again.run, again.new) == (made.run, False)
+    with pytest.raises(LegatoError, match="another request was made with the key 'spring'") as refused:
+        api.backfill("flights", "2013-04", "2013-05", key="spring")
+    assert refused.value.code == "request-other"
+    other = {"selection": "fares", "from": "2013-01", "to": "2013-03", "key": "spring"}
+    assert door.ask("POST", "/backfills", "operator", body=other).status == 409
     api.pause_run(made.run, "too hot")
     stood = until(api, made.run, "paused")
     assert stood["pending"] > 0

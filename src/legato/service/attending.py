@@ -216,8 +216,13 @@ def _submit(at: Attendant, ask: asks.SubmitRun) -> object:
 
 
 def _former(at: Attendant, ask: asks.SubmitRun) -> asks.Submitted | None:
-    """What became of the same question before."""
+    """What became of the same question before; `LegatoError` (`request-other`) if the one with this key was another."""
     run = at.store.run_by_key(ask.key) if ask.key else None
+    if run is not None and not ask.request.asked_for(run.request):
+        raise LegatoError(
+            "request-other", f"another request was made with the key {ask.key!r}: run {run.id} is not what is asked for now",
+            why="a key names one request: give this one a key of its own", next=f"legato status {run.id}",
+        )  # fmt: skip
     return None if run is None else asks.Submitted(run=run.id, new=False, request=run.request, steps=run.steps, skipped=0)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from legato.plan.records import Order
 from legato.service.params import in_words
+from legato.service.shell import command
 
 
 class Filling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"begin": "from", "end": "to"}):
@@ -47,3 +49,20 @@ class Request(Struct, frozen=True):
         if self.backfill is not None:
             return self.backfill.in_words(self.selection, again=self.force)
         return (self.selection or "everything") + (" --force" if self.force else "") + in_words(self.params)
+
+    def asked_for(self, words: str) -> bool:
+        """Whether a run of these words is what this asks for: the same selection, parameters and time. Of the runs that it takes
+        results from, nothing is compared but that there are some: `last` was another one then."""
+        base, *pins = words.rsplit(" --pin ", len(self.pins)) if self.pins else (words,)
+        if len(pins) != len(self.pins):
+            return False
+        if self.start is not None:
+            return f" {command('--from', self.start[0])} " in base
+        return base == str(self) or self._is_in_other_order(base)
+
+    def _is_in_other_order(self, words: str) -> bool:
+        """Whether these are its words, with the parameters in another order: an object of JSON has none."""
+        rest = words.removeprefix(str(replace(self, params={})))
+        for each in sorted((in_words({name: value}) for name, value in self.params.items()), key=len, reverse=True):
+            rest = rest.replace(each, "", 1)
+        return not rest and len(words) == len(str(self))
