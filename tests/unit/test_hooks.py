@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from legato.declare.moment import Webhook
-from legato.service.hooks import TOLERANCE_S, Call, require_signed
+from legato.service.hooks import TOLERANCE_S, Call, require_key, require_signed
 from legato.terms.errors import Forbidden, LegatoError
 from legato.terms.instant import Instant
 
@@ -130,3 +130,19 @@ def test_a_secret_that_is_no_base64_is_said_and_not_told() -> None:
         id_of("standard", standard(), secret="whsec_!!!")
     assert raised.value.code == "secret-missing"
     assert "!!!" not in str(raised.value)
+
+
+@pytest.mark.parametrize("signed", ["standard", "github", "stripe"])
+@pytest.mark.parametrize("secret", ["", "whsec_"])
+def test_a_secret_without_a_key_is_none(signed: Any, secret: str) -> None:
+    """Anybody could sign with it."""
+    with pytest.raises(LegatoError, match="X is empty"):
+        require_key(Webhook(name="orders", secret="X", signed=signed), secret)
+
+
+def test_a_secret_with_a_key_is_one() -> None:
+    for secret in ("x", "whsec_MfKQ"):
+        require_key(Webhook(name="orders", secret="X"), secret)
+    require_key(Webhook(name="orders", secret="X", signed="stripe"), "whsec_!!!")  # there it is the text itself
+    with pytest.raises(LegatoError, match="cannot be read"):
+        require_key(Webhook(name="orders", secret="X"), "whsec_!!!")

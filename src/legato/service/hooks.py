@@ -51,6 +51,14 @@ def hooks_of(project: Project) -> dict[str, Hook]:
     return found
 
 
+def require_key(hook: Webhook, secret: str) -> None:
+    """Refuse (`secret-missing`) a secret by which nobody, or just anybody, could sign."""
+    if not secret.removeprefix(_PREFIX):
+        raise LegatoError("secret-missing", f"the secret {hook.secret} is empty")
+    if hook.signed == "standard":
+        _key_of(secret)
+
+
 def require_signed(hook: Webhook, secret: str, call: Call) -> str:
     """The id of a call that is signed with the secret, under which it counts once; else `Forbidden` (`webhook-signature`).
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from legato.declare.resource import Secret
 from legato.service import asks
 from legato.service.access import Actor, Thing, require
-from legato.service.hooks import Call, Hook, hooks_of, id_given, require_signed
+from legato.service.hooks import Call, Hook, hooks_of, id_given, require_key, require_signed
 from legato.surfaces.http.gate import HOOKS
 from legato.surfaces.http.looking import Asking
 from legato.surfaces.http.site import ACTOR, Site, site_of
@@ -83,11 +83,10 @@ def _id_of_signed(site: Site, hook: Hook, call: Call) -> str:
 
 
 def _secret_of(hook: Hook) -> str:
-    """The secret, read anew: who changes it need not start the service again. Without one nobody is let in."""
+    """The secret, read anew: who changes it need not start the service again. Without one that signs nobody is let in."""
     try:
         secret = Secret(hook.moment.secret).reveal()
-        if not secret:
-            raise LegatoError("secret-missing", f"the secret {hook.moment.secret} is empty")
+        require_key(hook.moment, secret)
     except LegatoError as error:
         log.error("webhook %s: %s", hook.moment.name, error)
         raise Unreachable(
