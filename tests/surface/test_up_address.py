@@ -74,6 +74,18 @@ def test_nobody_takes_the_address_while_the_web_process_starts_again(tmp_path: P
         listen(Address(port=service.port)).close()
 
 
+def test_a_link_is_made_with_the_address_of_the_service_that_is_up(tmp_path: Path) -> None:
+    with up(tmp_path, SOURCE, "up") as service:
+        wait_until(lambda: service.get("/api/v1/ready") == 200)
+        code, said = service.call("login-link")
+        assert (code, f" http://127.0.0.1:{service.port}/login#legato_" in said) == (0, True), said
+        made = service.legato("login-link")
+        assert made["url"] == f"http://127.0.0.1:{service.port}/login#{made['link']}"
+        service.end()
+        made = service.legato("login-link")
+        assert made["url"] == f"/login#{made['link']}"
+
+
 def test_an_address_that_is_left_in_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that was killed leaves it as soon as its web process is gone too."""
     before = socket.create_server(("127.0.0.1", free_port()))

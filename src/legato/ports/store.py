@@ -123,12 +123,13 @@ class Cached(Struct, frozen=True, kw_only=True):
     kept: Ref | None = None
 
 
-class Holder(Struct, frozen=True):
-    """The live process that has the writer's place."""
+class Holder(Struct, frozen=True, omit_defaults=True):
+    """The live process that has the writer's place. `url` is where it has its API, if it is a service that has one."""
 
     pid: int
     command: str
     since: str
+    url: str = ""
 
 
 class Commit(Struct, kw_only=True):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from legato.ports.clock import Clock
-from legato.ports.store import Store
+from legato.ports.store import Holder, Store
 from legato.service.access import change_access, local_actor, new_token, new_user
 from legato.service.asks import ChangeAccess, Done
 from legato.service.guest import ask
@@ -18,10 +18,17 @@ class Keyring:
     """The users and tokens of one project."""
 
     def __init__(
-        self, state: Path, clock: Clock, open_reader: Callable[[], Store], open_writer: Callable[[str], Store]
+        self, state: Path, clock: Clock, open_reader: Callable[[], Store], open_writer: Callable[[str], Store],
+        find_service: Callable[[], Holder | None],
     ) -> None:  # fmt: skip
-        self.state, self.clock = state, clock
+        self.state, self.clock, self._find_service = state, clock, find_service
         self._open_reader, self._open_writer = open_reader, open_writer
+
+    @property
+    def url(self) -> str:
+        """Where the API of the service is that is up; empty if none is, or it has none."""
+        service = self._find_service()
+        return service.url if service is not None else ""
 
     @contextmanager
     def reading(self) -> Iterator[Store | None]:

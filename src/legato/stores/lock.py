@@ -23,9 +23,9 @@ class WriterLock:
     process holds a copy of its descriptor, so a forked child must `forget` it, or the place would outlive its holder.
     """
 
-    def __init__(self, store_path: str, holder: str) -> None:
+    def __init__(self, store_path: str, holder: str, url: str = "") -> None:
         """Take the place, or raise `Unreachable` (`store-locked`) with the name of who has it."""
-        self._store_path = store_path
+        self._store_path, self._url = store_path, url
         self._descriptor = os.open(f"{store_path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._take(holder)
@@ -62,7 +62,7 @@ class WriterLock:
     def _write(self, holder: str) -> None:
         since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, msgspec.json.encode(Holder(os.getpid(), holder, since)), 0)
+        os.pwrite(self._descriptor, msgspec.json.encode(Holder(os.getpid(), holder, since, self._url)), 0)
 
     def _read(self) -> Holder | None:
         return _read(self._descriptor)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from legato.ports.storage import Storage
     from legato.ports.store import Holder, Store
 
+SERVICE = "service"
+"""The lock of a project's service, in its state."""
+
 
 def require_config(folder: Path) -> Config:
     """The configuration of the project that a folder is in; `InvalidProject` has all that is wrong with it."""
@@ -49,6 +52,13 @@ def find_holder(config: Config) -> Holder | None:
     from legato.stores.lock import find_holder as find
 
     return find(config.home / "state.db")
+
+
+def find_service(config: Config) -> Holder | None:
+    """The service of the project that is up, if one is."""
+    from legato.stores.lock import find_holder as find
+
+    return find(config.home / SERVICE)
 
 
 def storages_of(config: Config, *, unpickle: bool) -> Mapping[str, Storage]:

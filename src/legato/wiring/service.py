@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from legato.runtime.clock import SystemClock
 from legato.terms.codec import pack
-from legato.wiring.adapters import log_folder, open_writer, require_config
+from legato.wiring.adapters import SERVICE, log_folder, open_writer, require_config
 from legato.wiring.state import workspace_of
 from legato.worker.config import Config, read_config
 from legato.worker.preload import Preload
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def hold_service(config: Config, command: str) -> Iterator[None]:
+def hold_service(config: Config, command: str, url: str = "") -> Iterator[None]:
     """Be the only service of a project while the block runs; `Unreachable` (`store-locked`) names the one that is up.
 
     The conductor has a lock of its own, but it comes and goes: this one is the supervisor's, from its first moment to its last.
+    Who looks at it (`find_service`) sees at which `url` the API is.
     """
     from legato.stores.lock import WriterLock
 
     config.home.mkdir(mode=0o700, exist_ok=True)
-    lock = WriterLock(str(config.home / "service"), command)
+    lock = WriterLock(str(config.home / SERVICE), command, url)
     try:
         yield
     finally:

@@ -12,7 +12,7 @@ from legato.plan.graph import Graph
 from legato.runtime.clock import SystemClock
 from legato.service.workspace import Workspace
 from legato.terms.errors import LegatoError
-from legato.wiring.adapters import find_holder, open_reader, open_writer, require_config, storages_of
+from legato.wiring.adapters import find_holder, find_service, open_reader, open_writer, require_config, storages_of
 from legato.worker.config import Config, read_config
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def open_keyring(folder: Path) -> Keyring:
 
     config, _ = read_config(folder)
     return Keyring(
-        config.home, SystemClock(), lambda: open_reader(config), lambda holder: open_writer(config, holder)
+        config.home, SystemClock(), lambda: open_reader(config), lambda holder: open_writer(config, holder),
+        lambda: find_service(config),
     )  # fmt: skip
 
 

@@ -95,10 +95,12 @@ def tokens(call: Call, action: str, name: str | None, role: tuple[str, ...], lab
 def login_link(call: Call, user: str | None) -> None:
     """Make a link that logs a browser in, once, within 15 minutes.
 
-    USER is who is logged in; without it you are, and may do everything.
+    USER is who is logged in; without it you are, and may do everything. While no service is up, the link lacks its address.
     """
-    secret = _keyring(call).make_link(user or "")
-    call.answer({"link": secret}, lambda: call.screen.say(f"{user or 'you'}, once, within 15 minutes: /login#{secret}"))
+    keyring = _keyring(call)
+    secret = keyring.make_link(user or "")
+    url = f"{keyring.url}/login#{secret}"
+    call.answer({"link": secret, "url": url}, lambda: call.screen.say(f"{user or 'you'}, once, within 15 minutes: {url}"))
 
 
 @command

@@ -114,7 +114,7 @@ def _supervise(call: Call, name: str, folder: Path, wanted: Options) -> int:
             next=f"kill -INT {holder.pid}",
         )  # fmt: skip
     tell = make_teller("service")
-    with hold_service(config, f"legato {name}"), _listening(address) as sock:
+    with hold_service(config, f"legato {name}", address.url if address else ""), _listening(address) as sock:
         parts = _parts(config, name, wanted, address, sock)
         tell(f"{config.name} is up" + (f", its API at {address.url}" if address else "") + "; Ctrl-C ends it")
         Supervisor(parts, tell).run()
