@@ -216,7 +216,10 @@ def test_a_fault_of_ours_tells_nothing(door: Door, monkeypatch: pytest.MonkeyPat
         (Address(host="192.168.1.5"), "address-open"),
         (Address(host="example.org"), "address-open"),
         (Address(host="0.0.0.0", proxy="legato.example.org"), ""),
-        (Address(host="0.0.0.0", certificate="c", key="k"), ""),
+        (Address(host="0.0.0.0", certificate="c", key="k"), "address-name"),
+        (Address(host="::", certificate="c", key="k"), "address-name"),
+        (Address(host="::", certificate="c", key="k", proxy="srv:4747"), ""),
+        (Address(host="192.168.1.5", certificate="c", key="k"), ""),
         (Address(host="0.0.0.0", certificate="c"), "address-tls"),
     ],
 )
@@ -245,6 +248,24 @@ def test_hosts_follow_the_address() -> None:
         "https",
     )
     assert not is_loopback("0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("address", "hosts", "url"),
+    [
+        (Address(host="Srv", port=443, certificate="c", key="k"), {"srv", "srv:443"}, "https://srv"),
+        (Address(host="srv", port=80, certificate="c", key="k"), {"srv:80"}, "https://srv:80"),
+        (Address(host="FE80::1", port=443, certificate="c", key="k"), {"[fe80::1]", "[fe80::1]:443"}, "https://[fe80::1]"),
+        (Address(host="0.0.0.0", certificate="c", key="k", proxy="Srv:4747"), {"srv:4747"}, "https://srv:4747"),
+        (Address(host="0.0.0.0", port=443, certificate="c", key="k", proxy="srv"), {"srv", "srv:443"}, "https://srv"),
+        (Address(proxy="srv:443"), {"srv", "srv:443"}, "https://srv"),
+        (Address(proxy="[::2]"), {"[::2]", "[::2]:443"}, "https://[::2]"),
+        (Address(host="localhost", port=80), {f"{n}{p}" for n in ("localhost", "127.0.0.1", "[::1]") for p in ("", ":80")},
+         "http://localhost"),
+    ],
+)  # fmt: skip
+def test_browsers_leave_out_the_port_that_their_scheme_has(address: Address, hosts: set[str], url: str) -> None:
+    assert (address.hosts, address.url) == (hosts, url)
 
 
 # -- whatever the schema allows, and what it does not --

@@ -34,7 +34,13 @@ SETTLING_S = 2.0
 _shared: list[Callable[..., Any]] = [
     click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on."),
     click.option("--port", default=PORT, type=click.IntRange(1, 65_535), show_default=True, help="The port of the HTTP API."),
-    click.option("--proxy", default="", envvar="LEGATO_PROXY", metavar="NAME", help="A proxy of this name stands before it."),
+    click.option(
+        "--proxy",
+        default="",
+        envvar="LEGATO_PROXY",
+        metavar="NAME[:PORT]",
+        help="The name that browsers call: of a proxy with TLS before it, or in the certificate.",
+    ),
     click.option("--certificate", default="", metavar="FILE", help="A certificate, for TLS; with --key."),
     click.option("--key", default="", metavar="FILE", help="Its key."),
     click.option("--no-api", is_flag=True, help="Run triggers and take requests of this machine, without the HTTP API."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
 
 PORT = 4747
 _PAUSE_S = 0.05
+_PORT_BEHIND = re.compile(r":[0-9]+\Z")
 
 
 class Address(Struct, frozen=True, kw_only=True):
     """Where the API is served.
 
-    `certificate` and `key` are files, for TLS. `proxy` declares that a proxy with TLS stands before it, by the name under which
-    browsers see it: then other addresses than this machine's own are listened on without TLS here.
+    `certificate` and `key` are files, for TLS. `proxy` is the name that browsers call, where it is not `host`: that of a proxy
+    with TLS which stands before it (then other addresses than this machine's own are listened on without TLS here), or the one
+    in the certificate; with a port behind it where browsers name one.
     """
 
     host: str = "127.0.0.1"
@@ -48,18 +51,27 @@ class Address(Struct, frozen=True, kw_only=True):
 
     @property
     def hosts(self) -> frozenset[str]:
-        """The values of the header `Host` that are answered."""
-        if self.proxy:
-            return frozenset({self.proxy.lower(), f"{self.proxy.lower()}:443"})
+        """The values of the header `Host` that are answered. Browsers leave out the port that their scheme has anyway."""
         names = {"localhost", "127.0.0.1", "[::1]"} if is_loopback(self.host) else set[str]()
-        own = f"[{self.host}]" if ":" in self.host else self.host
-        return frozenset(f"{name}:{self.port}" for name in {*names, own.lower()})
+        called = {self.proxy.lower()} if self.proxy else {f"{name}:{self.port}" for name in {*names, self._own}}
+        short = {self._without_port(each) for each in called}
+        return frozenset(short | {f"{each}:{self._default}" for each in short if not _PORT_BEHIND.search(each)})
 
     @property
     def url(self) -> str:
         """Where a browser finds it."""
-        own = f"[{self.host}]" if ":" in self.host else self.host
-        return f"https://{self.proxy.lower()}" if self.proxy else f"{self.scheme}://{own}:{self.port}"
+        return f"{self.scheme}://{self._without_port(self.proxy.lower() or f'{self._own}:{self.port}')}"
+
+    @property
+    def _own(self) -> str:
+        return (f"[{self.host}]" if ":" in self.host else self.host).lower()
+
+    @property
+    def _default(self) -> int:
+        return 443 if self.scheme == "https" else 80
+
+    def _without_port(self, name: str) -> str:
+        return name.removesuffix(f":{self._default}")
 
 
 def require_installed() -> None:
@@ -80,10 +92,23 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _is_everywhere(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
 def require_protected(address: Address) -> None:
-    """Refuse (`address-open`) an address that others reach, without TLS or a declared proxy."""
+    """Refuse an address that others reach without TLS or a declared proxy (`address-open`), or by no name (`address-name`)."""
     if bool(address.certificate) != bool(address.key):
         raise UsageError("address-tls", "TLS takes a certificate and its key", next="name both files")
+    if address.certificate and not address.proxy and _is_everywhere(address.host):
+        raise UsageError(
+            "address-name", f"{address.host} is every address of this machine, and no browser calls it so",
+            why="who comes by another name than the service knows is refused",
+            next=f"name it as browsers do: --proxy NAME, or NAME:{address.port}",
+        )  # fmt: skip
     if is_loopback(address.host) or address.certificate or address.proxy:
         return
     raise UsageError(
