@@ -21,6 +21,7 @@ HANDLING = {
     "flow": Handling(flow=True, lost_retries=100), "sub": Handling(flow=True), "spare": Handling(flow=True, fallback=True),
     "again": Handling(flow=True, retry=Retry(1)), "task": Handling(), "slow": Handling(pools=(Use("one"),)),
     "limited": Handling(timeout_s=5.0, retry=Retry(2)), "undone": Handling(undo=True), "fatal": Handling(on_failure="rollback"),
+    "stopper": Handling(on_failure="halt"),
 }  # fmt: skip
 
 

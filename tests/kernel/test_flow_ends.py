@@ -126,6 +126,45 @@ def test_a_call_that_rolls_back_undoes_what_the_flow_did(stage: Stage) -> None:
     assert stage.state.ended == "rolled_back"
 
 
+def test_a_flow_that_a_halt_kept_back_failed_and_can_be_resumed(stage: Stage) -> None:
+    """It caught what halted the run, and waits for a call that nothing starts any more."""
+    calls = Call((b"x",), "stopper"), Call((b"a",), "task")
+    token = stage.start_flow()
+    stage.call(token, calls[0])
+    stage.fail(*stage.offer()[0])
+    stage.call(token, calls[1])
+    stage.tell(Parked("r", 0, token, 0.1, (b"a",)))
+    assert (stage.state.ended, stage.statuses()) == ("failed", ["skipped", "failed", "skipped"])
+    stage.tell(Resume("ann"))
+    again = stage.start_flow()
+    stage.call(again, calls[0])
+    stage.done(*stage.offer()[0])
+    stage.call(again, calls[1])
+    stage.done(*stage.offer()[0])
+    stage.done(0, again)
+    assert (stage.state.ended, stage.statuses()) == ("succeeded", ["succeeded"] * 3)
+
+
+def test_a_flow_that_a_halt_did_not_keep_back_succeeds(stage: Stage) -> None:
+    """What it catches is dealt with, where it calls nothing more."""
+    token = stage.start_flow()
+    stage.call(token, Call((b"x",), "stopper"))
+    stage.fail(*stage.offer()[0])
+    stage.done(0, token)
+    assert (stage.state.ended, stage.statuses()) == ("succeeded", ["succeeded", "failed"])
+
+
+def test_a_call_that_an_earlier_halt_kept_back_and_that_is_made_no_more_fails_nothing(stage: Stage) -> None:
+    token = stage.start_flow()
+    stage.call(token, Call((b"x",), "stopper"))
+    stage.fail(*stage.offer()[0])
+    stage.call(token, Call((b"a",), "task"))
+    stage.tell(Parked("r", 0, token, 0.1, (b"a",)))
+    stage.tell(Resume("ann"))
+    stage.done(0, stage.start_flow())
+    assert (stage.state.ended, stage.statuses()) == ("succeeded", ["succeeded", "failed", "skipped"])
+
+
 def roll_back(stage: Stage) -> None:
     """A flow that made one call without an undo, was answered, and called what fails: all of it is taken back."""
     token = stage.start_flow()

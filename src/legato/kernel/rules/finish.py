@@ -33,9 +33,13 @@ def _outcome(state: RunState) -> Outcome:
         return "partly_undone" if state.stuck else "rolled_back"
     if (state.cancelling and state.counts[CANCELLED]) or CANCELLED in state.status[: state.planned]:
         return "cancelled"  # also where no more than what failed was tried again
-    failed = FAILED in state.status[: state.planned] or any(state.causes[index][0] == "blocked" for index in _skipped(state))
-    return "failed" if failed else "succeeded"
+    return "failed" if FAILED in state.status[: state.planned] or _was_kept_back(state) else "succeeded"
 
 
-def _skipped(state: RunState) -> list[int]:
-    return [index for index, code in enumerate(state.status) if code == SKIPPED] if state.counts[SKIPPED] else []
+def _was_kept_back(state: RunState) -> bool:
+    """Whether something that the plan asked for was not done, though nothing decided against it: an input is missing, or the run
+    was halted before it; so is a flow that waited for a call while another one halted the run, even if it caught that failure."""
+    if not state.counts[SKIPPED]:
+        return False
+    skipped = (index for index, code in enumerate(state.status[: state.planned]) if code == SKIPPED)
+    return any(state.causes[index][0] in ("blocked", "halted") for index in skipped)
