@@ -26,6 +26,29 @@ def slow(part: lg.Partition) -> str:
         time.sleep(0.01)
     return part.key
 """
+ROLLBACK = """\
+import time
+from pathlib import Path
+
+import legato as lg
+
+
+def give_back(x: int, result: int) -> None:
+    Path("began").touch()
+    while not Path("go").exists():
+        time.sleep(0.01)
+
+
+@lg.task(undo=give_back)
+def take(x: int) -> int:
+    return x
+
+
+@lg.flow(on_failure="rollback")
+def taken() -> None:
+    take(1)
+    raise ValueError("no")
+"""
 CONFIG = 'name = "slow"\nmodules = ["pipeline"]\nworkers = 2\n'
 
 
@@ -116,6 +139,19 @@ def test_cancel_of_a_run_that_nobody_works_on(site: Path) -> None:
         cancelled = legato(site, "cancel", "last", "--json")
     assert cancelled.returncode == 0
     assert records(cancelled.stdout)[0]["result"]["state"] == "cancelled"
+
+
+def test_cancel_says_how_a_rollback_ended(tmp_path: Path) -> None:
+    """It is not cancelled: it goes on, here below the command that was to cancel it."""
+    site = make_project(tmp_path, ROLLBACK, CONFIG)
+    with running(site, "taken") as process:
+        process.kill()
+        process.communicate()
+        (site / "go").touch()
+        wait_for(lambda: "interrupted" in legato(site, "runs").stdout)
+        cancelled = legato(site, "cancel", "last")
+    assert cancelled.stdout.endswith(" rolled back: 1 failed, 1 undone\n")
+    assert "rolled_back" in legato(site, "runs").stdout
 
 
 def test_a_second_run_waits_or_fails_at_once(site: Path) -> None:

@@ -18,7 +18,7 @@ from legato.service.running import session
 from legato.service.workspace import Workspace
 from legato.surfaces.cli.call import Call, command
 from legato.surfaces.cli.output import when
-from legato.surfaces.cli.summary import in_counts
+from legato.surfaces.cli.summary import in_counts, in_words
 from legato.terms.errors import Unreachable, UsageError
 
 PATIENCE_S, LOOK_EVERY_S = 10.0, 0.05
@@ -28,7 +28,7 @@ PATIENCE_S, LOOK_EVERY_S = 10.0, 0.05
 @click.argument("run")
 @click.option("--reason", default="", metavar="TEXT", help="Why; it is kept with the run.")
 def cancel_command(call: Call, run: str, reason: str) -> None:
-    """Stop a run: nothing new starts, what runs is killed with all it started.
+    """Stop a run: nothing new starts, what runs is killed with all it started. A rollback goes on to its end.
 
     RUN is a run's id, the beginning of one, or `last`.
     """
@@ -44,7 +44,8 @@ def cancel_command(call: Call, run: str, reason: str) -> None:
     else:
         _cancel(workspace, chosen, reason)
     report = report_run(workspace, store, find_run(store, chosen.id))
-    call.answer(report, lambda: call.screen.say(f"run {report.id} {call.screen.status('cancelled')}: {in_counts(report.counts)}"))
+    ended = call.screen.status(in_words(report.state))  # a rollback is not cancelled, and a run may end by itself meanwhile
+    call.answer(report, lambda: call.screen.say(f"run {report.id} {ended}: {in_counts(report.counts)}"))
 
 
 def _ask(workspace: Workspace, store: Store, run: Run, reason: str) -> None:

@@ -71,7 +71,7 @@ def _draw_metrics(screen: Screen, metrics: Sequence[Measured]) -> None:
 
 
 def _headline(screen: Screen, report: RunReport) -> str:
-    word = screen.paint(screen.status(report.state.replace("_", " ")), "bold")
+    word = screen.paint(screen.status(in_words(report.state)), "bold")
     took = f" in {format_seconds(report.seconds)}" if report.seconds is not None else ""
     told = in_counts(report.counts, report.cached) if report.backfill is None else in_standing(report.backfill)
     return f"run {report.id} {word}{took}: {told or 'nothing to do'}"
@@ -83,6 +83,11 @@ def in_standing(standing: Standing) -> str:
     return f"{standing.done:,} of {standing.requested:,} done" + "".join(
         f", {number:,} {word}" for number, word in rest if number
     )
+
+
+def in_words(state: str) -> str:
+    """A run's state as people read it: `rolled back`."""
+    return state.replace("_", " ")
 
 
 def in_counts(counts: dict[str, int], cached: int = 0) -> str:
