@@ -62,6 +62,20 @@ def open_workspace_of(
     return _workspace(loaded, manuscript, executor, count)
 
 
+def open_last(folder: Path | None) -> Workspace | None:
+    """The project that `folder` is in as it was in force last, from the code that is kept of it; None if that cannot be had."""
+    config, _ = read_config(folder or Path.cwd())
+    with suppress(LegatoError):
+        store = open_reader(config)
+        try:
+            found = store.projects(limit=1)
+        finally:
+            store.close()
+        if found:
+            return open_workspace_of(folder, found[0].fingerprint)
+    return None
+
+
 def _unchanged(folder: Path | None, fingerprint: str, executor: str | None, workers: int | None) -> Workspace:
     """The project as it is now, which is the version whose code nobody kept."""
     with suppress(InvalidProject):

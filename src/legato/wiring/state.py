@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from legato.plan.graph import Graph
 from legato.runtime.clock import SystemClock
 from legato.service.workspace import Workspace
-from legato.terms.errors import LegatoError
+from legato.terms.errors import LegatoError, Unreachable
 from legato.wiring.adapters import find_holder, find_service, open_reader, open_writer, require_config, storages_of
 from legato.worker.config import Config, read_config
 
@@ -42,6 +42,17 @@ def open_mirror(folder: Path) -> Mirror:
 
     config, _ = read_config(folder)
     return Mirror(config.home, SystemClock(), lambda: open_reader(config), lambda snapshot: workspace_of(config, snapshot))
+
+
+def open_in_force(folder: Path) -> Workspace | None:
+    """The project that a folder is in as its running service has it in force; None where none tells. Nothing of its code is
+    imported."""
+    config, _ = read_config(folder)
+    if not (config.home / "desk" / "socket").exists():  # the usual case costs no import
+        return None
+    with suppress(LegatoError):
+        return open_mirror(folder).workspace()
+    return None
 
 
 def open_room(folder: Path) -> Room:
@@ -110,4 +121,7 @@ def workspace_of(config: Config, snapshot: Snapshot) -> Workspace:
 
 
 def _no_code(*_: object) -> NoReturn:
-    raise AssertionError("there is no user code in this process")
+    raise Unreachable(
+        "service-none", "the service has ended meanwhile", why="this command asked it, and has none of the project's code",
+        next="the same command again",
+    )  # fmt: skip

@@ -6,7 +6,8 @@ A command is a function with `@command`, its own options below it, and a `Call` 
     @click.argument("name")
     def show(call: Call, name: str) -> None:
         \"\"\"Show all there is to know of one asset or task.\"\"\"
-        found = asking.describe(call.workspace(), call.reader(), name)
+        workspace = call.workspace_or_last()
+        found = asking.describe(workspace, call.reader(workspace), name)
         call.answer(found, lambda: draw(call.screen, found))
 
 With `--json` the record is printed in the envelope; else the function draws it. Errors are raised, never printed. A
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
@@ -25,7 +26,7 @@ import click
 
 from legato.surfaces.cli.output import Screen, write_json
 from legato.surfaces.shape import error_record
-from legato.terms.errors import InvalidProject, LegatoError, NotFound
+from legato.terms.errors import Fault, InvalidProject, LegatoError, NotFound
 
 if TYPE_CHECKING:
     from legato.ports.store import Store
@@ -46,7 +47,7 @@ class Call:
         self.json, self.debug = json, debug
         self.folder: Path | None = None
         self.command = ""
-        self._store: Store | None = None
+        self._in_force: Workspace | None = None
 
     @property
     def screen(self) -> Screen:
@@ -65,6 +66,38 @@ class Call:
         from legato.wiring.code import open_workspace
 
         return open_workspace(self.folder, executor=executor, workers=workers)
+
+    def workspace_or_last(self) -> Workspace:
+        """The project, loaded; where its files are broken, as it was in force last, and a note says so. `InvalidProject` where it
+        never was."""
+        try:
+            return self.workspace()
+        except InvalidProject as error:
+            from legato.wiring.code import open_last
+
+            last = open_last(self.folder)
+            if last is None:
+                raise
+            self._note_faults(error.faults, last)
+            return last
+
+    def workspace_in_force(self) -> Workspace:
+        """The project for what runs none of its code: as the running service has it, which imports nothing here; where none runs,
+        as `workspace_or_last` gives it."""
+        if self._in_force is None:
+            from legato.wiring.state import open_in_force
+
+            self._in_force = open_in_force(self.folder or Path.cwd())
+            if self._in_force is None:
+                self._in_force = self.workspace_or_last()
+            elif self._in_force.faults:
+                self._note_faults(self._in_force.faults, self._in_force)
+        return self._in_force
+
+    def _note_faults(self, faults: Sequence[Fault], found: Workspace) -> None:
+        many = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}"
+        version = found.project.fingerprint[:12]
+        self.aside.say(f"note: the project has {many}: legato check; this goes by version {version}, which was in force last")
 
     def workspace_of(self, version: str, *, executor: str | None = None, workers: int | None = None) -> Workspace:
         """The project as it was at this version; a `LegatoError` where its code cannot be had any more."""

@@ -32,7 +32,7 @@ def cancel_command(call: Call, run: str, reason: str) -> None:
 
     RUN is a run's id, the beginning of one, or `last`.
     """
-    workspace = call.workspace()
+    workspace = call.workspace_in_force()
     store = call.history(workspace)
     chosen = find_run(store, run)
     if chosen.state != "open":

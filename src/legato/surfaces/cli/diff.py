@@ -24,7 +24,7 @@ def diff(call: Call, older: str | None, newer: str | None, list_them: bool) -> N
     A and B are versions by the beginning of their names, as `--list` tells them. Without B the newest is compared, without
     both the last two. A version is kept when something runs with it, or when it comes into force in `legato up`.
     """
-    store = call.history(call.workspace())
+    store = call.history(call.workspace_in_force())
     if list_them:
         versions = store.projects(limit=_MOST)
         call.answer(versions, lambda: _draw_versions(call.screen, versions))

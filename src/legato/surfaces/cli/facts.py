@@ -34,7 +34,7 @@ def facts(call: Call, run: str, step: str, attempt: int | None, rows: int, save:
     RUN is a run's name, the beginning of one, or `last`, which is also meant where there is none. STEP is as in `legato logs`. Of
     a step that was tried again the newest try that told anything is shown.
     """
-    workspace = call.workspace()
+    workspace = call.workspace_in_force()
     store = call.history(workspace)
     found = read_facts(workspace, store, find_run(store, run).id, step, attempt or 0)
     saved = _save(found, save) if save is not None else []

@@ -36,7 +36,7 @@ def keys(call: Call, name: str | None, key: tuple[str, ...], add: bool) -> None:
     if add and name is not None:
         _add(call, name, key)
         return
-    workspace = call.workspace()
+    workspace = call.workspace_in_force()
     store = call.reader(workspace)
     if name is None:
         sets = [count_set(store, name, cuts) for name, cuts in sets_of(workspace).items()]
@@ -47,7 +47,7 @@ def keys(call: Call, name: str | None, key: tuple[str, ...], add: bool) -> None:
 
 
 def _add(call: Call, name: str, given: tuple[str, ...]) -> None:
-    workspace = call.workspace()
+    workspace = call.workspace_in_force()
     sound = judge_keys(workspace, name, given)
     if workspace.is_served:
         there = ask(workspace.state, AddKeys(actor=actor(), name=name, keys=tuple(sound)), Added)

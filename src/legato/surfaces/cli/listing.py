@@ -20,7 +20,7 @@ def list_command(call: Call, selection: tuple[str, ...]) -> None:
     SELECTION is as in `legato plan`, for example: +report  tag:daily  "status:stale and not raw_*". Without it everything
     is listed.
     """
-    workspace = call.workspace()
+    workspace = call.workspace_or_last()
     found = list_nodes(workspace, call.reader(workspace), " ".join(selection))
     call.answer(found, lambda: _draw_list(call.screen, found))
 
@@ -52,7 +52,7 @@ def show(call: Call, name: str) -> None:
 
     NAME is its name, without a partition.
     """
-    workspace = call.workspace()
+    workspace = call.workspace_or_last()
     found = describe_node(workspace, call.reader(workspace), name)
     call.answer(found, lambda: _draw_node(call.screen, found))
 

@@ -33,7 +33,7 @@ def logs(call: Call, run: str, step: str | None, follow: bool, number: int | Non
     steps, or #3 for the third call that a flow made of it. Each attempt gets a heading, unless there is only one. With --json
     every piece of output is a line of JSON.
     """
-    workspace = call.workspace()
+    workspace = call.workspace_in_force()
     store = call.history(workspace)
     book = Logbook(store, find_run(store, run).id)
     book.read(store)

@@ -33,7 +33,7 @@ def pause(call: Call, name: str, reason: str) -> None:
     TRIGGER is the name of an asset or flow. Each tick that comes while it is paused is recorded as skipped, and not made up for
     when it goes on. Runs that it asked for before go on, and `legato run` runs it as ever.
     """
-    workspace = call.workspace()
+    workspace = call.workspace_in_force()
     store = call.reader(workspace)
     if name in workspace.project.makers or store is None:
         _ask(call, name, paused=True)
@@ -73,7 +73,7 @@ def unpause(call: Call, trigger: str) -> None:
 
 
 def _ask(call: Call, trigger: str, *, paused: bool) -> None:
-    workspace = call.workspace()
+    workspace = call.workspace_in_force()
     found = ask_to_pause(workspace, call.reader(workspace), trigger, paused=paused)
     live = not found.heard and workspace.is_served
     if live:

@@ -44,7 +44,7 @@ def query(call: Call, sql: tuple[str, ...], limit: int | None, as_csv: bool) -> 
     """
     if as_csv and call.json:
         raise UsageError("usage", "an answer is in CSV or in JSON, not in both", next="leave one of --csv and --json out")
-    workspace = call.workspace()
+    workspace = call.workspace_or_last()
     text = sys.stdin.read() if sql == ("-",) else " ".join(sql)
     with ask(workspace, call.reader(workspace), text) as answer:
         if as_csv:

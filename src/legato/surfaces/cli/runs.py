@@ -25,7 +25,7 @@ MOST_TROUBLES = 10
 @click.option("--backfills", is_flag=True, help="Only backfills, with how far each is.")
 def runs(call: Call, limit: int, state: str | None, backfills: bool) -> None:
     """List runs, newest first."""
-    workspace = call.workspace()
+    workspace = call.workspace_in_force()
     if backfills:
         filled = list_backfills(workspace, call.history(workspace), limit=limit, state=state)
         call.answer(filled, lambda: _draw_backfills(call.screen, filled))
@@ -74,7 +74,7 @@ def status(call: Call, run: str | None) -> None:
 
     RUN is a run's id, the beginning of one, or `last`.
     """
-    workspace = call.workspace()
+    workspace = call.workspace_or_last() if run is None else call.workspace_in_force()
     if run is None:
         found = health(workspace, call.reader(workspace))
         call.answer(found, lambda: _draw_health(call.screen, found))

@@ -28,7 +28,7 @@ def triggers(call: Call, selection: tuple[str, ...]) -> None:
 
     SELECTION is as in `legato list`. Without it all triggers are listed.
     """
-    workspace = call.workspace()
+    workspace = call.workspace_in_force()
     found = list_triggers(workspace, call.reader(workspace), " ".join(selection))
     call.answer(found, lambda: _draw_triggers(call.screen, found))
 
@@ -74,7 +74,7 @@ def next_command(call: Call, trigger: str | None, days: float, limit: int) -> No
     TRIGGER is the name of one asset or flow. Ticks that a day off or a pause will skip are told with why, and so is what is
     odd about a tick where clocks are changed.
     """
-    workspace = call.workspace()
+    workspace = call.workspace_in_force()
     found = list_coming(workspace, call.reader(workspace), trigger or "", days=days, limit=limit)
     call.answer(found, lambda: _draw_coming(call.screen, found, days, limit))
 
@@ -99,7 +99,7 @@ def decisions(call: Call, trigger: str | None, limit: int, before: int) -> None:
 
     TRIGGER is the name of one asset or flow.
     """
-    workspace = call.workspace()
+    workspace = call.workspace_in_force()
     found = list_decisions(workspace, call.reader(workspace), trigger or "", limit=limit, before=before)
     call.answer(found, lambda: _draw_decisions(call.screen, found, limit))
 

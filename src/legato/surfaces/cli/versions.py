@@ -31,7 +31,7 @@ def versions(call: Call, asset: str, limit: int, before: int) -> None:
 
     The one that readers see has a mark: *. Quarantined versions failed a blocking check and were never published.
     """
-    workspace = call.workspace()
+    workspace = call.workspace_in_force()
     found = list_versions(workspace, call.history(workspace), asset, limit=limit, before=before)
     call.answer(found, lambda: _draw_versions(call.screen, found, asset, limit))
 
@@ -70,7 +70,7 @@ def rollback(call: Call, asset: str, to: str | None, yes: bool) -> None:
 
     Readers see all of the older versions at once. The present ones stay, and can be published again by their name.
     """
-    workspace = call.workspace()
+    workspace = call.workspace_or_last()
     reader = call.history(workspace)
     moves, stay = moves_back(workspace, reader, asset, to)
     if not call.json:

@@ -25,7 +25,7 @@ MOST_NEXT = 5
 @command
 def waits_command(call: Call) -> None:
     """List what flows wait for: time, approvals, signals, jobs elsewhere."""
-    workspace = call.workspace()
+    workspace = call.workspace_in_force()
     store = call.reader(workspace)
     found = list_waits(workspace, store) if store is not None else []
     call.answer(found, lambda: _draw(call.screen, found))
@@ -41,7 +41,7 @@ def approve_command(call: Call, run: str, question: str | None, reject: bool, re
 
     RUN is a run's id, the beginning of one, or `last`. QUESTION tells which, where it asks for more than one thing.
     """
-    workspace = call.workspace()
+    workspace = call.workspace_in_force()
     store = call.history(workspace)
     found = approve(workspace, store, run_of(store, run), question, yes=not reject, reason=reason)
     _answer(call, workspace, store, found, "rejected" if reject else "approved")
@@ -59,7 +59,7 @@ def signal_command(call: Call, name: str, run: str | None, data: str) -> None:
         raise UsageError(
             "usage", f"--data is no JSON that can be read: {error}", next="""legato signal NAME --data '{"rows": 12}'"""
         ) from error
-    workspace = call.workspace()
+    workspace = call.workspace_in_force()
     store = call.history(workspace)
     found = signal(workspace, store, name, None if run is None else run_of(store, run), value)
     _answer(call, workspace, store, found, "sent")

@@ -27,7 +27,7 @@ def why(call: Call, asset: str) -> None:
 
     Also what readers see meanwhile, what failed and where, what waits for it, and what to do.
     """
-    workspace = call.workspace()
+    workspace = call.workspace_or_last()
     found = explain_asset(workspace, call.reader(workspace), asset)
     call.answer(found, lambda: _draw_overview(call.screen, found) if isinstance(found, Overview) else _draw(call.screen, found))
 
