@@ -181,6 +181,23 @@ class FlowContract:
         assert isinstance(script.finish(step), Done)
         assert script.entered("sleeping_async") == 2
 
+    @pytest.mark.parametrize("node", ["first_of", "chained"])
+    def test_who_is_woken_goes_on_before_the_process_is_given_back(self, script: Script, node: str) -> None:
+        step = script.start(node)
+        script.conduct(lambda: bool(step.parked))
+        script.give("sleep", None)
+        script.conduct(lambda: "add_later" in script.made)
+        script.give("Go?", True)
+        end = script.finish(step)
+        assert isinstance(end, Done)
+        assert end.value == b"\x02"
+
+    def test_a_clock_of_asyncio_goes_on_while_people_are_waited_for(self, script: Script) -> None:
+        step = script.start("impatient")
+        script.conduct(lambda: "add_later" in script.made)
+        script.give("Go?", True)
+        assert isinstance(script.finish(step), Done)
+
     def test_people_answer(self, script: Script) -> None:
         step = script.start("asking")
         script.conduct(lambda: bool(step.parked))

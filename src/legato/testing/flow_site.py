@@ -187,6 +187,42 @@ async def sleeping_async() -> list[Any]:
 
 
 @flow
+async def first_of() -> int:
+    """Goes on with whichever of two waits comes first."""
+    both = [asyncio.ensure_future(sleep(100)), asyncio.ensure_future(approval("Go?"))]
+    done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    return await add_later(len(done))
+
+
+@flow
+async def chained() -> int:
+    """Goes on with one branch while another waits for people."""
+
+    async def chain() -> int:
+        await asyncio.gather(sleep(100), sleep(110))
+        return await add_later(1)
+
+    async with asyncio.TaskGroup() as group:
+        branch = group.create_task(chain())
+        group.create_task(asked())
+    return branch.result()
+
+
+async def asked() -> None:
+    await approval("Go?")
+
+
+@flow
+async def impatient() -> int:
+    """Waits for people no longer than asyncio lets it."""
+    try:
+        await asyncio.wait_for(approval("Go?"), 1.0)
+    except TimeoutError:
+        return await add_later(1)
+    return 0
+
+
+@flow
 def telling(rounds: int) -> None:
     """Tells facts, and sleeps, and tells more."""
     for number in range(rounds):

@@ -11,6 +11,8 @@ from legato.worker.pending import Awaited
 
 GRACE_S = 0.5
 """How long a flow keeps its process while it waits and nothing happens."""
+_LOOK_S = 0.05
+"""How often a line that cannot ring is asked while a clock of asyncio's goes on."""
 
 
 class Flowing(Protocol):
@@ -47,6 +49,7 @@ class Pump:
         self._can_ring = False
         self._is_rung = False
         self._is_due = False
+        self._is_looking = False
         self._timer: asyncio.TimerHandle | None = None
         self._moved_at = 0.0
 
@@ -80,7 +83,7 @@ class Pump:
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         if loop is not self._loop:
-            self._loop, self._timer, self._is_due, self._is_rung = loop, None, False, False
+            self._loop, self._timer, self._is_due, self._is_rung, self._is_looking = loop, None, False, False, False
             self._can_ring = self._line.listen(self._ring)
         if not self._is_due:
             self._is_due = True
@@ -92,8 +95,11 @@ class Pump:
         self._flow.send()
         if self._can_ring:
             self._drain()
-        elif self._paused:
-            self._wait()
+        elif self._paused and self._loop is not None:
+            if has_ready(self._loop):
+                self._start(self._loop)
+            else:
+                self._wait()
 
     def _wait(self) -> None:
         waits = self._waits()
@@ -105,6 +111,10 @@ class Pump:
             return
         if taken is not None:
             self._flow.take_in(taken)
+        elif waits and self._loop is not None and has_timers(self._loop):
+            self._is_due = True
+            self._loop.call_later(_LOOK_S, self._step)
+            return
         elif waits:
             self._park(waits)
             return
@@ -131,22 +141,31 @@ class Pump:
         if not self._paused:
             return
         if self._flow.grace_s(self._waits) == 0:
-            self._loop.call_soon(self._expire)
+            self._look_soon()
         elif self._timer is None:
             self._timer = self._loop.call_later(GRACE_S, self._expire)
 
+    def _look_soon(self) -> None:
+        if self._loop is not None and not self._is_looking:
+            self._is_looking = True
+            self._loop.call_soon(self._expire)
+
     def _expire(self) -> None:
-        """Look whether everything has stood still for long enough."""
+        """Look whether everything has stood still for long enough: nothing of the body's own is about to move it either."""
+        self._is_looking = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._loop is None or not (waits := self._waits()):
             return
+        if has_ready(self._loop):
+            self._look_soon()
+            return
         left_s = self._moved_at + self._flow.grace_s(lambda: waits) - self._loop.time()
-        if left_s > 0:
-            self._timer = self._loop.call_later(left_s, self._expire)
-        else:
+        if left_s <= 0 and not has_timers(self._loop):
             self._park(waits)
+        else:
+            self._timer = self._loop.call_later(left_s if left_s > 0 else GRACE_S, self._expire)
 
     def _park(self, waits: list[bytes]) -> None:
         self._flow.park(waits)
@@ -154,3 +173,16 @@ class Pump:
 
     def _waits(self) -> list[bytes]:
         return [key for awaited in self._paused.values() for key in awaited.waits()]
+
+
+def has_ready(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether callbacks are to run yet in this turn of the loop or the next one: who was just woken may need several turns.
+
+    asyncio says this nowhere in public; a loop of another make is taken to have none.
+    """
+    return bool(getattr(loop, "_ready", ()))
+
+
+def has_timers(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the body waits for a clock of asyncio's, as `asyncio.sleep` and `wait_for` do; it would start anew each time."""
+    return any(not timer.cancelled() for timer in getattr(loop, "_scheduled", ()))
