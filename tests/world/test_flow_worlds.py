@@ -156,7 +156,7 @@ def test_flow_worlds_are_not_idle():
         ("follow", [CONSTRUCTS[name]])
         for name in ("rollback", "undo of a flow", "sub-flow that leaves much", "approval", "approval too late")
     ]
-    for seed, *wanted in [*((seed,) for seed in range(60)), *((seed, each) for seed in range(5) for each in ruinous)]:
+    for seed, *wanted in [*((seed,) for seed in range(120)), *((seed, each) for seed in range(5) for each in ruinous)]:
         world = play_flows(seed, *wanted)
         lives += world.lives
         store = world.site.read()
