@@ -118,6 +118,16 @@ def test_a_later_run_takes_over_what_was_made(site: Path) -> None:
     assert "succeeded TOOK: 7 succeeded (5 from cache)" in steady(answer.stdout).replace(" in TOOK", " TOOK")
 
 
+def test_a_pin_leaves_all_other_calls_to_the_cache(site: Path) -> None:
+    assert legato(site, "run", "leads").returncode == 0
+    first = run_id(site)
+    assert len(made(site)) == 4
+    assert legato(site, "run", "leads", "--pin", f"enrich#2={first}").returncode == 0
+    assert made(site) == []
+    assert legato(site, "run", "leads", "--pin", f"enrich#2={first}", "--force").returncode == 0
+    assert set(made(site)) == {"enrich 0", "enrich 2", "load 2"}
+
+
 def test_it_is_said_wherever_people_and_programs_look(site: Path) -> None:
     legato(site, "run", "leads")
     first = run_id(site)

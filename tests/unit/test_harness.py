@@ -386,7 +386,17 @@ def test_an_error_says_when_to_try_again(bench: Bench) -> None:
     error = bench.failure("call")
     assert error.retry_after_s == 2.0
     assert error.types[0] == f"{__name__}.Throttled"
-    bench.node(_raising("odd", type("Odd", (Exception,), {"retry_after": "soon"})()))
+
+
+@pytest.mark.parametrize(("header", "wanted"), [("5", 5.0), (" 120 ", 120.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)])
+def test_an_error_says_when_to_try_again_as_the_header_has_it(bench: Bench, header: str, wanted: float) -> None:
+    bench.node(_raising("call", type("Busy", (Exception,), {"retry_after": header})()))
+    assert bench.failure("call").retry_after_s == wanted
+
+
+@pytest.mark.parametrize("odd", ["soon", "", "-1", "1e400", "9" * 400, True, None])
+def test_what_is_no_time_to_try_again_is_none(bench: Bench, odd: object) -> None:
+    bench.node(_raising("odd", type("Odd", (Exception,), {"retry_after": odd})()))
     assert bench.failure("odd").retry_after_s is None
 
 

@@ -46,7 +46,7 @@ def plan_again(planner: Planner, request: Request) -> Plan:
         arguments = arguments_of(planner.workspace, selection, request.params)
     words += "".join(f" {command('--pin', repeat.pin(text, request))}" for text in request.pins)
     plan = planner.make(selection, words, request.force, arguments, repeat.again())
-    return replace(repeat.complete(plan), repeats=base, force=True)
+    return replace(repeat.complete(plan), repeats=base, force=request.force or request.start is not None)
 
 
 class _Repeat:

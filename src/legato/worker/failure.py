@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sysconfig
+import time
 import traceback
 from collections.abc import Callable
 from math import isfinite
@@ -71,10 +72,24 @@ def _message(error: BaseException) -> str:
 
 
 def _retry_after(error: BaseException) -> float | None:
+    """Seconds; also given as the header `Retry-After` has it, which is text: a number of seconds, or a date."""
     wanted = getattr(error, "retry_after", None)
+    if isinstance(wanted, str):
+        wanted = _seconds_of(wanted.strip())
     if isinstance(wanted, bool) or not isinstance(wanted, int | float) or not isfinite(wanted):
         return None
     return max(0.0, float(wanted))
+
+
+def _seconds_of(header: str) -> float | None:
+    if header.isdecimal():
+        return float(header)
+    from email.utils import parsedate_to_datetime  # few errors need it
+
+    try:
+        return parsedate_to_datetime(header).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _trace(error: BaseException, body: Body | None, root: Path) -> str:
