@@ -132,6 +132,14 @@ def test_ten_planted_faults_and_two_more_are_told_at_once(tmp_path: Path) -> Non
     assert "\n".join(told(tmp_path)) == TOLD.rstrip()
 
 
+@pytest.mark.parametrize(("size", "hint"), [("slots=0", "write slots=1 or more"), ("slots=0, key='x'", "write slots=1 or more")])
+def test_a_pool_of_no_size_is_one_fault(tmp_path: Path, size: str, hint: str) -> None:
+    code = f"import legato as lg\n\n@lg.task(pool=lg.Pool({size}))\ndef never(x: int) -> int:\n    return x\n"
+    code += "\n@lg.flow\ndef calls() -> int:\n    return never(1)\n"
+    write(tmp_path, {"legato.toml": 'modules = ["pipeline"]\n', "pipeline.py": code})
+    assert told(tmp_path) == [f"pipeline.py:3 pool-size | {hint}"]
+
+
 def test_a_folder_without_a_project_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(LegatoError) as caught:
         load_project(tmp_path)

@@ -218,11 +218,11 @@ class Draft:
                 self._fault("pool-key", f"{name}: pool key `{use.key}` is no parameter that is given to it", node.place, hint)
 
     def _require_pools(self) -> None:
-        """Every pool that a node only names has its size somewhere."""
+        """Every pool that a node only names has its size somewhere; what is wrong with a node's own is told already."""
         known = {**self.site.pools, **self._limits}
         for node in self._nodes.values():
             for use in node.pools:
-                if use.pool not in known:
+                if use.pool not in known and not use.pool.endswith(")"):
                     hint = did_you_mean(use.pool, known) or f"add `{use.pool} = 2` under [pools] in the project's configuration"
                     self._fault("pool-unknown", f"{node.name}: there is no pool `{use.pool}`", node.place, hint)
 
