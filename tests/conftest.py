@@ -1,9 +1,12 @@
 """What every test shares: properties are tried on the same examples each time, and no example is judged by its speed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from legato.declare import resource
 
 settings.register_profile(
     "legato", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
@@ -36,3 +39,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.parent.name in CHECKED and not {"long", "timing"} & {mark.name for mark in item.iter_markers()}:
             item.add_marker(pytest.mark.quick)
     items.sort(key=lambda item: item.name not in LONGEST)
+
+
+@pytest.fixture(autouse=True)
+def _forget_secrets() -> Iterator[None]:
+    """A process masks what was ever revealed in it: here that would be what other tests take for a secret."""
+    yield
+    resource._REVEALED.clear()

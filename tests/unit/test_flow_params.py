@@ -126,6 +126,9 @@ def test_text_becomes_what_the_annotation_asks_for(workspace: Any, words: str, c
         ('--leads {"volume":1}', "['{\"volume\":1}'] is no value of `leads`, list[takes_params.Lead] | "
                                  "Object missing required field `name` - at `$[0]`"),
         (f"--weights {'[' * 5_000}", "what is given for `weights` is nested too deep"),
+        ("--count many --size huge", "2 things are wrong with what takes is given | "
+                                     "'many' is no value of `count`, int (Expected `int`, got `str`); "
+                                     "'huge' is no value of `size`, Size: s, l (Invalid enum value 'huge')"),
         ("--cuont 5", "takes has no parameter `cuont` | did you mean `count`?"),
         ("--context 5", "takes has no parameter `context` | did you mean `count`?"),
         ("--no-count", "takes has no parameter `no-count` | did you mean `count`?"),

@@ -121,25 +121,34 @@ def in_words(params: Mapping[str, Any]) -> str:
 
 def _arguments(flow: str, parameters: Sequence[Parameter], params: Mapping[str, Any]) -> tuple[Argument, ...]:
     by_name = {each.name: each for each in parameters}
-    for name in params:
-        if name not in by_name:
-            raise _refusal(flow, parameters, f"{flow} has no parameter `{name}`", did_you_mean(name, by_name))
+    wrong = [(f"{flow} has no parameter `{name}`", did_you_mean(name, by_name)) for name in params if name not in by_name]
     missing = [each.name for each in parameters if each.required and each.name not in params]
     if missing:
-        raise _refusal(flow, parameters, f"{flow} needs {', '.join(f'`{name}`' for name in missing)}")
-    return tuple(Argument(name, value=_encoded(flow, parameters, by_name[name], value)) for name, value in params.items())
+        wrong.append((f"{flow} needs {', '.join(f'`{name}`' for name in missing)}", ""))
+    found: list[Argument] = []
+    for name in filter(by_name.__contains__, params):
+        value = _encoded(by_name[name], params[name])
+        if isinstance(value, bytes):
+            found.append(Argument(name, value=value))
+        else:
+            wrong.append(value)
+    if len(wrong) == 1:
+        raise _refusal(flow, parameters, *wrong[0])
+    if wrong:
+        told = (f"{what}{f' ({why})' if why else ''}" for what, why in wrong)
+        raise _refusal(flow, parameters, f"{len(wrong)} things are wrong with what {flow} is given", "; ".join(told))
+    return tuple(found)
 
 
-def _encoded(flow: str, parameters: Sequence[Parameter], parameter: Parameter, value: Any) -> bytes:
-    """The value as its annotation asks for it, in MessagePack."""
+def _encoded(parameter: Parameter, value: Any) -> bytes | tuple[str, str]:
+    """The value as its annotation asks for it, in MessagePack; or what is wrong with it, and why."""
     try:
         return msgspec.msgpack.encode(_converted(parameter, value))
-    except RecursionError as error:
-        raise _refusal(flow, parameters, f"what is given for `{parameter.name}` is nested too deep") from error
+    except RecursionError:
+        return f"what is given for `{parameter.name}` is nested too deep", ""
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, LegatoError) as error:
         shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:79]}…"
-        words = f"{shown} is no value of `{parameter.name}`, {parameter.type or 'any plain data'}"
-        raise _refusal(flow, parameters, words, str(error)) from error
+        return f"{shown} is no value of `{parameter.name}`, {parameter.type or 'any plain data'}", str(error)
 
 
 def _converted(parameter: Parameter, value: Any) -> Any:
