@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from cli_site import command, environment, legato, make_project
-from test_cli_up import QUIET
-from up_site import up, wait_until
+from up_site import QUIET, up, wait_until
 
 from legato.terms.errors import EXIT_INVALID
 

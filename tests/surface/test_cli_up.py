@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from cli_site import make_project
-from up_site import PATIENCE_S, up, wait_until
+from up_site import PATIENCE_S, QUIET, up, wait_until
 
 import legato.surfaces.cli.main as cli
 from legato.service.asks import Ping, Pong
@@ -35,30 +35,6 @@ def echo(beat: list[int]) -> list[int]:
 @lg.flow(on=lg.file("inbox/*.csv"))
 def load(path: str = "") -> None:
     pass
-"""
-QUIET = """
-import time
-import legato as lg
-
-@lg.source
-def ledger():
-    return "1"
-
-@lg.asset
-def sales(ledger) -> list[int]:
-    return [1]
-
-@lg.asset(partitions=lg.dynamic("customers"))
-def bill(sales: list[int]) -> int:
-    return 1
-
-@lg.flow
-def slow(seconds: float = 600.0) -> None:
-    nap(seconds)
-
-@lg.task
-def nap(seconds: float) -> None:
-    time.sleep(seconds)
 """
 
 

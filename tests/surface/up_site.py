@@ -20,6 +20,31 @@ from ports import free_port
 
 PATIENCE_S = 60.0
 
+QUIET = """
+import time
+import legato as lg
+
+@lg.source
+def ledger():
+    return "1"
+
+@lg.asset
+def sales(ledger) -> list[int]:
+    return [1]
+
+@lg.asset(partitions=lg.dynamic("customers"))
+def bill(sales: list[int]) -> int:
+    return 1
+
+@lg.flow
+def slow(seconds: float = 600.0) -> None:
+    nap(seconds)
+
+@lg.task
+def nap(seconds: float) -> None:
+    time.sleep(seconds)
+"""
+
 
 class Up:
     """A service of the project in a folder, started as people start it; of a project with this code, if there is none."""

@@ -74,7 +74,7 @@ class Workspace:
     @property
     def is_served(self) -> bool:
         """Whether a live service takes requests for the project."""
-        if not (self.state / "desk" / "socket").exists():  # the usual case costs no import
+        if not may_be_served(self.state):
             return False
         from legato.service.frames import is_open
 
@@ -121,6 +121,11 @@ class Workspace:
         elif partition:
             coord_of(node.partitions, partition, self.extents(store).dynamic)
         return name, partition
+
+
+def may_be_served(state: Path) -> bool:
+    """Whether a service has, or had, its desk here: where none does, the usual case, this costs no import."""
+    return (state / "desk" / "socket").exists()
 
 
 def dynamic_names(project: Project) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from legato.plan.graph import Graph
 from legato.runtime.clock import SystemClock
-from legato.service.workspace import Workspace
+from legato.service.workspace import Workspace, may_be_served
 from legato.terms.errors import LegatoError, Unreachable
 from legato.wiring.adapters import find_holder, find_service, open_reader, open_writer, require_config, storages_of
 from legato.worker.config import Config, read_config
@@ -48,7 +48,7 @@ def open_in_force(folder: Path) -> Workspace | None:
     """The project that a folder is in as its running service has it in force; None where none tells. Nothing of its code is
     imported."""
     config, _ = read_config(folder)
-    if not (config.home / "desk" / "socket").exists():  # the usual case costs no import
+    if not may_be_served(config.home):
         return None
     with suppress(LegatoError):
         return open_mirror(folder).workspace()
